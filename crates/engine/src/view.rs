@@ -1,0 +1,135 @@
+//! What the engine tells about itself: sessions, counters, traces. For tables and JSON.
+
+use serde::{Deserialize, Serialize};
+use std::net::Ipv4Addr;
+
+/// A tuple as people read it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TupleView {
+    /// Source address.
+    pub src: Ipv4Addr,
+    /// Source port or ICMP identifier.
+    pub src_port: u16,
+    /// Destination address.
+    pub dst: Ipv4Addr,
+    /// Destination port; for ICMP 0.
+    pub dst_port: u16,
+}
+
+/// A live session.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SessionView {
+    /// Protocol: `tcp`, `udp`, `icmp` or a number.
+    pub protocol: String,
+    /// `out` (instance to Internet), `in`, `hairpin` (through an EIP and back), `local`.
+    pub direction: String,
+    /// The VPC of the instance (the opener's, if both ends are instances).
+    pub vpc: String,
+    /// The network interface of the opener, or for `in` of the receiver.
+    pub eni: String,
+    /// The NAT gateway, if one took part.
+    pub gateway: Option<String>,
+    /// The SNAT or DNAT entry, or the EIP bound one to one, that decided the translation.
+    pub entry: Option<String>,
+    /// The tuple as the opener sends it.
+    pub original: TupleView,
+    /// The tuple as the receiver gets it.
+    pub translated: TupleView,
+    /// TCP state (`syn_sent`, `established`, `half_closed`, `closed`, `reset`) or `active`.
+    pub state: String,
+    /// Packets from the opener.
+    pub packets_out: u64,
+    /// Bytes from the opener.
+    pub bytes_out: u64,
+    /// Packets to the opener.
+    pub packets_in: u64,
+    /// Bytes to the opener.
+    pub bytes_in: u64,
+    /// Seconds since it began.
+    pub age: u64,
+    /// Seconds since the last packet.
+    pub idle: u64,
+    /// Seconds until it ends if no packet comes.
+    pub expires: u64,
+    /// Whether the kernel forwards it (else the slow path does).
+    pub offloaded: bool,
+}
+
+/// Use of one EIP's ports by SNAT.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EipView {
+    /// Identifier.
+    pub eip: String,
+    /// Address.
+    pub address: Ipv4Addr,
+    /// The NAT gateway or network interface that it is bound to.
+    pub binding: Option<String>,
+    /// Ports of TCP, UDP and ICMP identifiers that a mapping holds.
+    pub ports_used: [u32; 3],
+    /// Ports that SNAT may use.
+    pub ports_total: u32,
+    /// Live sessions translated with it.
+    pub sessions: u64,
+    /// New sessions that were dropped since every port towards their destination was in use.
+    pub ports_exhausted: u64,
+}
+
+/// A counted reason for drops.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DropView {
+    /// The reason's name.
+    pub reason: String,
+    /// What it means.
+    pub meaning: String,
+    /// Packets.
+    pub packets: u64,
+}
+
+/// Counters of the engine.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StatsView {
+    /// Live sessions.
+    pub sessions: u64,
+    /// Sessions that there can be.
+    pub max_sessions: u64,
+    /// Sessions opened since start.
+    pub opened: u64,
+    /// Sessions ended since start.
+    pub closed: u64,
+    /// Sessions taken over from an earlier daemon.
+    pub adopted: u64,
+    /// Live sessions that had no room in the flow table.
+    pub not_offloaded: u64,
+    /// Packets that the engine was given.
+    pub packets: u64,
+    /// Packets that it sent on.
+    pub forwarded: u64,
+    /// Packets and messages that it made itself: ARP, ICMP, resets.
+    pub originated: u64,
+    /// Packets that it drops, by reason; zero counts are left out.
+    pub drops: Vec<DropView>,
+    /// Use of EIPs.
+    pub eips: Vec<EipView>,
+}
+
+/// A step of a trace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepView {
+    /// What was asked: `port`, `security group`, `route`, `snat`, `dnat`, `egress` …
+    pub step: String,
+    /// The resource that answered, if one did.
+    pub resource: Option<String>,
+    /// The answer.
+    pub result: String,
+}
+
+/// What would happen to a packet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TraceView {
+    /// The steps in order.
+    pub steps: Vec<StepView>,
+    /// `forwarded`, or the name of the reason for the drop.
+    pub verdict: String,
+    /// The tuple as the receiver would get it, if it is forwarded.
+    pub translated: Option<TupleView>,
+}

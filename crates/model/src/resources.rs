@@ -1,0 +1,440 @@
+//! The resources and their fields.
+
+use ipnet::Ipv4Net;
+use serde::{Deserialize, Serialize};
+use std::net::Ipv4Addr;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+/// A resource's identifier, e.g. `vpc-1`. Unique among all resources of its kind.
+pub type Id = String;
+
+/// Everything that a gateway is told.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Config {
+    /// The program's own settings.
+    pub system: System,
+    /// Interfaces to the outside.
+    pub uplinks: Vec<Uplink>,
+    /// Private networks.
+    pub vpcs: Vec<Vpc>,
+    /// Subnets.
+    pub vswitches: Vec<VSwitch>,
+    /// Route tables, the system tables included.
+    pub route_tables: Vec<RouteTable>,
+    /// Security groups.
+    pub security_groups: Vec<SecurityGroup>,
+    /// Elastic network interfaces, the primary ones of the instances included.
+    pub enis: Vec<Eni>,
+    /// Elastic IPs.
+    pub eips: Vec<Eip>,
+    /// NAT gateways with their SNAT and DNAT entries.
+    pub nat_gateways: Vec<NatGateway>,
+    /// VPC peer connections.
+    pub peerings: Vec<Peering>,
+}
+
+/// Where in the kernel the programs hook in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Hook {
+    /// XDP on interfaces whose driver has it natively and that are neither veth, tap, bridge nor
+    /// virtio; TC on all others.
+    #[default]
+    Auto,
+    /// TC ingress (TCX).
+    Tc,
+    /// XDP.
+    Xdp,
+}
+
+/// The program's own settings.
+#[derive(Clone, Debug, PartialEq)]
+pub struct System {
+    /// Names namespaces, pinned maps and the control socket, so that several gateways can run on
+    /// one machine. Letters, digits and `-`, at most 32.
+    pub name: String,
+    /// Where the programs hook in.
+    pub hook: Hook,
+    /// How many sessions there can be at once, 1,024 to 100,000,000. Takes effect at start: the
+    /// flow table is made once.
+    pub max_sessions: u32,
+}
+
+impl Default for System {
+    fn default() -> Self {
+        System {
+            name: "sluice".into(),
+            hook: Hook::Auto,
+            max_sessions: 262_144,
+        }
+    }
+}
+
+/// Who else uses an uplink's interface.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UplinkMode {
+    /// Nobody: everything that comes in is for us.
+    #[default]
+    Own,
+    /// The host: only what is for our EIPs is taken.
+    Shared,
+}
+
+/// An interface to the outside.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Uplink {
+    /// Identifier.
+    pub id: Id,
+    /// Name of the Linux interface.
+    pub device: String,
+    /// Who else uses it.
+    pub mode: UplinkMode,
+    /// The gateway's address there, with the prefix that is directly reachable. It answers ping if the
+    /// uplink is ours, and is the source of ICMP errors. `None`: errors come from the EIP concerned.
+    pub address: Option<Ipv4Net>,
+    /// The next router. `None`: only what is directly reachable is reached.
+    pub gateway: Option<Ipv4Addr>,
+    /// Largest IP packet in bytes. `None`: the interface's.
+    pub mtu: Option<u16>,
+}
+
+/// A private network.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Vpc {
+    /// Identifier.
+    pub id: Id,
+    /// Its address blocks: the first is the primary, the others are secondary.
+    pub cidrs: Vec<Ipv4Net>,
+}
+
+/// A subnet of a VPC.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VSwitch {
+    /// Identifier.
+    pub id: Id,
+    /// Its VPC.
+    pub vpc: Id,
+    /// Its address block.
+    pub cidr: Ipv4Net,
+    /// Its route table. `None`: the VPC's system table.
+    pub route_table: Option<Id>,
+}
+
+impl VSwitch {
+    /// The gateway's address: the last but two of the block, as in the cloud (.253 of a /24).
+    pub fn gateway(&self) -> Ipv4Addr {
+        Ipv4Addr::from(u32::from(self.cidr.broadcast()) - 2)
+    }
+
+    /// Whether the cloud keeps this address of the block for itself: the first and the last three.
+    pub fn is_reserved(&self, addr: Ipv4Addr) -> bool {
+        addr == self.cidr.network() || u32::from(addr) >= u32::from(self.cidr.broadcast()) - 2
+    }
+}
+
+/// A route table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RouteTable {
+    /// Identifier. A system table that was not declared has the identifier `VPC/system`.
+    pub id: Id,
+    /// Its VPC.
+    pub vpc: Id,
+    /// Whether it is the VPC's system table: there is exactly one.
+    pub system: bool,
+    /// Custom entries. The blocks of the VPC are local in every table without an entry.
+    pub routes: Vec<Route>,
+}
+
+/// A custom route entry.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Route {
+    /// Destination.
+    pub destination: Ipv4Net,
+    /// Where it leads.
+    pub next_hop: NextHop,
+}
+
+/// Where a route leads.
+#[derive(Clone, Debug, PartialEq)]
+pub enum NextHop {
+    /// A network interface (for an instance: its primary one).
+    Eni(Id),
+    /// A NAT gateway.
+    NatGateway(Id),
+    /// The VPC at the other end of a peer connection.
+    Peering(Id),
+    /// Nowhere: packets are dropped.
+    Blackhole,
+}
+
+/// Whether members of a security group reach each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SecurityGroupKind {
+    /// They do, unless a rule says otherwise.
+    #[default]
+    Normal,
+    /// They do not, unless a rule says so.
+    Enterprise,
+}
+
+/// A security group.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SecurityGroup {
+    /// Identifier.
+    pub id: Id,
+    /// Its VPC.
+    pub vpc: Id,
+    /// Whether members reach each other.
+    pub kind: SecurityGroupKind,
+    /// Its rules.
+    pub rules: Vec<SecurityRule>,
+}
+
+/// Which way a rule looks, seen from the instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// Towards the instance.
+    Ingress,
+    /// From the instance.
+    Egress,
+}
+
+/// What a rule says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Policy {
+    /// Let it pass.
+    #[default]
+    Accept,
+    /// Drop it.
+    Drop,
+}
+
+/// A rule of a security group.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SecurityRule {
+    /// Which way it looks.
+    pub direction: Direction,
+    /// What it says.
+    pub policy: Policy,
+    /// 1 to 100; a smaller number goes first, and among equals drop goes before accept.
+    pub priority: u8,
+    /// IP protocol; `None` is any.
+    pub protocol: Option<u8>,
+    /// Ports of the receiving side; only for TCP and UDP.
+    pub ports: Option<RangeInclusive<u16>>,
+    /// The other end.
+    pub peer: RulePeer,
+}
+
+/// The other end in a rule.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RulePeer {
+    /// Addresses.
+    Cidr(Ipv4Net),
+    /// The members of a security group.
+    Group(Id),
+}
+
+/// How a network interface is brought to Linux.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Driver {
+    /// We make a network namespace and a veth pair into it.
+    Netns,
+    /// An interface that exists: a tap of a virtual machine, a container's veth, a LAN interface.
+    Device {
+        /// Its name.
+        device: String,
+    },
+}
+
+/// An elastic network interface: an instance's leg in a vSwitch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Eni {
+    /// Identifier; the primary interface of an instance has the instance's.
+    pub id: Id,
+    /// The instance that it belongs to.
+    pub instance: Id,
+    /// Its vSwitch.
+    pub vswitch: Id,
+    /// Its address.
+    pub address: Ipv4Addr,
+    /// More addresses behind it (a LAN with many hosts, a router's networks). They are found by ARP if
+    /// they lie in the vSwitch's block, else through `address`.
+    pub hosts: Vec<Ipv4Net>,
+    /// Its security groups: at least one.
+    pub security_groups: Vec<Id>,
+    /// How it is brought to Linux.
+    pub driver: Driver,
+    /// Largest IP packet in bytes.
+    pub mtu: u16,
+}
+
+/// An elastic IP.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Eip {
+    /// Identifier.
+    pub id: Id,
+    /// The public address.
+    pub address: Ipv4Addr,
+    /// The uplink that it is reached by.
+    pub uplink: Id,
+    /// What it is bound to.
+    pub binding: Option<EipBinding>,
+}
+
+/// What an EIP is bound to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EipBinding {
+    /// A network interface: one to one, all protocols.
+    Eni(Id),
+    /// A NAT gateway, for its SNAT and DNAT entries.
+    NatGateway(Id),
+}
+
+/// Which inbound packets an SNAT mapping lets in (RFC 4787, section 5; RFC 5382, REQ-3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Filtering {
+    /// Only from addresses and ports that the instance has sent to.
+    #[default]
+    AddressAndPortDependent,
+    /// From anywhere, if the security group allows it.
+    EndpointIndependent,
+}
+
+/// How an SNAT entry picks among several EIPs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pooling {
+    /// By source address and port: connections of one client spread over the pool.
+    #[default]
+    Hash,
+    /// By source and destination address: a client keeps its EIP towards a destination
+    /// (`EipAffinity` of the cloud).
+    Affinity,
+    /// By source address: a client keeps its EIP (RFC 4787, REQ-2: "paired").
+    Paired,
+}
+
+/// When a session without packets ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// TCP, open in both directions.
+    pub tcp_established: Duration,
+    /// TCP, opening, closing or reset.
+    pub tcp_transitory: Duration,
+    /// UDP.
+    pub udp: Duration,
+    /// ICMP echo.
+    pub icmp: Duration,
+    /// Other protocols.
+    pub other: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Timeouts {
+            tcp_established: Duration::from_secs(900),
+            tcp_transitory: Duration::from_secs(60),
+            udp: Duration::from_secs(60),
+            icmp: Duration::from_secs(30),
+            other: Duration::from_secs(60),
+        }
+    }
+}
+
+/// What happens to a TCP segment from inside that belongs to no session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OutOfState {
+    /// Its sender gets a reset, so that it does not wait on a session that has timed out.
+    #[default]
+    Reset,
+    /// It is dropped in silence.
+    Drop,
+}
+
+/// A NAT gateway.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NatGateway {
+    /// Identifier.
+    pub id: Id,
+    /// Its VPC.
+    pub vpc: Id,
+    /// SNAT entries.
+    pub snat: Vec<SnatEntry>,
+    /// DNAT entries.
+    pub dnat: Vec<DnatEntry>,
+    /// Which inbound packets an SNAT mapping lets in.
+    pub filtering: Filtering,
+    /// When sessions end.
+    pub timeouts: Timeouts,
+    /// Sessions that one source address may have at once (RFC 6888, REQ-4). `None`: no limit.
+    pub max_sessions_per_source: Option<u32>,
+    /// Ports that SNAT may use on its EIPs. Ports of DNAT entries are skipped.
+    pub snat_ports: RangeInclusive<u16>,
+    /// Whether its EIPs answer ping where no DNAT entry takes it.
+    pub icmp_reply: bool,
+    /// What happens to TCP segments from inside that belong to no session.
+    pub tcp_out_of_state: OutOfState,
+}
+
+/// The ports that SNAT uses by default.
+pub const SNAT_PORTS: RangeInclusive<u16> = 1024..=65535;
+
+/// An SNAT entry: these sources go out through these EIPs. Among entries that overlap the longest
+/// prefix wins.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SnatEntry {
+    /// Identifier.
+    pub id: Id,
+    /// The sources.
+    pub source: Ipv4Net,
+    /// The EIPs: 1 to 64, all bound to the gateway.
+    pub eips: Vec<Id>,
+    /// How it picks among them.
+    pub pooling: Pooling,
+}
+
+/// A DNAT entry.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DnatEntry {
+    /// Identifier.
+    pub id: Id,
+    /// The EIP, bound to the gateway.
+    pub eip: Id,
+    /// Where to.
+    pub internal: Ipv4Addr,
+    /// What is mapped.
+    pub mapping: DnatMapping,
+}
+
+/// What a DNAT entry maps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DnatMapping {
+    /// Ports of TCP or UDP: external port `external.start() + n` to internal port `internal + n`.
+    Ports {
+        /// [TCP](6) or [UDP](17), as IP protocol number.
+        protocol: u8,
+        /// External ports.
+        external: RangeInclusive<u16>,
+        /// First internal port.
+        internal: u16,
+    },
+    /// The whole address, all protocols: an IP mapping ("Any").
+    Any,
+}
+
+/// A VPC peer connection.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Peering {
+    /// Identifier.
+    pub id: Id,
+    /// Its two VPCs.
+    pub vpcs: [Id; 2],
+}
