@@ -1,1 +1,4 @@
-
+//! The program: the gateway as a service, its control socket, its commands and the demo.
+pub mod output;
+pub mod state;
+pub mod target;
