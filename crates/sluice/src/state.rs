@@ -30,7 +30,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// The largest configuration in bytes.
-pub const MAX_CONFIG: u64 = 16 << 20;
+pub const MAX_CONFIG: u64 = 8 << 20;
 
 const TITLE: &str =
     "# The running configuration, kept by sluice. Do not edit: change it with `sluice apply`.";
@@ -465,7 +465,7 @@ mod tests {
             read_config(&path)
                 .unwrap_err()
                 .to_string()
-                .contains("16 MiB")
+                .contains("8 MiB")
         );
         assert!(read_config(Path::new("/nonexistent/gw.toml")).is_err());
     }

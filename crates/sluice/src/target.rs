@@ -1,5 +1,7 @@
 //! The ends of a traced packet as they are written: `web-1`, `203.0.113.9:5555`, `198.51.100.7:443/tcp`.
 
+use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::net::Ipv4Addr;
 use std::str::FromStr;
 
@@ -43,13 +45,37 @@ pub enum TargetError {
     ProtocolInSource(String),
 }
 
-/// An address, or the name of an instance, a network interface or an EIP.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// An address, or the name of an instance, a network interface or an EIP. In JSON a string.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub enum Host {
     /// An address.
     Address(Ipv4Addr),
     /// A name.
     Name(String),
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Host::Address(address) => address.fmt(f),
+            Host::Name(name) => f.pad(name),
+        }
+    }
+}
+
+impl From<Host> for String {
+    fn from(host: Host) -> String {
+        host.to_string()
+    }
+}
+
+impl TryFrom<String> for Host {
+    type Error = TargetError;
+
+    fn try_from(text: String) -> Result<Host, TargetError> {
+        text.parse()
+    }
 }
 
 impl FromStr for Host {
