@@ -71,6 +71,14 @@ impl Default for System {
     }
 }
 
+impl System {
+    /// The name of the network namespace of an instance that is brought to Linux as
+    /// [`Driver::Netns`]. At most 161 characters, so it fits a file's name.
+    pub fn namespace(&self, instance: &str) -> String {
+        format!("{}-{instance}", self.name)
+    }
+}
+
 /// Who else uses an uplink's interface.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -109,6 +117,13 @@ pub struct Vpc {
     pub cidrs: Vec<Ipv4Net>,
 }
 
+impl Vpc {
+    /// Whether an address lies in one of its blocks.
+    pub fn contains(&self, addr: Ipv4Addr) -> bool {
+        self.cidrs.iter().any(|cidr| cidr.contains(&addr))
+    }
+}
+
 /// A subnet of a VPC.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VSwitch {
@@ -125,12 +140,12 @@ pub struct VSwitch {
 impl VSwitch {
     /// The gateway's address: the last but two of the block, as in the cloud (.253 of a /24).
     pub fn gateway(&self) -> Ipv4Addr {
-        Ipv4Addr::from(u32::from(self.cidr.broadcast()) - 2)
+        Ipv4Addr::from(u32::from(self.cidr.broadcast()).saturating_sub(2))
     }
 
     /// Whether the cloud keeps this address of the block for itself: the first and the last three.
     pub fn is_reserved(&self, addr: Ipv4Addr) -> bool {
-        addr == self.cidr.network() || u32::from(addr) >= u32::from(self.cidr.broadcast()) - 2
+        addr == self.cidr.network() || addr >= self.gateway()
     }
 }
 
@@ -145,6 +160,13 @@ pub struct RouteTable {
     pub system: bool,
     /// Custom entries. The blocks of the VPC are local in every table without an entry.
     pub routes: Vec<Route>,
+}
+
+impl RouteTable {
+    /// The identifier of the system table of a VPC that declares none.
+    pub fn system_id(vpc: &str) -> Id {
+        format!("{vpc}/system")
+    }
 }
 
 /// A custom route entry.
@@ -191,6 +213,13 @@ pub struct SecurityGroup {
     pub kind: SecurityGroupKind,
     /// Its rules.
     pub rules: Vec<SecurityRule>,
+}
+
+impl SecurityGroup {
+    /// The identifier of the group of those network interfaces of a VPC that name none.
+    pub fn default_id(vpc: &str) -> Id {
+        format!("{vpc}/default")
+    }
 }
 
 /// Which way a rule looks, seen from the instance.
@@ -272,6 +301,13 @@ pub struct Eni {
     pub driver: Driver,
     /// Largest IP packet in bytes.
     pub mtu: u16,
+}
+
+impl Eni {
+    /// Whether it is the primary interface of its instance.
+    pub fn is_primary(&self) -> bool {
+        self.id == self.instance
+    }
 }
 
 /// An elastic IP.
@@ -428,6 +464,30 @@ pub enum DnatMapping {
     },
     /// The whole address, all protocols: an IP mapping ("Any").
     Any,
+}
+
+impl DnatMapping {
+    /// The external ports. `None`: all of them.
+    pub fn external_ports(&self) -> Option<RangeInclusive<u16>> {
+        match self {
+            DnatMapping::Any => None,
+            DnatMapping::Ports { external, .. } => Some(external.clone()),
+        }
+    }
+
+    /// The internal ports, as many as external ones. `None`: all of them, or the range is empty or
+    /// ends above 65535.
+    pub fn internal_ports(&self) -> Option<RangeInclusive<u16>> {
+        match self {
+            DnatMapping::Any => None,
+            DnatMapping::Ports {
+                external, internal, ..
+            } => {
+                let more = external.end().checked_sub(*external.start())?;
+                Some(*internal..=internal.checked_add(more)?)
+            }
+        }
+    }
 }
 
 /// A VPC peer connection.

@@ -1,0 +1,592 @@
+//! From what the file says to a checked [`Config`]: what is said once for all tables, and the tables
+//! of uplinks, networks and instances. Those of gateways are in [`nat`].
+
+mod nat;
+
+use super::entry::{Entry, Found, address, any, block, place, word};
+use super::schema::{self, Number, Text, Texts, Value};
+use super::{Error, Line, Lines, MOST};
+use crate::text::{protocol_number, quote};
+use crate::*;
+use ipnet::Ipv4Net;
+use std::collections::{HashMap, HashSet};
+use toml::Spanned;
+
+/// Reads the values, fills in what was left out and checks the whole.
+pub fn build(file: &schema::File, lines: Lines<'_>) -> Result<Config, Error> {
+    let mut builder = Builder::default();
+    // What others look up comes before them.
+    if let Some(system) = &file.system {
+        builder.system(system);
+    }
+    file.uplink.iter().for_each(|it| builder.uplink(it));
+    file.vpc.iter().for_each(|it| builder.vpc(it));
+    file.vswitch.iter().for_each(|it| builder.vswitch(it));
+    let groups = &file.security_group;
+    groups.iter().for_each(|it| builder.security_group(it));
+    file.instance.iter().for_each(|it| builder.instance(it));
+    file.eni.iter().for_each(|it| builder.eni(it));
+    builder.default_groups();
+    let uplinks = &file.uplink;
+    file.eip.iter().for_each(|it| builder.eip(it, uplinks));
+    file.peering.iter().for_each(|it| builder.peering(it));
+    let gateways = &file.nat_gateway;
+    gateways.iter().for_each(|it| builder.nat_gateway(it));
+    let tables = &file.route_table;
+    tables.iter().for_each(|it| builder.route_table(it));
+    builder.system_tables(tables);
+    builder.default_routes();
+    builder.finish(lines)
+}
+
+/// A configuration in the making.
+#[derive(Default)]
+struct Builder {
+    config: Config,
+    /// Where in the file the fields of `config` stand.
+    places: HashMap<Place, usize>,
+    /// What is wrong.
+    found: Vec<Found>,
+    /// What is in the file but could not be read. Instances and ENIs are [`Kind::Eni`].
+    broken: HashSet<(Kind, Id)>,
+}
+
+impl Builder {
+    /// Takes over what a table found wrong; whether that was nothing. If not, the resource is left out.
+    fn sound(&mut self, entry: &mut Entry, kind: Kind, id: &Text) -> bool {
+        let sound = entry.found.is_empty();
+        self.found.append(&mut entry.found);
+        if let (false, Some(id)) = (sound, id) {
+            self.broken.insert((kind, id.get_ref().clone()));
+        }
+        sound
+    }
+
+    /// Writes down where the fields of an item stand.
+    fn place(&mut self, item: Item, entry: &Entry) {
+        for &(field, element, offset) in &entry.places {
+            let place = Place {
+                item,
+                field,
+                element,
+            };
+            self.places.entry(place).or_insert(offset);
+        }
+    }
+
+    /// Where something stands: the element, else its field, else the table.
+    fn offset(&self, place: Place) -> usize {
+        let field = Place {
+            element: 0,
+            ..place
+        };
+        let table = Place { field: "", ..field };
+        let found = [place, field, table]
+            .iter()
+            .find_map(|it| self.places.get(it));
+        found.copied().unwrap_or(0)
+    }
+
+    /// Checks the whole, and tells everything that is wrong in the order of the lines.
+    fn finish(mut self, lines: Lines<'_>) -> Result<Config, Error> {
+        for problem in validate::check(&self.config) {
+            if self.is_consequence(&problem.fault) {
+                continue;
+            }
+            let offset = self.offset(problem.place);
+            let line = |item| {
+                let place = Place {
+                    item,
+                    field: "",
+                    element: 0,
+                };
+                format!(" (line {})", lines.number(self.offset(place)))
+            };
+            let other = problem.other.map(line).unwrap_or_default();
+            self.found.push((offset, format!("{problem}{other}")));
+        }
+        if self.found.is_empty() {
+            return Ok(self.config);
+        }
+        self.found.sort();
+        self.found.dedup();
+        let more = self.found.len().saturating_sub(MOST);
+        self.found.truncate(MOST);
+        let line = |(offset, message)| Line {
+            line: lines.number(offset),
+            message,
+        };
+        Err(Error {
+            lines: self.found.into_iter().map(line).collect(),
+            more,
+        })
+    }
+
+    /// Whether a problem may come from something that was left out and has been complained about.
+    fn is_consequence(&self, fault: &Fault) -> bool {
+        let left_out = |kinds: &[Kind]| self.broken.iter().any(|(kind, _)| kinds.contains(kind));
+        match fault {
+            Fault::Unknown { kind, id, .. } => {
+                let kind = match kind {
+                    Kind::Instance => Kind::Eni,
+                    kind => *kind,
+                };
+                self.broken.contains(&(kind, id.clone()))
+            }
+            Fault::InternalOutside { .. } => left_out(&[Kind::Vpc, Kind::Peering]),
+            Fault::SystemTables { .. } => left_out(&[Kind::RouteTable]),
+            _ => false,
+        }
+    }
+
+    fn system(&mut self, table: &Spanned<schema::System>) {
+        let raw = table.get_ref();
+        let mut entry = Entry::named(Kind::System.to_string(), table.span());
+        let default = System::default();
+        let bounds = limits::MAX_SESSIONS;
+        let system = System {
+            name: entry.read("name", &raw.name, any).unwrap_or(default.name),
+            hook: entry.read("hook", &raw.hook, word).unwrap_or(default.hook),
+            max_sessions: entry
+                .number("max_sessions", &raw.max_sessions, bounds)
+                .unwrap_or(default.max_sessions),
+        };
+        self.sound(&mut entry, Kind::System, &None);
+        self.place(Item::System, &entry);
+        self.config.system = system;
+    }
+
+    fn uplink(&mut self, table: &Spanned<schema::Uplink>) {
+        let raw = table.get_ref();
+        let mut entry = Entry::new(Kind::Uplink, &raw.id, table.span());
+        let id = entry.need("id", &raw.id, any);
+        let device = entry.need("device", &raw.device, any);
+        let mode = entry.read("mode", &raw.mode, word).unwrap_or_default();
+        let address_there = entry.read("address", &raw.address, |text| {
+            block(text).map_err(|_| {
+                let text = quote(text);
+                format!("{text} is no address with a prefix length, like 192.0.2.1/24")
+            })
+        });
+        let gateway = entry.read("gateway", &raw.gateway, address);
+        let mtu = entry.number("mtu", &raw.mtu, limits::MTU);
+        let sound = self.sound(&mut entry, Kind::Uplink, &raw.id);
+        let (true, Some(id), Some(device)) = (sound, id, device) else {
+            return;
+        };
+        self.place(Item::Uplink(self.config.uplinks.len()), &entry);
+        self.config.uplinks.push(Uplink {
+            id,
+            device,
+            mode,
+            address: address_there,
+            gateway,
+            mtu,
+        });
+    }
+
+    fn vpc(&mut self, table: &Spanned<schema::Vpc>) {
+        let raw = table.get_ref();
+        let mut entry = Entry::new(Kind::Vpc, &raw.id, table.span());
+        let id = entry.need("id", &raw.id, any);
+        let primary = entry.need("cidr", &raw.cidr, block);
+        let secondary = entry.list("secondary_cidrs", &raw.secondary_cidrs, block);
+        // In the model they are one list.
+        for (n, value) in raw.cidr.iter().chain(&raw.secondary_cidrs).enumerate() {
+            entry.mark("cidrs", n, value);
+        }
+        let count = 1 + raw.secondary_cidrs.len();
+        if !limits::VPC_CIDRS.contains(&count) {
+            entry.fail(entry.start, Fault::CidrCount { count });
+        }
+        let sound = self.sound(&mut entry, Kind::Vpc, &raw.id);
+        let (true, Some(id), Some(primary), Some(secondary)) = (sound, id, primary, secondary)
+        else {
+            return;
+        };
+        self.place(Item::Vpc(self.config.vpcs.len()), &entry);
+        let cidrs = std::iter::once(primary).chain(secondary).collect();
+        self.config.vpcs.push(Vpc { id, cidrs });
+    }
+
+    fn vswitch(&mut self, table: &Spanned<schema::VSwitch>) {
+        let raw = table.get_ref();
+        let mut entry = Entry::new(Kind::VSwitch, &raw.id, table.span());
+        let id = entry.need("id", &raw.id, any);
+        let vpc = entry.need("vpc", &raw.vpc, any);
+        let cidr = entry.need("cidr", &raw.cidr, block);
+        let route_table = entry.read("route_table", &raw.route_table, any);
+        let sound = self.sound(&mut entry, Kind::VSwitch, &raw.id);
+        let (true, Some(id), Some(vpc), Some(cidr)) = (sound, id, vpc, cidr) else {
+            return;
+        };
+        self.place(Item::VSwitch(self.config.vswitches.len()), &entry);
+        self.config.vswitches.push(VSwitch {
+            id,
+            vpc,
+            cidr,
+            route_table,
+        });
+    }
+
+    fn route_table(&mut self, table: &Spanned<schema::RouteTable>) {
+        let raw = table.get_ref();
+        let mut entry = Entry::new(Kind::RouteTable, &raw.id, table.span());
+        let system = raw.system.as_ref().is_some_and(|system| *system.get_ref());
+        let vpc = entry.need("vpc", &raw.vpc, any);
+        let id = match (&raw.id, &vpc) {
+            (None, Some(vpc)) if system => Some(RouteTable::system_id(vpc)),
+            _ => entry.need("id", &raw.id, any),
+        };
+        raw.system
+            .iter()
+            .for_each(|value| entry.mark("system", 0, value));
+        let sound = self.sound(&mut entry, Kind::RouteTable, &raw.id);
+        let (true, Some(id), Some(vpc)) = (sound, id, vpc) else {
+            return;
+        };
+        let n = self.config.route_tables.len();
+        self.place(Item::RouteTable(n), &entry);
+        let mut routes = Vec::with_capacity(raw.route.len());
+        for route in &raw.route {
+            let mut inner = Entry::named(format!("{}, route", entry.name), route.span());
+            let route = read_route(&mut inner, route.get_ref());
+            if let (true, Some(route)) = (self.sound(&mut inner, Kind::RouteTable, &None), route) {
+                self.place(Item::Route(n, routes.len()), &inner);
+                routes.push(route);
+            }
+        }
+        self.config.route_tables.push(RouteTable {
+            id,
+            vpc,
+            system,
+            routes,
+        });
+    }
+
+    /// Gives each VPC that declares no system route table one.
+    fn system_tables(&mut self, tables: &[Spanned<schema::RouteTable>]) {
+        let is_system = |table: &schema::RouteTable| {
+            let system = table.system.as_ref();
+            system.is_some_and(|system| *system.get_ref())
+        };
+        let declared: HashSet<&String> = tables
+            .iter()
+            .map(Spanned::get_ref)
+            .filter(|table| is_system(table))
+            .filter_map(|table| table.vpc.as_ref().map(Spanned::get_ref))
+            .collect();
+        for n in 0..self.config.vpcs.len() {
+            let vpc = self.config.vpcs[n].id.clone();
+            if declared.contains(&vpc) {
+                continue;
+            }
+            let item = Item::RouteTable(self.config.route_tables.len());
+            self.belongs_to(item, Item::Vpc(n));
+            self.config.route_tables.push(RouteTable {
+                id: RouteTable::system_id(&vpc),
+                vpc,
+                system: true,
+                routes: Vec::new(),
+            });
+        }
+    }
+
+    /// Leads everything else to the first gateway of a VPC if its system table does not say otherwise.
+    fn default_routes(&mut self) {
+        let mut served = HashSet::new();
+        for n in 0..self.config.nat_gateways.len() {
+            let NatGateway { id, vpc, .. } = &self.config.nat_gateways[n];
+            if !served.insert(vpc.clone()) {
+                continue;
+            }
+            let mut tables = self.config.route_tables.iter_mut().enumerate();
+            let Some((m, table)) = tables.find(|(_, table)| table.system && table.vpc == *vpc)
+            else {
+                continue;
+            };
+            let everything = Ipv4Net::default();
+            if table.routes.iter().all(|it| it.destination != everything) {
+                let item = Item::Route(m, table.routes.len());
+                table.routes.push(Route {
+                    destination: everything,
+                    next_hop: NextHop::NatGateway(id.clone()),
+                });
+                self.belongs_to(item, Item::NatGateway(n));
+            }
+        }
+    }
+
+    /// Something that was filled in stands where that stands which it was filled in for.
+    fn belongs_to(&mut self, item: Item, other: Item) {
+        let place = |item| Place {
+            item,
+            field: "",
+            element: 0,
+        };
+        let offset = self.offset(place(other));
+        self.places.insert(place(item), offset);
+    }
+
+    fn security_group(&mut self, table: &Spanned<schema::SecurityGroup>) {
+        let raw = table.get_ref();
+        let mut entry = Entry::new(Kind::SecurityGroup, &raw.id, table.span());
+        let id = entry.need("id", &raw.id, any);
+        let vpc = entry.need("vpc", &raw.vpc, any);
+        let kind = entry.read("kind", &raw.kind, word).unwrap_or_default();
+        let sound = self.sound(&mut entry, Kind::SecurityGroup, &raw.id);
+        let (true, Some(id), Some(vpc)) = (sound, id, vpc) else {
+            return;
+        };
+        let n = self.config.security_groups.len();
+        self.place(Item::SecurityGroup(n), &entry);
+        let mut rules = Vec::with_capacity(raw.rule.len());
+        for rule in &raw.rule {
+            let mut inner = Entry::named(format!("{}, rule", entry.name), rule.span());
+            let rule = read_rule(&mut inner, rule.get_ref());
+            if let (true, Some(rule)) = (self.sound(&mut inner, Kind::SecurityGroup, &None), rule) {
+                self.place(Item::Rule(n, rules.len()), &inner);
+                rules.push(rule);
+            }
+        }
+        self.config.security_groups.push(SecurityGroup {
+            id,
+            vpc,
+            kind,
+            rules,
+        });
+    }
+
+    fn instance(&mut self, table: &Spanned<schema::Instance>) {
+        let raw = table.get_ref();
+        let entry = Entry::new(Kind::Instance, &raw.id, table.span());
+        let leg = Leg {
+            id: &raw.id,
+            instance: &raw.id,
+            vswitch: &raw.vswitch,
+            address: &raw.address,
+            security_groups: &raw.security_groups,
+            driver: &raw.driver,
+            device: &raw.device,
+            hosts: &raw.hosts,
+            mtu: &raw.mtu,
+        };
+        self.leg(entry, leg);
+    }
+
+    fn eni(&mut self, table: &Spanned<schema::Eni>) {
+        let raw = table.get_ref();
+        let mut entry = Entry::new(Kind::Eni, &raw.id, table.span());
+        if let (Some(id), Some(instance)) = (&raw.id, &raw.instance)
+            && id == instance
+        {
+            let what = "an additional interface needs an identifier other than its instance's";
+            entry.fail(id.span().start, what);
+        }
+        let leg = Leg {
+            id: &raw.id,
+            instance: &raw.instance,
+            vswitch: &raw.vswitch,
+            address: &raw.address,
+            security_groups: &raw.security_groups,
+            driver: &raw.driver,
+            device: &raw.device,
+            hosts: &raw.hosts,
+            mtu: &raw.mtu,
+        };
+        self.leg(entry, leg);
+    }
+
+    fn leg(&mut self, mut entry: Entry, raw: Leg<'_>) {
+        let id = entry.need("id", raw.id, any);
+        let instance = match &id {
+            Some(_) => entry.need("instance", raw.instance, any),
+            None => None,
+        };
+        let vswitch = entry.need("vswitch", raw.vswitch, any);
+        let address = entry.need("address", raw.address, address);
+        let security_groups = entry.list("security_groups", raw.security_groups, any);
+        let driver = read_driver(&mut entry, raw.driver, raw.device);
+        let hosts = entry.list("hosts", raw.hosts, block);
+        let mtu = entry.number("mtu", raw.mtu, limits::MTU);
+        let sound = self.sound(&mut entry, Kind::Eni, raw.id);
+        let (true, Some(id), Some(instance), Some(vswitch), Some(address)) =
+            (sound, id, instance, vswitch, address)
+        else {
+            return;
+        };
+        self.place(Item::Eni(self.config.enis.len()), &entry);
+        self.config.enis.push(Eni {
+            id,
+            instance,
+            vswitch,
+            address,
+            hosts: hosts.unwrap_or_default(),
+            security_groups: security_groups.unwrap_or_default(),
+            driver: driver.unwrap_or(Driver::Netns),
+            mtu: mtu.unwrap_or(1500),
+        });
+    }
+
+    /// Puts interfaces that name no security group into the default one of their VPC, which is made if
+    /// the file has none.
+    fn default_groups(&mut self) {
+        let vpcs: HashMap<&Id, usize> = (self.config.vpcs.iter().enumerate())
+            .map(|(n, vpc)| (&vpc.id, n))
+            .collect();
+        let vpc_of: HashMap<&Id, usize> = (self.config.vswitches.iter())
+            .filter_map(|vswitch| Some((&vswitch.id, *vpcs.get(&vswitch.vpc)?)))
+            .collect();
+        let groups = self.config.security_groups.iter();
+        let mut groups: HashSet<Id> = groups.map(|group| group.id.clone()).collect();
+        let mut made = Vec::new();
+        for eni in &mut self.config.enis {
+            if let ([], Some(&n)) = (&eni.security_groups[..], vpc_of.get(&eni.vswitch)) {
+                let id = SecurityGroup::default_id(&self.config.vpcs[n].id);
+                eni.security_groups.push(id.clone());
+                if groups.insert(id.clone())
+                    && !self.broken.contains(&(Kind::SecurityGroup, id.clone()))
+                {
+                    made.push((n, id));
+                }
+            }
+        }
+        for (n, id) in made {
+            let item = Item::SecurityGroup(self.config.security_groups.len());
+            self.belongs_to(item, Item::Vpc(n));
+            self.config.security_groups.push(SecurityGroup {
+                id,
+                vpc: self.config.vpcs[n].id.clone(),
+                kind: SecurityGroupKind::Normal,
+                rules: Vec::new(),
+            });
+        }
+    }
+
+    fn peering(&mut self, table: &Spanned<schema::Peering>) {
+        let raw = table.get_ref();
+        let mut entry = Entry::new(Kind::Peering, &raw.id, table.span());
+        let id = entry.need("id", &raw.id, any);
+        let vpcs = entry.list("vpcs", &raw.vpcs, any);
+        let vpcs: Option<[Id; 2]> = vpcs.and_then(|vpcs| vpcs.try_into().ok());
+        if vpcs.is_none() {
+            let count = raw.vpcs.len();
+            let what = format!("vpcs has {count} elements: a peering connects two VPCs");
+            let at = raw.vpcs.first().map_or(entry.start, |it| it.span().start);
+            entry.fail(at, what);
+        }
+        let sound = self.sound(&mut entry, Kind::Peering, &raw.id);
+        let (true, Some(id), Some(vpcs)) = (sound, id, vpcs) else {
+            return;
+        };
+        self.place(Item::Peering(self.config.peerings.len()), &entry);
+        self.config.peerings.push(Peering { id, vpcs });
+    }
+}
+
+/// What instances and ENIs have in common.
+struct Leg<'a> {
+    id: &'a Text,
+    instance: &'a Text,
+    vswitch: &'a Text,
+    address: &'a Text,
+    security_groups: &'a Texts,
+    driver: &'a Text,
+    device: &'a Text,
+    hosts: &'a Texts,
+    mtu: &'a Number,
+}
+
+/// A device is named exactly if the driver is `device`; naming one is enough to say so.
+fn read_driver(entry: &mut Entry, driver: &Text, device: &Text) -> Option<Driver> {
+    let named = entry.read("device", device, any);
+    let kind = driver.as_ref().map(|driver| driver.get_ref().as_str());
+    match (kind, named) {
+        (None | Some("device"), Some(device)) => Some(Driver::Device { device }),
+        (None | Some("netns"), None) => Some(Driver::Netns),
+        (Some("netns"), Some(_)) => {
+            let at = place(device).unwrap_or(entry.start);
+            entry.fail(at, "device is only for driver = \"device\"");
+            None
+        }
+        (Some("device"), None) => {
+            let at = place(driver).unwrap_or(entry.start);
+            entry.fail(at, "driver \"device\" needs device = \"INTERFACE\"");
+            None
+        }
+        (Some(other), _) => {
+            let at = place(driver).unwrap_or(entry.start);
+            entry.fail(
+                at,
+                format!("driver {} is none of netns, device", quote(other)),
+            );
+            None
+        }
+    }
+}
+
+fn read_route(entry: &mut Entry, raw: &schema::Route) -> Option<Route> {
+    let destination = entry.need("destination", &raw.destination, block);
+    if let Some(destination) = destination {
+        entry.name = format!("{} {destination}", entry.name);
+    }
+    let blackhole = raw.blackhole.as_ref().filter(|it| *it.get_ref());
+    let choice = entry.choice(&[
+        ("instance", place(&raw.instance)),
+        ("eni", place(&raw.eni)),
+        ("nat_gateway", place(&raw.nat_gateway)),
+        ("peering", place(&raw.peering)),
+        ("blackhole", blackhole.map(|it| it.span().start)),
+    ])?;
+    let mut hop = |value, next_hop: fn(Id) -> NextHop| {
+        let id = entry.read_as("next_hop", choice, value, any);
+        id.map(next_hop)
+    };
+    let next_hop = match choice {
+        "instance" => hop(&raw.instance, NextHop::Eni),
+        "eni" => hop(&raw.eni, NextHop::Eni),
+        "nat_gateway" => hop(&raw.nat_gateway, NextHop::NatGateway),
+        "peering" => hop(&raw.peering, NextHop::Peering),
+        _ => Some(NextHop::Blackhole),
+    };
+    Some(Route {
+        destination: destination?,
+        next_hop: next_hop?,
+    })
+}
+
+fn read_rule(entry: &mut Entry, raw: &schema::Rule) -> Option<SecurityRule> {
+    let direction = entry.need("direction", &raw.direction, word);
+    let policy = entry.read("policy", &raw.policy, word).unwrap_or_default();
+    let priority = entry
+        .number("priority", &raw.priority, limits::PRIORITY)
+        .unwrap_or(1);
+    let mut protocol = None;
+    if let Some(value) = &raw.protocol {
+        entry.mark("protocol", 0, value);
+        protocol = match value.get_ref() {
+            Value::Number(number) => u8::try_from(*number).ok(),
+            Value::Text(name) => protocol_number(name),
+        };
+        let all = matches!(value.get_ref(), Value::Text(name) if name == "all");
+        if protocol.is_none() && !all {
+            let given = quote(&value.get_ref().to_string());
+            let what = format!("protocol {given} is none of tcp, udp, icmp, gre, all, 0 to 255");
+            entry.fail(value.span().start, what);
+        }
+    }
+    let ports = entry.ports("ports", &raw.ports);
+    let choice = entry.choice(&[("cidr", place(&raw.cidr)), ("group", place(&raw.group))])?;
+    let peer = match choice {
+        "cidr" => RulePeer::Cidr(entry.read_as("peer", choice, &raw.cidr, block)?),
+        _ => RulePeer::Group(entry.read_as("peer", choice, &raw.group, any)?),
+    };
+    Some(SecurityRule {
+        direction: direction?,
+        policy,
+        priority,
+        protocol,
+        ports,
+        peer,
+    })
+}

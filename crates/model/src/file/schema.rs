@@ -1,0 +1,180 @@
+//! Which tables and keys there are, and of which type. Values are read by [`build`](super::build), which
+//! knows whose they are when it has to complain.
+
+use serde::de::{self, Deserialize, Deserializer, Visitor};
+use std::fmt;
+use toml::Spanned;
+
+/// A text that may be left out.
+pub type Text = Option<Spanned<String>>;
+/// A number that may be left out.
+pub type Number = Option<Spanned<i64>>;
+/// A yes or no that may be left out.
+pub type Flag = Option<Spanned<bool>>;
+/// A number or a text that may be left out.
+pub type Scalar = Option<Spanned<Value>>;
+/// A list of texts.
+pub type Texts = Vec<Spanned<String>>;
+
+/// A number or a text: `80`, `"8000-8099"`, `"tcp"`.
+#[derive(Debug)]
+pub enum Value {
+    Number(i64),
+    Text(String),
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Value::Number(number) => write!(f, "{number}"),
+            Value::Text(text) => f.write_str(text),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl Visitor<'_> for Either {
+            type Value = Value;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number or a string")
+            }
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Value, E> {
+                Ok(Value::Number(number))
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Value, E> {
+                Ok(Value::Text(text.into()))
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}
+
+/// A table of the file: keys that are not named here are refused, keys that are can be left out as far
+/// as the reader goes.
+macro_rules! tables {
+    ($($(#[$doc:meta])* $table:ident { $($key:ident: $kind:ty),+ $(,)? })+) => {$(
+        $(#[$doc])*
+        #[derive(Debug, serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub struct $table { $(#[serde(default)] pub $key: $kind),+ }
+    )+};
+}
+
+tables! {
+    /// The file.
+    File {
+        system: Option<Spanned<System>>,
+        uplink: Vec<Spanned<Uplink>>,
+        vpc: Vec<Spanned<Vpc>>,
+        vswitch: Vec<Spanned<VSwitch>>,
+        route_table: Vec<Spanned<RouteTable>>,
+        security_group: Vec<Spanned<SecurityGroup>>,
+        instance: Vec<Spanned<Instance>>,
+        eni: Vec<Spanned<Eni>>,
+        eip: Vec<Spanned<Eip>>,
+        nat_gateway: Vec<Spanned<NatGateway>>,
+        peering: Vec<Spanned<Peering>>,
+    }
+    /// `[system]`
+    System { name: Text, hook: Text, max_sessions: Number }
+    /// `[[uplink]]`
+    Uplink { id: Text, device: Text, mode: Text, address: Text, gateway: Text, mtu: Number }
+    /// `[[vpc]]`
+    Vpc { id: Text, cidr: Text, secondary_cidrs: Texts }
+    /// `[[vswitch]]`
+    VSwitch { id: Text, vpc: Text, cidr: Text, route_table: Text }
+    /// `[[route_table]]`
+    RouteTable { id: Text, vpc: Text, system: Flag, route: Vec<Spanned<Route>> }
+    /// `[[route_table.route]]`
+    Route {
+        destination: Text,
+        instance: Text,
+        eni: Text,
+        nat_gateway: Text,
+        peering: Text,
+        blackhole: Flag,
+    }
+    /// `[[security_group]]`
+    SecurityGroup { id: Text, vpc: Text, kind: Text, rule: Vec<Spanned<Rule>> }
+    /// `[[security_group.rule]]`
+    Rule {
+        direction: Text,
+        policy: Text,
+        priority: Number,
+        protocol: Scalar,
+        ports: Scalar,
+        cidr: Text,
+        group: Text,
+    }
+    /// `[[instance]]`
+    Instance {
+        id: Text,
+        vswitch: Text,
+        address: Text,
+        security_groups: Texts,
+        driver: Text,
+        device: Text,
+        hosts: Texts,
+        mtu: Number,
+    }
+    /// `[[eni]]`
+    Eni {
+        id: Text,
+        instance: Text,
+        vswitch: Text,
+        address: Text,
+        security_groups: Texts,
+        driver: Text,
+        device: Text,
+        hosts: Texts,
+        mtu: Number,
+    }
+    /// `[[eip]]`
+    Eip { id: Text, address: Text, uplink: Text, instance: Text, eni: Text }
+    /// `[[nat_gateway]]`
+    NatGateway {
+        id: Text,
+        vpc: Text,
+        eips: Texts,
+        filtering: Text,
+        max_sessions_per_source: Number,
+        snat_ports: Scalar,
+        icmp_reply: Flag,
+        tcp_out_of_state: Text,
+        timeouts: Option<Spanned<Timeouts>>,
+        snat: Vec<Spanned<Snat>>,
+        dnat: Vec<Spanned<Dnat>>,
+    }
+    /// `[nat_gateway.timeouts]`
+    Timeouts {
+        tcp_established: Number,
+        tcp_transitory: Number,
+        udp: Number,
+        icmp: Number,
+        other: Number,
+    }
+    /// `[[nat_gateway.snat]]`
+    Snat {
+        id: Text,
+        source: Text,
+        vswitch: Text,
+        instance: Text,
+        vpc: Flag,
+        eips: Texts,
+        pooling: Text,
+    }
+    /// `[[nat_gateway.dnat]]`
+    Dnat {
+        id: Text,
+        eip: Text,
+        protocol: Text,
+        external_port: Scalar,
+        internal: Text,
+        instance: Text,
+        internal_port: Scalar,
+    }
+    /// `[[peering]]`
+    Peering { id: Text, vpcs: Texts }
+}

@@ -1,0 +1,135 @@
+//! The program's own settings, uplinks and EIPs.
+
+use super::*;
+
+impl<'a> Checker<'a> {
+    pub(super) fn system(&mut self) {
+        let System {
+            name, max_sessions, ..
+        } = &self.config.system;
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        if !limits::SYSTEM_NAME.contains(&name.len()) || !name.bytes().all(allowed) {
+            let fault = Fault::SystemName(name.clone());
+            self.report(at(Item::System, "name"), fault);
+        }
+        self.range(
+            "max_sessions",
+            (*max_sessions).into(),
+            limits::MAX_SESSIONS.into_inner(),
+            at(Item::System, "max_sessions"),
+        );
+    }
+
+    pub(super) fn uplinks(&mut self) {
+        let mut taken: HashMap<Ipv4Addr, Item> = HashMap::new();
+        for (item, uplink) in items(&self.config.uplinks, Item::Uplink) {
+            if let Some(mtu) = uplink.mtu {
+                let bounds = limits::MTU.into_inner();
+                self.range("mtu", mtu.into(), bounds, at(item, "mtu"));
+            }
+            if let Some(prefix) = uplink.address {
+                let place = at(item, "address");
+                self.unicast(prefix.addr(), place);
+                self.host(prefix.addr(), prefix, place);
+                if let Some(&other) = taken.get(&prefix.addr()) {
+                    let address = prefix.addr();
+                    let name = self.name(other);
+                    let fault = Fault::AddressTaken {
+                        address,
+                        other: name,
+                    };
+                    self.conflict(place, fault, other);
+                }
+                taken.entry(prefix.addr()).or_insert(item);
+            }
+            if let Some(gateway) = uplink.gateway {
+                let place = at(item, "gateway");
+                self.unicast(gateway, place);
+                match uplink.address {
+                    Some(prefix) if gateway == prefix.addr() => {
+                        self.report(place, Fault::GatewayIsSelf(gateway));
+                    }
+                    Some(prefix) if !prefix.contains(&gateway) => {
+                        let prefix = prefix.trunc();
+                        self.report(place, Fault::GatewayOutside { gateway, prefix });
+                    }
+                    Some(prefix) => self.host(gateway, prefix, place),
+                    None => {}
+                }
+            }
+        }
+    }
+
+    /// Reports the network and the broadcast address of a prefix that has them (RFC 3021: one of 31
+    /// bits has none).
+    fn host(&mut self, address: Ipv4Addr, prefix: Ipv4Net, place: Place) {
+        let edge = address == prefix.network() || address == prefix.broadcast();
+        if edge && prefix.prefix_len() < 31 {
+            let prefix = prefix.trunc();
+            self.report(place, Fault::NotHost { address, prefix });
+        }
+    }
+
+    pub(super) fn eips(&mut self) {
+        let mut own: HashMap<Ipv4Addr, (&'static str, Item)> = HashMap::new();
+        for (item, uplink) in items(&self.config.uplinks, Item::Uplink) {
+            if let Some(gateway) = uplink.gateway {
+                own.insert(gateway, ("gateway", item));
+            }
+            if let Some(prefix) = uplink.address {
+                own.insert(prefix.addr(), ("address", item));
+            }
+        }
+        let mut taken: HashMap<Ipv4Addr, Item> = HashMap::new();
+        let mut bound: HashMap<&Id, Item> = HashMap::new();
+        for (item, eip) in items(&self.config.eips, Item::Eip) {
+            let (address, place) = (eip.address, at(item, "address"));
+            self.unicast(address, place);
+            if let Some(n) = self.find(Kind::Uplink, &eip.uplink, at(item, "uplink"))
+                && let Some(prefix) = self.config.uplinks[n].address
+            {
+                self.host(address, prefix, place);
+            }
+            if let Some(&(role, uplink)) = own.get(&address) {
+                let name = self.name(uplink);
+                let fault = Fault::UplinkAddress {
+                    address,
+                    role,
+                    uplink: name,
+                };
+                self.conflict(place, fault, uplink);
+            }
+            if let Some(&other) = taken.get(&address) {
+                let name = self.name(other);
+                let fault = Fault::AddressTaken {
+                    address,
+                    other: name,
+                };
+                self.conflict(place, fault, other);
+            }
+            taken.entry(address).or_insert(item);
+
+            let place = at(item, "binding");
+            match &eip.binding {
+                Some(EipBinding::NatGateway(id)) => {
+                    self.find(Kind::NatGateway, id, place);
+                }
+                Some(EipBinding::Eni(id)) => {
+                    let Some(n) = self.find(Kind::Eni, id, place) else {
+                        continue;
+                    };
+                    if let Some(&other) = bound.get(id) {
+                        let (target, name) = (self.name(Item::Eni(n)), self.name(other));
+                        let fault = Fault::SecondEip {
+                            target,
+                            other: name,
+                        };
+                        self.conflict(place, fault, other);
+                    }
+                    bound.entry(id).or_insert(item);
+                }
+                None => {}
+            }
+        }
+    }
+}
