@@ -1,5 +1,55 @@
-//! The first packet of every session, and all packets that the kernel does not take.
+//! The engine: what becomes of the first packet of every session, and of all packets that the kernel
+//! programs do not take.
+//!
+//! Pure: frames and the time go in, frames come out. No I/O, no clock, no Linux; the flow table that it
+//! shares with the kernel is memory that it is given. So all of it is tested without root, with time
+//! as the test likes it.
+//!
+//! # How a packet goes
+//! [`Engine::frame`] finds the packet's session or opens one. Opening (`open.rs`) asks `decide.rs`, which
+//! walks source check, security group, routes, entries, and the security group at the other end
+//! ([`Snapshot`] holds them compiled); gives the session its translation (`nat.rs` for SNAT ports); and
+//! writes both directions into the flow table, so that the kernel takes the packets that follow.
+//! `forward.rs` sends on those that come here all the same: fragments (`fragments.rs`), packets too large
+//! for the next link, SYNs. ICMP errors are translated in `icmp.rs`, ARP is answered in `arp.rs`.
+//!
+//! # What it promises
+//! * No two live sessions have the same key in either direction: the index refuses it before a session
+//!   is made.
+//! * What a session holds (port, hops, slots, counts) is given back when it ends, in one place.
+//! * Every frame is sent on, answered, held for a bounded time, or counted under a [`flow::reason::Reason`].
+//! * A new [`Snapshot`] holds for the next packet; sessions that it still allows are not touched.
+//! * Memory is bounded: by the number of sessions, and by the limits in `fragments.rs` and
+//!   `neighbours.rs`.
+
+#![forbid(unsafe_code)]
+
+mod apply;
+mod arp;
+mod decide;
+mod engine;
+mod explain;
+mod forward;
+mod fragments;
+mod icmp;
 mod io;
+mod limit;
+mod lpm;
+mod nat;
+mod neighbours;
+mod open;
+mod ports;
+mod query;
+mod security;
+mod sessions;
+mod snapshot;
+mod sweep;
+mod tuple;
 mod view;
-pub use io::*;
+mod wire;
+
+pub use engine::{Engine, Input, Memory};
+pub use io::{Link, Offload, Output, PortRef, Time, UPLINK_ZONE};
+pub use query::{Probe, ProbeFrom, SessionFilter, TraceError};
+pub use snapshot::{Snapshot, SnapshotError};
 pub use view::*;

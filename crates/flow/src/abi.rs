@@ -1,8 +1,9 @@
 //! The other records that kernel and daemon share: ports, next hops, punted packets, counters.
 
+use crate::atomic::{AtomicU16, AtomicU32, AtomicU64};
 use crate::key::Seed;
 use crate::reason::Reason;
-use core::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::Ordering::Relaxed;
 
 /// The layout's version. Pinned maps of another version are not adopted.
 pub const VERSION: u32 = 1;
@@ -78,21 +79,40 @@ pub struct Hop {
 
 impl Hop {
     /// Writes a hop, which becomes usable with the last store.
-    pub fn set(&self, ifindex: u32, mtu: u16, flags: u16, dst: [u8; 6], src: [u8; 6], addr: u32, zone: u16) {
-        self.mtu.store(mtu, Relaxed);
-        self.flags.store(flags, Relaxed);
-        self.dst_mac.store(mac_word(dst), Relaxed);
-        self.src_mac.store(mac_word(src), Relaxed);
-        self.addr.store(addr, Relaxed);
-        self.zone.store(zone, Relaxed);
+    pub fn set(&self, to: &Station) {
+        self.mtu.store(to.mtu, Relaxed);
+        self.flags.store(to.flags, Relaxed);
+        self.dst_mac.store(mac_word(to.dst_mac), Relaxed);
+        self.src_mac.store(mac_word(to.src_mac), Relaxed);
+        self.addr.store(to.addr, Relaxed);
+        self.zone.store(to.zone, Relaxed);
         self.ifindex
-            .store(ifindex, core::sync::atomic::Ordering::Release);
+            .store(to.ifindex, core::sync::atomic::Ordering::Release);
     }
 
     /// Makes the hop unusable.
     pub fn clear(&self) {
         self.ifindex.store(0, Relaxed);
     }
+}
+
+/// What a [`Hop`] says, as plain values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Station {
+    /// The interface index.
+    pub ifindex: u32,
+    /// The largest IP packet that the link takes, in bytes.
+    pub mtu: u16,
+    /// [`hop`] bits.
+    pub flags: u16,
+    /// The station's MAC address.
+    pub dst_mac: [u8; 6],
+    /// The MAC address that we send from.
+    pub src_mac: [u8; 6],
+    /// The station's IP address, as in a packet.
+    pub addr: u32,
+    /// The zone of the port.
+    pub zone: u16,
 }
 
 /// A MAC address as one word, in memory order, the upper two bytes zero.
@@ -182,7 +202,8 @@ impl PuntHeader {
     /// in it. `None` if it is shorter than it says.
     pub fn split(record: &[u8]) -> Option<(PuntHeader, &[u8])> {
         let (head, rest) = record.split_at_checked(Self::LEN)?;
-        let u32_at = |at: usize| u32::from_ne_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+        let u32_at =
+            |at: usize| u32::from_ne_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
         let u16_at = |at: usize| u16::from_ne_bytes([head[at], head[at + 1]]);
         let header = PuntHeader {
             len: u32_at(0),

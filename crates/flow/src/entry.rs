@@ -1,8 +1,9 @@
 //! One entry of the flow table: one cache line.
 
+use crate::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64};
 use crate::checksum;
 use crate::key::{Key, proto};
-use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::Ordering::Relaxed;
 
 /// Bits of an entry's flags, set by the daemon.
 pub mod flags {
@@ -152,7 +153,8 @@ impl Entry {
     #[inline(always)]
     pub fn is(&self, key: &Key) -> bool {
         // `ident` holds the state and is written last, so it is read first.
-        self.ident.load(Relaxed) == key.ident(state::LIVE) && self.addrs.load(Relaxed) == key.addrs()
+        self.ident.load(Relaxed) == key.ident(state::LIVE)
+            && self.addrs.load(Relaxed) == key.addrs()
     }
 
     /// The state and, for a live or retired entry, its key.
@@ -239,8 +241,10 @@ impl Entry {
         self.start.store(start, Relaxed);
         self.packets.store(activity.packets, Relaxed);
         self.bytes.store(activity.bytes, Relaxed);
-        self.ident
-            .store(key.ident(state::LIVE), core::sync::atomic::Ordering::Release);
+        self.ident.store(
+            key.ident(state::LIVE),
+            core::sync::atomic::Ordering::Release,
+        );
     }
 
     pub(crate) fn set_state(&self, state: u8) {

@@ -6,6 +6,7 @@
 //!   one daemon and read by the kernel on every CPU without a lock;
 //! * [`header`]: reading a key from a frame, and the header rewrite;
 //! * [`checksum`]: Internet checksum arithmetic on precomputed differences;
+//! * [`atomic`]: the cells of that memory;
 //! * [`abi`]: the other records in shared memory: ports, next hops, punted packets;
 //! * [`reason`]: why a packet was dropped.
 //!
@@ -22,6 +23,7 @@
 #![no_std]
 
 pub mod abi;
+pub mod atomic;
 pub mod checksum;
 mod entry;
 pub mod header;

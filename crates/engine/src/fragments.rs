@@ -1,0 +1,206 @@
+//! IPv4 fragments (RFC 4787, REQ-14: also out of order).
+//!
+//! Only the first fragment has the ports, so the others follow it: they are remembered by source,
+//! destination, identification and protocol. Those that come before the first one wait for it, for a
+//! bounded time and in bounded memory. Nothing is reassembled.
+
+use crate::io::{Offload, Time};
+use flow::Key;
+use flow::reason::Reason;
+use hashbrown::HashMap;
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// Datagrams of which fragments are known.
+const DATAGRAMS: usize = 8192;
+/// Fragments of one datagram that may wait.
+const WAITING_EACH: usize = 64;
+/// Bytes of all fragments that wait.
+const WAITING_BYTES: usize = 4 << 20;
+/// How long the fragments of a datagram may take.
+const LIFETIME: Duration = Duration::from_secs(10);
+
+/// What the fragments of a datagram have in common.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Datagram {
+    pub zone: u16,
+    pub src: u32,
+    pub dst: u32,
+    pub id: u16,
+    pub proto: u8,
+}
+
+/// What the first fragment said.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Known {
+    /// The datagram's flow.
+    pub key: Key,
+    /// The identification that its fragments leave with, as in a packet: senders that share an EIP might
+    /// have chosen the same one.
+    pub id: u16,
+}
+
+/// Fragments that wait, whole frames.
+pub(crate) type Waiting = Vec<(Box<[u8]>, Offload)>;
+
+#[derive(Debug)]
+struct State {
+    known: Option<Known>,
+    waiting: Waiting,
+}
+
+/// All datagrams of which fragments are known.
+#[derive(Debug, Default)]
+pub(crate) struct Fragments {
+    datagrams: HashMap<Datagram, State>,
+    /// When each is forgotten, ascending.
+    expiry: VecDeque<(Time, Datagram)>,
+    waiting_bytes: usize,
+    next_id: u16,
+}
+
+impl Fragments {
+    /// What is known of a datagram.
+    pub fn known(&self, datagram: &Datagram) -> Option<Known> {
+        self.datagrams.get(datagram)?.known
+    }
+
+    fn state(&mut self, datagram: Datagram, now: Time) -> Result<&mut State, Reason> {
+        if !self.datagrams.contains_key(&datagram) {
+            if self.datagrams.len() >= DATAGRAMS {
+                return Err(Reason::FragmentLimit);
+            }
+            self.expiry.push_back((now + LIFETIME, datagram));
+        }
+        Ok(self.datagrams.entry(datagram).or_insert(State {
+            known: None,
+            waiting: Vec::new(),
+        }))
+    }
+
+    /// Lets a fragment wait for the first one.
+    pub fn hold(
+        &mut self,
+        datagram: Datagram,
+        frame: &[u8],
+        offload: Offload,
+        now: Time,
+    ) -> Result<(), Reason> {
+        if self.waiting_bytes + frame.len() > WAITING_BYTES {
+            return Err(Reason::FragmentLimit);
+        }
+        let state = self.state(datagram, now)?;
+        if state.waiting.len() >= WAITING_EACH {
+            return Err(Reason::FragmentLimit);
+        }
+        state.waiting.push((frame.into(), offload));
+        self.waiting_bytes += frame.len();
+        Ok(())
+    }
+
+    /// The first fragment has come: gives what is known now, with an identification of ours, and the
+    /// fragments that waited.
+    pub fn first(
+        &mut self,
+        datagram: Datagram,
+        key: Key,
+        now: Time,
+    ) -> Result<(Known, Waiting), Reason> {
+        let id = self.next_id.wrapping_add(1);
+        let state = self.state(datagram, now)?;
+        let known = *state.known.get_or_insert(Known {
+            key,
+            id: id.to_be(),
+        });
+        let waiting = std::mem::take(&mut state.waiting);
+        self.next_id = id;
+        self.waiting_bytes -= waiting.iter().map(|(frame, _)| frame.len()).sum::<usize>();
+        Ok((known, waiting))
+    }
+
+    /// Forgets datagrams whose time is over. Gives the number of fragments that waited in vain.
+    pub fn tick(&mut self, now: Time) -> u64 {
+        let mut dropped = 0;
+        while let Some(&(at, datagram)) = self.expiry.front()
+            && at <= now
+        {
+            self.expiry.pop_front();
+            if let Some(state) = self.datagrams.remove(&datagram) {
+                dropped += state.waiting.len() as u64;
+                self.waiting_bytes -= state
+                    .waiting
+                    .iter()
+                    .map(|(frame, _)| frame.len())
+                    .sum::<usize>();
+            }
+        }
+        dropped
+    }
+
+    /// When [`Fragments::tick`] has something to do.
+    pub fn due(&self) -> Option<Time> {
+        self.expiry.front().map(|&(at, _)| at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn datagram(id: u16) -> Datagram {
+        Datagram {
+            zone: 2,
+            src: 1,
+            dst: 2,
+            id,
+            proto: 17,
+        }
+    }
+
+    #[test]
+    fn memory_is_bounded_and_comes_back() {
+        let mut fragments = Fragments::default();
+        let frame = [0u8; 1500];
+        let mut held = 0;
+        let mut refused = 0;
+        for id in 0..u16::MAX {
+            match fragments.hold(datagram(id), &frame, Offload::NONE, Time(0)) {
+                Ok(()) => held += 1,
+                Err(reason) => {
+                    assert_eq!(reason, Reason::FragmentLimit);
+                    refused += 1;
+                }
+            }
+        }
+        assert!(held * frame.len() <= WAITING_BYTES && refused > 0);
+        assert_eq!(fragments.tick(Time(0) + LIFETIME), held as u64);
+        assert_eq!(fragments.waiting_bytes, 0);
+        assert!(
+            fragments
+                .hold(datagram(1), &frame, Offload::NONE, Time(0))
+                .is_ok()
+        );
+    }
+
+    #[test]
+    fn one_datagram_cannot_take_all() {
+        let mut fragments = Fragments::default();
+        for _ in 0..WAITING_EACH {
+            assert!(
+                fragments
+                    .hold(datagram(1), &[0; 60], Offload::NONE, Time(0))
+                    .is_ok()
+            );
+        }
+        assert!(
+            fragments
+                .hold(datagram(1), &[0; 60], Offload::NONE, Time(0))
+                .is_err()
+        );
+        assert!(
+            fragments
+                .hold(datagram(2), &[0; 60], Offload::NONE, Time(0))
+                .is_ok()
+        );
+    }
+}

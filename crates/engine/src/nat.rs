@@ -1,0 +1,415 @@
+//! SNAT mappings: which external address and port an instance's address and port has.
+//!
+//! **Mapping** is endpoint-independent (RFC 4787, REQ-1): what an instance sends from one address and
+//! port leaves by one EIP and port, whatever the destination. The source port is kept if it can be
+//! (and always stays below or above 1024, REQ-3); a mapping lives as long as it has sessions.
+//!
+//! **Overloading.** A mapping owns its external port. When all ports of an EIP have owners, further
+//! mappings share ports: a port serves any number of instances as long as no two of them talk to the
+//! same destination address and port from it. So the limit is a number of sessions per EIP, protocol
+//! *and destination*, not per EIP. A shared mapping is still used for later destinations where that
+//! gives no conflict, and another port is taken where it does: mapping becomes dependent on the
+//! endpoint only where ports have run out.
+//!
+//! **Filtering** is not decided here, but only a port's owner can be reached by unknown peers.
+
+use crate::ports::PortSet;
+use crate::snapshot::Snapshot;
+use crate::tuple;
+use flow::{Key, Seed, proto};
+use hashbrown::{HashMap, HashTable};
+use std::net::Ipv4Addr;
+use std::ops::RangeInclusive;
+
+/// How many shared ports are tried for a new session before it is given up. While a ninth of
+/// the ports is free towards the destination, the chance to find none is 10⁻¹³.
+const TRIES: u32 = 256;
+
+/// Index of a mapping.
+pub(crate) type MappingIx = u32;
+
+/// An instance's address and port on the private side. For ICMP the port is the identifier.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Inner {
+    pub zone: u16,
+    pub proto: u8,
+    pub address: u32,
+    pub port: u16,
+}
+
+impl Inner {
+    pub fn of(key: &Key) -> Inner {
+        Inner {
+            zone: key.zone,
+            proto: key.proto,
+            address: key.src,
+            port: key.sport,
+        }
+    }
+}
+
+/// A mapping.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mapping {
+    pub inner: Inner,
+    /// The external address, as in a packet.
+    pub eip: u32,
+    /// The external port, as in a packet.
+    pub port: u16,
+    /// It owns the port: nobody else may become its owner, and it can be reached from outside.
+    pub owner: bool,
+    /// It is found for later destinations.
+    listed: bool,
+    sessions: u32,
+}
+
+/// An EIP's ports.
+#[derive(Debug, Default)]
+struct EipPorts {
+    /// Ports with owners: TCP, UDP, ICMP.
+    owned: [Option<PortSet>; 3],
+    /// Ports of DNAT entries: TCP, UDP.
+    reserved: [Option<PortSet>; 2],
+    sessions: u64,
+    exhausted: u64,
+}
+
+/// The external port that a new session could have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Choice {
+    /// That of a mapping that exists.
+    Existing(MappingIx),
+    /// A new mapping: EIP, port (both as in a packet), whether it would own the port and whether later
+    /// destinations may use it.
+    New {
+        eip: u32,
+        port: u16,
+        owner: bool,
+        listed: bool,
+    },
+}
+
+/// All mappings.
+#[derive(Debug)]
+pub(crate) struct Nat {
+    mappings: Vec<Mapping>,
+    free: Vec<MappingIx>,
+    by_inner: HashTable<MappingIx>,
+    by_outer: HashTable<MappingIx>,
+    eips: HashMap<u32, EipPorts>,
+    seed: Seed,
+}
+
+fn class(protocol: u8) -> usize {
+    match protocol {
+        proto::TCP => 0,
+        proto::UDP => 1,
+        _ => 2,
+    }
+}
+
+impl Nat {
+    pub fn new(seed: Seed) -> Nat {
+        Nat {
+            mappings: Vec::new(),
+            free: Vec::new(),
+            by_inner: HashTable::new(),
+            by_outer: HashTable::new(),
+            eips: HashMap::new(),
+            seed,
+        }
+    }
+
+    /// Takes the DNAT entries of `snapshot` into account: their ports are not given to SNAT any more.
+    /// Mappings that have one already keep it.
+    pub fn reserve(&mut self, snapshot: &Snapshot) {
+        self.eips.retain(|_, ports| {
+            ports.reserved = [None, None];
+            ports.sessions > 0 || ports.exhausted > 0
+        });
+        for eip in &snapshot.eips {
+            let ports = self.eips.entry(tuple::raw(eip.address)).or_default();
+            for forward in &eip.forwards {
+                let set = ports.reserved[class(forward.protocol)].get_or_insert_default();
+                for port in forward.external.clone() {
+                    set.insert(port);
+                }
+            }
+        }
+    }
+
+    /// A number that depends on the parts and the secret: for spreading over EIPs and ports.
+    pub fn spread(&self, a: u32, b: u32, c: u16) -> u64 {
+        Key {
+            src: a,
+            dst: b,
+            sport: c,
+            ..Key::default()
+        }
+        .hash(self.seed)
+    }
+
+    fn find(&self, inner: &Inner, eip: u32) -> Option<MappingIx> {
+        self.by_inner
+            .find(inner_key(inner, eip).hash(self.seed), |&ix| {
+                let m = &self.mappings[ix as usize];
+                m.inner == *inner && m.eip == eip
+            })
+            .copied()
+    }
+
+    /// The mapping that owns an external port.
+    pub fn owner(&self, protocol: u8, eip: u32, port: u16) -> Option<MappingIx> {
+        self.by_outer
+            .find(outer_key(protocol, eip, port).hash(self.seed), |&ix| {
+                let m = &self.mappings[ix as usize];
+                m.inner.proto == protocol && m.eip == eip && m.port == port
+            })
+            .copied()
+    }
+
+    /// A mapping.
+    pub fn mapping(&self, ix: MappingIx) -> &Mapping {
+        &self.mappings[ix as usize]
+    }
+
+    /// The external port for a new session of `inner` on `eip`. `usable` says whether no session has the
+    /// tuple that a port (as in a packet) would give. `None`: every port is in use towards this
+    /// destination.
+    pub fn choose(
+        &self,
+        inner: &Inner,
+        eip: u32,
+        range: &RangeInclusive<u16>,
+        usable: impl Fn(u16) -> bool,
+    ) -> Option<Choice> {
+        let existing = self.find(inner, eip);
+        if let Some(ix) = existing
+            && usable(self.mappings[ix as usize].port)
+        {
+            return Some(Choice::Existing(ix));
+        }
+        // A second mapping of the same instance and port serves this destination only.
+        let listed = existing.is_none();
+        let new = |port: u16, owner| {
+            Some(Choice::New {
+                eip,
+                port: port.to_be(),
+                owner,
+                listed,
+            })
+        };
+        let class = class(inner.proto);
+        let ports = self.eips.get(&eip);
+        let owned = ports.and_then(|p| p.owned[class].as_ref());
+        let reserved = ports.and_then(|p| p.reserved.get(class)?.as_ref());
+        let taken = |port: u16| owned.is_some_and(|set| set.contains(port));
+        let closed = |port: u16| reserved.is_some_and(|set| set.contains(port));
+
+        let wanted = u16::from_be(inner.port);
+        let range = &range_for(inner, range);
+        if range.contains(&wanted) && !taken(wanted) && !closed(wanted) && usable(inner.port) {
+            return new(wanted, true);
+        }
+        // A port of its own, from a place on that depends on who asks.
+        let (low, high) = (*range.start() as u32, *range.end() as u32);
+        let span = high - low + 1;
+        let mut at = low + (inner_key(inner, eip).hash(self.seed) >> 32) as u32 % span;
+        for _ in 0..TRIES.min(span) {
+            let free = match owned {
+                Some(set) => set.first_free(range, at as u16),
+                None => Some(at as u16),
+            };
+            let Some(port) = free else { break };
+            if !closed(port) && usable(port.to_be()) {
+                return new(port, true);
+            }
+            at = if port as u32 == high {
+                low
+            } else {
+                port as u32 + 1
+            };
+        }
+        // A port that others have, too.
+        let start = self.spread(inner.address, eip, inner.port) as u32 % span;
+        let step = if span > TRIES { (span / TRIES) | 1 } else { 1 };
+        for n in 0..TRIES.min(span) {
+            let port = (low + (start + n * step) % span) as u16;
+            if taken(port) && !closed(port) && usable(port.to_be()) {
+                return new(port, false);
+            }
+        }
+        None
+    }
+
+    /// Makes a choice come true and counts a session on its mapping.
+    pub fn commit(&mut self, inner: &Inner, choice: Choice) -> MappingIx {
+        let ix = match choice {
+            Choice::Existing(ix) => ix,
+            Choice::New {
+                eip,
+                port,
+                owner,
+                listed,
+            } => self.add(inner, eip, port, owner, listed),
+        };
+        let mapping = &mut self.mappings[ix as usize];
+        mapping.sessions += 1;
+        let eip = mapping.eip;
+        self.eips.entry(eip).or_default().sessions += 1;
+        ix
+    }
+
+    /// Takes over a session's mapping from an earlier daemon.
+    pub fn adopt(&mut self, inner: &Inner, eip: u32, port: u16) -> MappingIx {
+        let choice = match self.find(inner, eip) {
+            Some(ix) if self.mappings[ix as usize].port == port => Choice::Existing(ix),
+            other => Choice::New {
+                eip,
+                port,
+                owner: self.owner(inner.proto, eip, port).is_none(),
+                listed: other.is_none(),
+            },
+        };
+        self.commit(inner, choice)
+    }
+
+    fn add(&mut self, inner: &Inner, eip: u32, port: u16, owner: bool, listed: bool) -> MappingIx {
+        let mapping = Mapping {
+            inner: *inner,
+            eip,
+            port,
+            owner,
+            listed,
+            sessions: 0,
+        };
+        let ix = match self.free.pop() {
+            Some(ix) => {
+                self.mappings[ix as usize] = mapping;
+                ix
+            }
+            None => {
+                self.mappings.push(mapping);
+                self.mappings.len() as u32 - 1
+            }
+        };
+        if owner {
+            let ports = self.eips.entry(eip).or_default();
+            ports.owned[class(inner.proto)]
+                .get_or_insert_default()
+                .insert(u16::from_be(port));
+            let hash = outer_key(inner.proto, eip, port).hash(self.seed);
+            let (mappings, seed) = (&self.mappings, self.seed);
+            self.by_outer.insert_unique(hash, ix, |&ix| {
+                let m = &mappings[ix as usize];
+                outer_key(m.inner.proto, m.eip, m.port).hash(seed)
+            });
+        }
+        if listed {
+            let hash = inner_key(inner, eip).hash(self.seed);
+            let (mappings, seed) = (&self.mappings, self.seed);
+            self.by_inner.insert_unique(hash, ix, |&ix| {
+                let m = &mappings[ix as usize];
+                inner_key(&m.inner, m.eip).hash(seed)
+            });
+        }
+        ix
+    }
+
+    /// A session of the mapping has ended; with the last one the mapping ends and its port is free.
+    pub fn release(&mut self, ix: MappingIx) {
+        let mapping = &mut self.mappings[ix as usize];
+        mapping.sessions -= 1;
+        let mapping = *mapping;
+        if let Some(ports) = self.eips.get_mut(&mapping.eip) {
+            ports.sessions -= 1;
+            if mapping.sessions == 0
+                && mapping.owner
+                && let Some(set) = &mut ports.owned[class(mapping.inner.proto)]
+            {
+                set.remove(u16::from_be(mapping.port));
+            }
+        }
+        if mapping.sessions > 0 {
+            return;
+        }
+        if mapping.owner {
+            let hash = outer_key(mapping.inner.proto, mapping.eip, mapping.port).hash(self.seed);
+            if let Ok(found) = self.by_outer.find_entry(hash, |&other| other == ix) {
+                found.remove();
+            }
+        }
+        if mapping.listed {
+            let hash = inner_key(&mapping.inner, mapping.eip).hash(self.seed);
+            if let Ok(found) = self.by_inner.find_entry(hash, |&other| other == ix) {
+                found.remove();
+            }
+        }
+        self.free.push(ix);
+    }
+
+    /// Counts a session that got no port.
+    pub fn count_exhausted(&mut self, eip: u32) {
+        self.eips.entry(eip).or_default().exhausted += 1;
+    }
+
+    /// Ports with owners (TCP, UDP, ICMP), sessions and sessions without a port of an EIP.
+    pub fn usage(&self, eip: Ipv4Addr) -> ([u32; 3], u64, u64) {
+        match self.eips.get(&tuple::raw(eip)) {
+            Some(p) => (
+                p.owned
+                    .each_ref()
+                    .map(|set| set.as_ref().map_or(0, PortSet::len)),
+                p.sessions,
+                p.exhausted,
+            ),
+            None => ([0; 3], 0, 0),
+        }
+    }
+
+    /// Mappings that exist.
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.mappings.len() - self.free.len()
+    }
+}
+
+/// An external address and port, in the form that is hashed.
+fn outer_key(protocol: u8, eip: u32, port: u16) -> Key {
+    Key {
+        dst: eip,
+        dport: port,
+        proto: protocol,
+        ..Key::default()
+    }
+}
+
+/// An internal address and port on an EIP, in the form that is hashed.
+fn inner_key(inner: &Inner, eip: u32) -> Key {
+    Key {
+        src: inner.address,
+        dst: eip,
+        sport: inner.port,
+        dport: 0,
+        zone: inner.zone,
+        proto: inner.proto,
+    }
+}
+
+/// The part of the gateway's ports for this sender: a well-known source port stays one and any
+/// other does not become one, as far as the gateway's range has both kinds (RFC 4787, REQ-3a).
+/// ICMP identifiers are all alike: the whole space.
+fn range_for(inner: &Inner, range: &RangeInclusive<u16>) -> RangeInclusive<u16> {
+    let (low, high) = (*range.start(), *range.end());
+    if inner.proto == proto::ICMP {
+        return 0..=u16::MAX;
+    }
+    if low >= 1024 || high < 1024 {
+        return low..=high;
+    }
+    if u16::from_be(inner.port) < 1024 {
+        low..=1023
+    } else {
+        1024..=high
+    }
+}

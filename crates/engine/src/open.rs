@@ -1,0 +1,329 @@
+//! Opening and ending sessions.
+
+use crate::decide::{self, Denied, Exit, Plan, Source};
+use crate::engine::{Arrival, Engine};
+use crate::explain::{Recorder, Silent};
+use crate::io::UPLINK_ZONE;
+use crate::nat::{Choice, Inner};
+use crate::neighbours::HopIx;
+use crate::sessions::{NO_SLOT, Session, SessionIx, Way};
+use crate::snapshot::{EipIx, Owner, Snapshot};
+use crate::tuple;
+use crate::wire::Ipv4;
+use flow::reason::Reason;
+use flow::{Activity, Key};
+use std::net::Ipv4Addr;
+
+/// Ports that are tried when the tuple that a session would have is another's.
+const ALTERNATIVES: u16 = 64;
+
+/// The translation that a session gets.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Translation {
+    /// The key of packets that answer.
+    pub reply: Key,
+    /// The SNAT port.
+    pub choice: Option<Choice>,
+    /// Where its packets leave.
+    pub exit: (usize, Ipv4Addr),
+}
+
+impl From<Reason> for Denied {
+    fn from(reason: Reason) -> Denied {
+        Denied {
+            reason,
+            notify: None,
+        }
+    }
+}
+
+impl Engine {
+    /// Opens a session for a packet that belongs to none.
+    pub(crate) fn open(
+        &mut self,
+        s: &Snapshot,
+        at: Arrival,
+        packet: &Ipv4,
+        key: &Key,
+    ) -> Result<SessionIx, Denied> {
+        let plan = decide::decide(s, &self.nat, at.from(), key, None, &mut Silent)?;
+        if plan.routed && packet.ttl <= 1 {
+            return Err(Reason::TtlExpired.into());
+        }
+        if self.sessions.len() >= s.max_sessions {
+            return Err(Reason::SessionLimit.into());
+        }
+        let limit = plan.gateway.and_then(|g| s.gateway(g).max_per_source);
+        let limited = matches!(at.port.owner, Owner::Eni(_)) && plan.gateway.is_some();
+        let source = (key.zone, key.src);
+        if let Some(limit) = limit.filter(|_| limited)
+            && self
+                .per_source
+                .get(&source)
+                .is_some_and(|&count| count >= limit)
+        {
+            return Err(Reason::SourceLimit.into());
+        }
+        let translation = match self.translate(s, &plan, key, &mut Silent) {
+            Ok(translation) => translation,
+            Err(denied) => {
+                if denied.reason == Reason::PortsExhausted
+                    && let Source::Pool { gateway, snat } = plan.source
+                    && let Some(eip) = decide::pool(s, &self.nat, gateway, snat, key).next()
+                {
+                    self.nat.count_exhausted(tuple::raw(s.eip(eip).address));
+                }
+                return Err(denied);
+            }
+        };
+        let (exit_port, next) = translation.exit;
+        let Exit::Port {
+            port: back_port,
+            next: back,
+        } = plan.back
+        else {
+            return Err(Reason::NoRoute.into());
+        };
+        let hops = [(exit_port, next), (back_port, back)];
+        let [Some(there), Some(home)] = hops.map(|(port, next)| self.hop(s, port, next, at)) else {
+            return Err(Reason::NeighbourQueueFull.into());
+        };
+        let mapping = match translation.choice {
+            Some(choice) => Some(self.nat.commit(&Inner::of(key), choice)),
+            None => plan.mapping.map(|ix| {
+                let inner = self.nat.mapping(ix).inner;
+                self.nat.commit(&inner, Choice::Existing(ix))
+            }),
+        };
+        let ix = self.sessions.add(Session {
+            keys: [*key, translation.reply],
+            slots: [NO_SLOT; 2],
+            hops: [there, home],
+            slow: None,
+            mapping,
+            eni: plan.eni,
+            gateway: plan.gateway,
+            entry: plan.entry,
+            start: at.now.second(),
+            direction: plan.direction,
+            routed: plan.routed,
+            limited,
+            live: true,
+        });
+        if limited {
+            *self.per_source.entry(source).or_default() += 1;
+        }
+        for hop in [there, home] {
+            self.neighbours.count(hop, 1);
+        }
+        self.counters.opened += 1;
+        let fresh = Activity {
+            last_seen: at.now.tick(),
+            ..Activity::default()
+        };
+        self.install(ix, [fresh; 2]);
+        Ok(ix)
+    }
+
+    /// The translation of a new session, without making it.
+    pub(crate) fn translate(
+        &self,
+        s: &Snapshot,
+        plan: &Plan,
+        key: &Key,
+        rec: &mut impl Recorder,
+    ) -> Result<Translation, Denied> {
+        let exit = |eip: EipIx| match plan.exit {
+            Exit::Port { port, next } => Ok((port, next)),
+            Exit::Uplink => {
+                decide::uplink_hop(s, s.eip(eip).uplink, tuple::ip(key.dst), &mut Silent)
+            }
+        };
+        let zone = match plan.exit {
+            Exit::Port { port, .. } => s.ports[port].link.zone,
+            Exit::Uplink => UPLINK_ZONE,
+        };
+        let reply = |src: u32, sport: u16| {
+            let translated = Key {
+                src,
+                sport,
+                dst: plan.dst,
+                dport: plan.dport,
+                ..*key
+            };
+            tuple::reverse(&translated, zone)
+        };
+        let usable = |reply: &Key| reply != key && self.sessions.find(reply).is_none();
+
+        if let Source::Pool { gateway, snat } = plan.source {
+            let inner = Inner::of(key);
+            let ports = &s.gateway(gateway).ports;
+            let mut unreachable = None;
+            for eip in decide::pool(s, &self.nat, gateway, snat, key) {
+                let exit = match exit(eip) {
+                    Ok(exit) => exit,
+                    Err(denied) => {
+                        unreachable = Some(denied);
+                        continue;
+                    }
+                };
+                let address = tuple::raw(s.eip(eip).address);
+                let free = |port| usable(&reply(address, port));
+                let Some(choice) = self.nat.choose(&inner, address, ports, free) else {
+                    rec.step("port", || {
+                        (
+                            Some(s.eip(eip).id.clone()),
+                            "no port is free towards this destination".into(),
+                        )
+                    });
+                    continue;
+                };
+                let port = match choice {
+                    Choice::Existing(ix) => self.nat.mapping(ix).port,
+                    Choice::New { port, .. } => port,
+                };
+                rec.step("port", || {
+                    let how = match choice {
+                        Choice::Existing(_) => "the source's mapping",
+                        Choice::New { owner: true, .. } => "a port of its own",
+                        Choice::New { owner: false, .. } => "a port that is shared by destination",
+                    };
+                    (
+                        Some(s.eip(eip).id.clone()),
+                        format!("{}: {how}", u16::from_be(port)),
+                    )
+                });
+                return Ok(Translation {
+                    reply: reply(address, port),
+                    choice: Some(choice),
+                    exit,
+                });
+            }
+            return Err(unreachable.unwrap_or_else(|| Reason::PortsExhausted.into()));
+        }
+
+        let (src, exit) = match (plan.source, plan.exit) {
+            (Source::Fixed(eip), _) => (tuple::raw(s.eip(eip).address), exit(eip)?),
+            (_, Exit::Port { port, next }) => (key.src, (port, next)),
+            (_, Exit::Uplink) => return Err(Reason::NoRoute.into()),
+        };
+        // The source port stays, unless the tuple is another session's: one that came to the same
+        // instance by another EIP.
+        let first = u16::from_be(key.sport);
+        let alternatives = (0..ALTERNATIVES).map(|n| match n {
+            0 => first,
+            n => 1024 + (self.nat.spread(key.src, key.dst, first.wrapping_add(n)) % 64_512) as u16,
+        });
+        let tries = if tuple::has_ports(key.proto) {
+            ALTERNATIVES
+        } else {
+            1
+        };
+        for port in alternatives.take(tries as usize) {
+            let reply = reply(src, port.to_be());
+            if usable(&reply) {
+                return Ok(Translation {
+                    reply,
+                    choice: None,
+                    exit,
+                });
+            }
+        }
+        Err(Reason::TupleConflict.into())
+    }
+
+    /// The hop to a station behind a port.
+    pub(crate) fn hop(
+        &mut self,
+        s: &Snapshot,
+        port: usize,
+        next: Ipv4Addr,
+        at: Arrival,
+    ) -> Option<HopIx> {
+        let port = &s.ports[port];
+        self.neighbours
+            .hop(&port.link, port.mtu, next, s.asker(port), at.now)
+    }
+
+    /// Puts a session's flows into the flow table, counting from `activity`. If there is no room, the
+    /// slow path counts.
+    pub(crate) fn install(&mut self, ix: SessionIx, activity: [Activity; 2]) {
+        let session = self.sessions.session_mut(ix);
+        self.not_offloaded -= session.slow.take().is_some() as u32;
+        let mut slots = [NO_SLOT; 2];
+        for way in Way::BOTH {
+            let action = session.action(way);
+            let n = way as usize;
+            match self
+                .table
+                .insert(&session.keys[n], &action, &activity[n], session.start)
+            {
+                Ok(slot) => slots[n] = slot,
+                Err(flow::table::Full) => break,
+            }
+        }
+        if slots[1] == NO_SLOT {
+            session.slots = [NO_SLOT; 2];
+            session.slow = Some(Box::new(activity));
+            self.not_offloaded += 1;
+            self.retire(slots);
+        } else {
+            session.slots = slots;
+        }
+    }
+
+    /// Ends a session: its flows leave the table, its port, hops and counts are given back.
+    pub(crate) fn end(&mut self, ix: SessionIx) {
+        let session = self.sessions.remove(ix);
+        self.retire(session.slots);
+        self.not_offloaded -= session.slow.is_some() as u32;
+        if let Some(mapping) = session.mapping {
+            self.nat.release(mapping);
+        }
+        for hop in session.hops {
+            self.neighbours.count(hop, -1);
+        }
+        if session.limited {
+            let source = (session.keys[0].zone, session.keys[0].src);
+            if let Some(count) = self.per_source.get_mut(&source) {
+                *count -= 1;
+                if *count == 0 {
+                    self.per_source.remove(&source);
+                }
+            }
+        }
+        self.counters.closed += 1;
+    }
+
+    /// A SYN has come on the tuple of a session that has ended. If it comes from the same side and may
+    /// still go the same way, the session begins anew with its translation; otherwise it makes room.
+    pub(crate) fn reopen(
+        &mut self,
+        s: &Snapshot,
+        at: Arrival,
+        ix: SessionIx,
+        key: &Key,
+        found: &mut Option<(SessionIx, Way)>,
+    ) {
+        let session = self.sessions.session(ix);
+        if session.keys[0] == *key && self.refit(s, ix, at.now) {
+            let session = self.sessions.session_mut(ix);
+            let slots = session.slots;
+            session.start = at.now.second();
+            session.slots = [NO_SLOT; 2];
+            self.retire(slots);
+            let fresh = Activity {
+                last_seen: at.now.tick(),
+                ..Activity::default()
+            };
+            self.install(ix, [fresh; 2]);
+            self.counters.closed += 1;
+            self.counters.opened += 1;
+            return;
+        }
+        if self.sessions.get(ix).is_some() {
+            self.end(ix);
+        }
+        *found = None;
+    }
+}

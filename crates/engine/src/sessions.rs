@@ -1,0 +1,250 @@
+//! The sessions: a slab, found by the key of either direction.
+
+use crate::decide::{Direction, Entry};
+use crate::nat::MappingIx;
+use crate::snapshot::{EniIx, GatewayIx, Ticks};
+use flow::{Activity, Key, Seed, proto, seen};
+use hashbrown::HashTable;
+
+/// Index of a session.
+pub(crate) type SessionIx = u32;
+
+/// No slot of the flow table.
+pub(crate) const NO_SLOT: u32 = u32::MAX;
+
+/// A direction of a session: as opened, or back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Way {
+    Original = 0,
+    Reply = 1,
+}
+
+impl Way {
+    pub const BOTH: [Way; 2] = [Way::Original, Way::Reply];
+
+    pub fn other(self) -> Way {
+        match self {
+            Way::Original => Way::Reply,
+            Way::Reply => Way::Original,
+        }
+    }
+}
+
+/// A session: two flows.
+#[derive(Clone, Debug)]
+pub(crate) struct Session {
+    /// The keys of its packets as they come in, in both ways.
+    pub keys: [Key; 2],
+    /// Their slots in the flow table, or [`NO_SLOT`] if it has no room.
+    pub slots: [u32; 2],
+    /// Next hops in both ways, as indices of the table of next hops.
+    pub hops: [u16; 2],
+    /// What the slow path counts for a session that is not in the flow table.
+    pub slow: Option<Box<[Activity; 2]>>,
+    /// The SNAT mapping that it holds.
+    pub mapping: Option<MappingIx>,
+    pub eni: EniIx,
+    pub gateway: Option<GatewayIx>,
+    pub entry: Option<Entry>,
+    /// The second in which it began.
+    pub start: u32,
+    pub direction: Direction,
+    pub routed: bool,
+    /// It counts against the limit of its source.
+    pub limited: bool,
+    /// Not a free place in the slab.
+    pub live: bool,
+}
+
+/// The state of a session's protocol, from what was seen of it in both ways.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Not TCP.
+    Active,
+    /// The handshake is not complete.
+    Opening,
+    Established,
+    /// One end has sent FIN.
+    HalfClosed,
+    /// Both ends have sent FIN.
+    Closed,
+    /// A reset went by and nothing came after it from its sender.
+    Reset,
+}
+
+impl State {
+    pub fn of(protocol: u8, original: u8, reply: u8) -> State {
+        if protocol != proto::TCP {
+            return State::Active;
+        }
+        let both = original & reply;
+        let reset = |way: u8| way & (seen::RST | seen::AFTER_RST) == seen::RST;
+        if reset(original) || reset(reply) {
+            State::Reset
+        } else if both & seen::FIN != 0 {
+            State::Closed
+        } else if (original | reply) & seen::FIN != 0 {
+            State::HalfClosed
+        } else if both & seen::DATA != 0
+            || (original & seen::DATA != 0 && reply & seen::SYN_ACK != 0)
+            || (both & seen::SYN != 0 && both & (seen::SYN_ACK | seen::DATA) != 0)
+        {
+            // The last is a simultaneous open (RFC 5382, REQ-2).
+            State::Established
+        } else {
+            State::Opening
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            State::Active => "active",
+            State::Opening => "syn_sent",
+            State::Established => "established",
+            State::HalfClosed => "half_closed",
+            State::Closed => "closed",
+            State::Reset => "reset",
+        }
+    }
+
+    /// How long a session in this state may be idle, in ticks.
+    pub fn timeout(self, protocol: u8, timeouts: &Ticks) -> u32 {
+        match (self, protocol) {
+            (State::Active, proto::UDP) => timeouts.udp,
+            (State::Active, proto::ICMP) => timeouts.icmp,
+            (State::Active, _) => timeouts.other,
+            (State::Established | State::HalfClosed, _) => timeouts.tcp_established,
+            (State::Opening | State::Closed | State::Reset, _) => timeouts.tcp_transitory,
+        }
+    }
+}
+
+/// All sessions.
+#[derive(Debug)]
+pub(crate) struct Sessions {
+    slab: Vec<Session>,
+    free: Vec<SessionIx>,
+    /// Session times two, plus the way.
+    index: HashTable<u32>,
+    seed: Seed,
+    live: u32,
+}
+
+impl Sessions {
+    pub fn new(seed: Seed) -> Sessions {
+        Sessions {
+            slab: Vec::new(),
+            free: Vec::new(),
+            index: HashTable::new(),
+            seed,
+            live: 0,
+        }
+    }
+
+    /// Live sessions.
+    pub fn len(&self) -> u32 {
+        self.live
+    }
+
+    /// Places in the slab, live or not: the bound of [`Sessions::get`].
+    pub fn places(&self) -> u32 {
+        self.slab.len() as u32
+    }
+
+    /// The session in a place, if one lives there.
+    pub fn get(&self, ix: SessionIx) -> Option<&Session> {
+        self.slab.get(ix as usize).filter(|session| session.live)
+    }
+
+    /// A live session.
+    pub fn session(&self, ix: SessionIx) -> &Session {
+        &self.slab[ix as usize]
+    }
+
+    /// A live session.
+    pub fn session_mut(&mut self, ix: SessionIx) -> &mut Session {
+        &mut self.slab[ix as usize]
+    }
+
+    /// The session that packets with this key belong to, and which way they go.
+    pub fn find(&self, key: &Key) -> Option<(SessionIx, Way)> {
+        let found = *self
+            .index
+            .find(key.hash(self.seed), |&at| self.key(at) == key)?;
+        Some((found / 2, Way::BOTH[found as usize % 2]))
+    }
+
+    fn key(&self, at: u32) -> &Key {
+        &self.slab[at as usize / 2].keys[at as usize % 2]
+    }
+
+    /// Adds a session. Neither of its keys may be in use.
+    pub fn add(&mut self, session: Session) -> SessionIx {
+        debug_assert!(session.live && session.keys[0] != session.keys[1]);
+        debug_assert!(session.keys.iter().all(|key| self.find(key).is_none()));
+        let hashes = session.keys.map(|key| key.hash(self.seed));
+        let ix = match self.free.pop() {
+            Some(ix) => {
+                self.slab[ix as usize] = session;
+                ix
+            }
+            None => {
+                self.slab.push(session);
+                self.slab.len() as u32 - 1
+            }
+        };
+        for (way, hash) in hashes.into_iter().enumerate() {
+            let (slab, seed) = (&self.slab, self.seed);
+            self.index.insert_unique(hash, ix * 2 + way as u32, |&at| {
+                slab[at as usize / 2].keys[at as usize % 2].hash(seed)
+            });
+        }
+        self.live += 1;
+        ix
+    }
+
+    /// Takes a live session out.
+    pub fn remove(&mut self, ix: SessionIx) -> Session {
+        for way in 0..2 {
+            let at = ix * 2 + way;
+            let hash = self.key(at).hash(self.seed);
+            if let Ok(found) = self.index.find_entry(hash, |&other| other == at) {
+                found.remove();
+            }
+        }
+        self.live -= 1;
+        self.free.push(ix);
+        let session = &mut self.slab[ix as usize];
+        let removed = session.clone();
+        session.live = false;
+        session.slow = None;
+        removed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tcp_states_follow_what_was_seen() {
+        use seen::*;
+        let state = |original, reply| State::of(proto::TCP, original, reply);
+        assert_eq!(state(SYN, 0), State::Opening);
+        assert_eq!(state(SYN, SYN_ACK), State::Opening);
+        assert_eq!(state(SYN | DATA, SYN_ACK), State::Established);
+        assert_eq!(state(SYN, SYN | SYN_ACK), State::Opening);
+        assert_eq!(state(SYN | SYN_ACK, SYN | SYN_ACK), State::Established);
+        assert_eq!(state(SYN | DATA | FIN, SYN_ACK | DATA), State::HalfClosed);
+        assert_eq!(state(SYN | DATA | FIN, SYN_ACK | DATA | FIN), State::Closed);
+        assert_eq!(state(SYN, RST), State::Reset);
+        assert_eq!(state(SYN | DATA, SYN_ACK | DATA | RST), State::Reset);
+        // A reset that its own sender contradicts was forged (RFC 7857, section 2.2).
+        assert_eq!(
+            state(SYN | DATA, SYN_ACK | DATA | RST | AFTER_RST),
+            State::Established
+        );
+        assert_eq!(State::of(proto::UDP, 0, 0), State::Active);
+    }
+}

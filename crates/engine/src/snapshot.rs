@@ -1,0 +1,565 @@
+//! The configuration as the engine uses it: resources by index, routes and entries as tables.
+//!
+//! A snapshot is immutable and swapped in whole. Building one does not touch the engine.
+
+use crate::io::{Link, PortRef};
+use crate::lpm::Lpm;
+use crate::security::{self, Rules};
+use hashbrown::HashMap;
+use ipnet::Ipv4Net;
+use model::{
+    Config, DnatMapping, EipBinding, Filtering, Id, NextHop, OutOfState, Pooling, UplinkMode,
+};
+use std::net::Ipv4Addr;
+use std::ops::RangeInclusive;
+
+/// Index of a network interface.
+pub(crate) type EniIx = u32;
+/// Index of a VPC.
+pub(crate) type VpcIx = u32;
+/// Index of an EIP.
+pub(crate) type EipIx = u32;
+/// Index of a NAT gateway.
+pub(crate) type GatewayIx = u32;
+/// Index of an uplink.
+pub(crate) type UplinkIx = u32;
+
+/// A port: where frames come in and go out.
+#[derive(Debug)]
+pub(crate) struct Port {
+    pub link: Link,
+    pub owner: Owner,
+    /// The largest IP packet that is sent there.
+    pub mtu: u16,
+}
+
+/// What a port belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Owner {
+    Eni(EniIx),
+    Uplink(UplinkIx),
+}
+
+#[derive(Debug)]
+pub(crate) struct Uplink {
+    pub id: Id,
+    pub port: usize,
+    pub shared: bool,
+    pub address: Option<Ipv4Net>,
+    pub gateway: Option<Ipv4Addr>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Vpc {
+    pub id: Id,
+    pub local: Lpm<Local>,
+    /// The system route table.
+    pub table: usize,
+}
+
+/// What an address of a VPC is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Local {
+    /// A network interface's own address.
+    Eni(EniIx),
+    /// A host behind a network interface.
+    Behind(EniIx),
+    /// The gateway of a vSwitch.
+    Gateway,
+    /// An address of a vSwitch that nobody has.
+    Nobody,
+}
+
+#[derive(Debug)]
+pub(crate) struct VSwitch {
+    pub vpc: VpcIx,
+    pub cidr: Ipv4Net,
+    pub gateway: Ipv4Addr,
+    pub table: usize,
+}
+
+#[derive(Debug)]
+pub(crate) struct Table {
+    pub id: Id,
+    pub routes: Lpm<Hop>,
+}
+
+/// Where a route leads.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Hop {
+    Local,
+    Eni(EniIx),
+    Nat(GatewayIx),
+    Vpc(VpcIx),
+    Blackhole,
+}
+
+#[derive(Debug)]
+pub(crate) struct Eni {
+    pub id: Id,
+    pub vpc: VpcIx,
+    pub vswitch: u32,
+    pub address: Ipv4Addr,
+    pub hosts: Vec<Ipv4Net>,
+    pub port: usize,
+    pub groups: Vec<u32>,
+    pub inbound: Rules,
+    pub outbound: Rules,
+    pub eip: Option<EipIx>,
+}
+
+impl Eni {
+    /// Whether packets from this address may come in here.
+    pub fn owns(&self, address: Ipv4Addr) -> bool {
+        address == self.address || self.hosts.iter().any(|net| net.contains(&address))
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Eip {
+    pub id: Id,
+    pub address: Ipv4Addr,
+    pub uplink: UplinkIx,
+    pub binding: Binding,
+    /// Ports of DNAT entries, ascending by protocol and first port.
+    pub forwards: Vec<Forward>,
+    /// The DNAT entry that maps the whole address.
+    pub any: Option<(Ipv4Addr, u32)>,
+}
+
+/// What an EIP is bound to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Binding {
+    None,
+    Eni(EniIx),
+    Gateway(GatewayIx),
+}
+
+/// A port mapping of a DNAT entry.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Forward {
+    pub protocol: u8,
+    pub external: RangeInclusive<u16>,
+    pub internal: Ipv4Addr,
+    pub first: u16,
+    /// Index of the entry in its gateway.
+    pub entry: u32,
+}
+
+impl Eip {
+    /// The port mapping that takes what comes to `port`.
+    pub fn forward(&self, protocol: u8, port: u16) -> Option<&Forward> {
+        let after = self
+            .forwards
+            .partition_point(|f| (f.protocol, *f.external.start()) <= (protocol, port));
+        let found = &self.forwards[after.checked_sub(1)?];
+        (found.protocol == protocol && found.external.contains(&port)).then_some(found)
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    pub id: Id,
+    pub vpc: VpcIx,
+    /// From source to the index in `entries`.
+    pub snat: Lpm<u32>,
+    pub entries: Vec<Snat>,
+    /// Identifiers of the DNAT entries.
+    pub dnat: Vec<Id>,
+    /// IP mappings by internal address: the EIP and the DNAT entry.
+    pub whole: HashMap<Ipv4Addr, (EipIx, u32)>,
+    pub filtering: Filtering,
+    pub timeouts: Ticks,
+    pub max_per_source: Option<u32>,
+    pub ports: RangeInclusive<u16>,
+    pub icmp_reply: bool,
+    pub out_of_state: OutOfState,
+}
+
+#[derive(Debug)]
+pub(crate) struct Snat {
+    pub id: Id,
+    pub eips: Vec<EipIx>,
+    pub pooling: Pooling,
+}
+
+/// Timeouts in ticks ([`crate::Time::tick`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ticks {
+    pub tcp_established: u32,
+    pub tcp_transitory: u32,
+    pub udp: u32,
+    pub icmp: u32,
+    pub other: u32,
+}
+
+impl From<&model::Timeouts> for Ticks {
+    fn from(t: &model::Timeouts) -> Ticks {
+        use crate::io::Time;
+        Ticks {
+            tcp_established: Time::ticks(t.tcp_established),
+            tcp_transitory: Time::ticks(t.tcp_transitory),
+            udp: Time::ticks(t.udp),
+            icmp: Time::ticks(t.icmp),
+            other: Time::ticks(t.other),
+        }
+    }
+}
+
+/// The configuration as the engine uses it.
+#[derive(Debug)]
+pub struct Snapshot {
+    pub(crate) ports: Vec<Port>,
+    pub(crate) by_ifindex: HashMap<u32, usize>,
+    /// Network interfaces by their zone.
+    pub(crate) by_zone: HashMap<u16, EniIx>,
+    pub(crate) uplinks: Vec<Uplink>,
+    pub(crate) vpcs: Vec<Vpc>,
+    pub(crate) vswitches: Vec<VSwitch>,
+    pub(crate) tables: Vec<Table>,
+    pub(crate) groups: Vec<Id>,
+    pub(crate) enis: Vec<Eni>,
+    pub(crate) eips: Vec<Eip>,
+    pub(crate) by_eip: HashMap<Ipv4Addr, EipIx>,
+    pub(crate) gateways: Vec<Gateway>,
+    pub(crate) max_sessions: u32,
+    /// Timeouts of sessions that no NAT gateway takes part in.
+    pub(crate) timeouts: Ticks,
+}
+
+/// The configuration does not fit together. A configuration that [`model`] has validated and whose
+/// links are all there never gives one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SnapshotError {
+    /// A reference leads nowhere.
+    #[error("{kind} {id:?} does not exist")]
+    Missing {
+        /// What kind of resource.
+        kind: &'static str,
+        /// Its identifier.
+        id: Id,
+    },
+    /// A network interface or uplink has no link.
+    #[error("no link for {0:?}")]
+    NoLink(PortRef),
+}
+
+/// Indices by identifier.
+struct Names<'a> {
+    kind: &'static str,
+    by_id: HashMap<&'a str, u32>,
+}
+
+impl<'a> Names<'a> {
+    fn new(kind: &'static str, ids: impl Iterator<Item = &'a Id>) -> Self {
+        Names {
+            kind,
+            by_id: ids
+                .enumerate()
+                .map(|(ix, id)| (id.as_str(), ix as u32))
+                .collect(),
+        }
+    }
+
+    fn get(&self, id: &str) -> Result<u32, SnapshotError> {
+        self.by_id
+            .get(id)
+            .copied()
+            .ok_or_else(|| SnapshotError::Missing {
+                kind: self.kind,
+                id: id.to_owned(),
+            })
+    }
+}
+
+impl Snapshot {
+    /// Compiles a configuration whose interfaces are `links`.
+    pub fn build(config: &Config, links: &[Link]) -> Result<Snapshot, SnapshotError> {
+        let vpc_ix = Names::new("vpc", config.vpcs.iter().map(|r| &r.id));
+        let vswitch_ix = Names::new("vswitch", config.vswitches.iter().map(|r| &r.id));
+        let table_ix = Names::new("route table", config.route_tables.iter().map(|r| &r.id));
+        let group_ix = Names::new(
+            "security group",
+            config.security_groups.iter().map(|r| &r.id),
+        );
+        let eni_ix = Names::new("network interface", config.enis.iter().map(|r| &r.id));
+        let uplink_ix = Names::new("uplink", config.uplinks.iter().map(|r| &r.id));
+        let gateway_ix = Names::new("NAT gateway", config.nat_gateways.iter().map(|r| &r.id));
+        let eip_ix = Names::new("EIP", config.eips.iter().map(|r| &r.id));
+        let peering_ix = Names::new("peer connection", config.peerings.iter().map(|r| &r.id));
+
+        let mut ports = Vec::new();
+        let mut port = |port: PortRef, owner, mtu: Option<u16>| {
+            let link = links
+                .iter()
+                .find(|link| link.port == port)
+                .ok_or(SnapshotError::NoLink(port))?;
+            let mtu = mtu.unwrap_or(u16::MAX).min(link.mtu);
+            ports.push(Port {
+                link: link.clone(),
+                owner,
+                mtu,
+            });
+            Ok(ports.len() - 1)
+        };
+
+        let mut uplinks = Vec::new();
+        for (ix, u) in config.uplinks.iter().enumerate() {
+            uplinks.push(Uplink {
+                id: u.id.clone(),
+                port: port(
+                    PortRef::Uplink(u.id.clone()),
+                    Owner::Uplink(ix as u32),
+                    u.mtu,
+                )?,
+                shared: u.mode == UplinkMode::Shared,
+                address: u.address,
+                gateway: u.gateway,
+            });
+        }
+
+        let system_table = |vpc: &Id| {
+            config
+                .route_tables
+                .iter()
+                .position(|t| t.system && t.vpc == *vpc)
+                .ok_or_else(|| SnapshotError::Missing {
+                    kind: "system route table of vpc",
+                    id: vpc.clone(),
+                })
+        };
+
+        let mut vswitches = Vec::new();
+        for v in &config.vswitches {
+            vswitches.push(VSwitch {
+                vpc: vpc_ix.get(&v.vpc)?,
+                cidr: v.cidr,
+                gateway: v.gateway(),
+                table: match &v.route_table {
+                    Some(id) => table_ix.get(id)? as usize,
+                    None => system_table(&v.vpc)?,
+                },
+            });
+        }
+
+        let mut enis = Vec::new();
+        for (ix, e) in config.enis.iter().enumerate() {
+            let vswitch = vswitch_ix.get(&e.vswitch)?;
+            let mut groups = Vec::new();
+            for id in &e.security_groups {
+                groups.push(group_ix.get(id)?);
+            }
+            let rules =
+                |direction| security::compile(config, &groups, direction, |id| group_ix.get(id));
+            enis.push(Eni {
+                id: e.id.clone(),
+                vpc: vswitches[vswitch as usize].vpc,
+                vswitch,
+                address: e.address,
+                hosts: e.hosts.clone(),
+                port: port(
+                    PortRef::Eni(e.id.clone()),
+                    Owner::Eni(ix as u32),
+                    Some(e.mtu),
+                )?,
+                inbound: rules(model::Direction::Ingress)?,
+                outbound: rules(model::Direction::Egress)?,
+                groups,
+                eip: None,
+            });
+        }
+
+        let mut vpcs = Vec::new();
+        for (ix, v) in config.vpcs.iter().enumerate() {
+            let mine = |vpc: VpcIx| vpc == ix as u32;
+            let host = |ip: Ipv4Addr| Ipv4Net::from(ip);
+            let gateways = vswitches
+                .iter()
+                .filter(|v| mine(v.vpc))
+                .flat_map(|v| [(host(v.gateway), Local::Gateway), (v.cidr, Local::Nobody)]);
+            let hosts = enis
+                .iter()
+                .enumerate()
+                .filter(|(_, e)| mine(e.vpc))
+                .flat_map(|(ix, e)| {
+                    let ix = ix as u32;
+                    let behind = e.hosts.iter().map(move |net| (*net, Local::Behind(ix)));
+                    std::iter::once((host(e.address), Local::Eni(ix))).chain(behind)
+                });
+            // Of equal prefixes the first counts: a LAN that fills its vSwitch before the vSwitch.
+            vpcs.push(Vpc {
+                id: v.id.clone(),
+                local: Lpm::new(hosts.chain(gateways)),
+                table: system_table(&v.id)?,
+            });
+        }
+
+        let mut tables = Vec::new();
+        for t in &config.route_tables {
+            let vpc = vpc_ix.get(&t.vpc)?;
+            let mut routes = Vec::new();
+            for v in vswitches.iter().filter(|v| v.vpc == vpc) {
+                routes.push((v.cidr, Hop::Local));
+            }
+            for r in &t.routes {
+                let hop = match &r.next_hop {
+                    NextHop::Eni(id) => Hop::Eni(eni_ix.get(id)?),
+                    NextHop::NatGateway(id) => Hop::Nat(gateway_ix.get(id)?),
+                    NextHop::Peering(id) => {
+                        let [a, b] = &config.peerings[peering_ix.get(id)? as usize].vpcs;
+                        Hop::Vpc(vpc_ix.get(if *a == t.vpc { b } else { a })?)
+                    }
+                    NextHop::Blackhole => Hop::Blackhole,
+                };
+                routes.push((r.destination, hop));
+            }
+            // Last, so that an entry for the whole VPC counts before.
+            for cidr in &config.vpcs[vpc as usize].cidrs {
+                routes.push((*cidr, Hop::Local));
+            }
+            tables.push(Table {
+                id: t.id.clone(),
+                routes: Lpm::new(routes),
+            });
+        }
+
+        let mut eips = Vec::new();
+        for (ix, e) in config.eips.iter().enumerate() {
+            let binding = match &e.binding {
+                None => Binding::None,
+                Some(EipBinding::Eni(id)) => {
+                    let eni = eni_ix.get(id)?;
+                    enis[eni as usize].eip = Some(ix as u32);
+                    Binding::Eni(eni)
+                }
+                Some(EipBinding::NatGateway(id)) => Binding::Gateway(gateway_ix.get(id)?),
+            };
+            eips.push(Eip {
+                id: e.id.clone(),
+                address: e.address,
+                uplink: uplink_ix.get(&e.uplink)?,
+                binding,
+                forwards: Vec::new(),
+                any: None,
+            });
+        }
+
+        let mut gateways = Vec::new();
+        for g in &config.nat_gateways {
+            let mut whole = HashMap::new();
+            for (entry, d) in g.dnat.iter().enumerate() {
+                let entry = entry as u32;
+                let ix = eip_ix.get(&d.eip)?;
+                let eip = &mut eips[ix as usize];
+                match &d.mapping {
+                    DnatMapping::Any => {
+                        eip.any = Some((d.internal, entry));
+                        whole.insert(d.internal, (ix, entry));
+                    }
+                    DnatMapping::Ports {
+                        protocol,
+                        external,
+                        internal,
+                    } => eip.forwards.push(Forward {
+                        protocol: *protocol,
+                        external: external.clone(),
+                        internal: d.internal,
+                        first: *internal,
+                        entry,
+                    }),
+                }
+            }
+            let mut entries = Vec::new();
+            let mut sources = Vec::new();
+            for (entry, s) in g.snat.iter().enumerate() {
+                let mut pool = Vec::new();
+                for id in &s.eips {
+                    pool.push(eip_ix.get(id)?);
+                }
+                sources.push((s.source, entry as u32));
+                entries.push(Snat {
+                    id: s.id.clone(),
+                    eips: pool,
+                    pooling: s.pooling,
+                });
+            }
+            gateways.push(Gateway {
+                id: g.id.clone(),
+                vpc: vpc_ix.get(&g.vpc)?,
+                snat: Lpm::new(sources),
+                entries,
+                dnat: g.dnat.iter().map(|d| d.id.clone()).collect(),
+                whole,
+                filtering: g.filtering,
+                timeouts: Ticks::from(&g.timeouts),
+                max_per_source: g.max_sessions_per_source,
+                ports: g.snat_ports.clone(),
+                icmp_reply: g.icmp_reply,
+                out_of_state: g.tcp_out_of_state,
+            });
+        }
+        for eip in &mut eips {
+            eip.forwards
+                .sort_by_key(|f| (f.protocol, *f.external.start()));
+        }
+
+        Ok(Snapshot {
+            by_ifindex: ports
+                .iter()
+                .enumerate()
+                .map(|(ix, p)| (p.link.ifindex, ix))
+                .collect(),
+            by_zone: ports
+                .iter()
+                .filter_map(|p| match p.owner {
+                    Owner::Eni(eni) => Some((p.link.zone, eni)),
+                    Owner::Uplink(_) => None,
+                })
+                .collect(),
+            by_eip: eips
+                .iter()
+                .enumerate()
+                .map(|(ix, e)| (e.address, ix as u32))
+                .collect(),
+            ports,
+            uplinks,
+            vpcs,
+            vswitches,
+            tables,
+            groups: config
+                .security_groups
+                .iter()
+                .map(|g| g.id.clone())
+                .collect(),
+            enis,
+            eips,
+            gateways,
+            max_sessions: config.system.max_sessions,
+            timeouts: Ticks::from(&model::Timeouts::default()),
+        })
+    }
+
+    pub(crate) fn eni(&self, ix: EniIx) -> &Eni {
+        &self.enis[ix as usize]
+    }
+
+    pub(crate) fn vpc(&self, ix: VpcIx) -> &Vpc {
+        &self.vpcs[ix as usize]
+    }
+
+    pub(crate) fn eip(&self, ix: EipIx) -> &Eip {
+        &self.eips[ix as usize]
+    }
+
+    pub(crate) fn gateway(&self, ix: GatewayIx) -> &Gateway {
+        &self.gateways[ix as usize]
+    }
+
+    pub(crate) fn uplink(&self, ix: UplinkIx) -> &Uplink {
+        &self.uplinks[ix as usize]
+    }
+
+    pub(crate) fn vswitch_of(&self, eni: &Eni) -> &VSwitch {
+        &self.vswitches[eni.vswitch as usize]
+    }
+}

@@ -1,0 +1,182 @@
+//! What happens without packets: sessions that have been idle too long end, neighbours are asked again,
+//! fragments are forgotten, EIPs are announced.
+//!
+//! Expiry reads the kernel's counters from the flow table: there are no timers for sessions. All of them
+//! are looked at in turn, a slice at a time, at most once a second and slower if there are very many.
+
+use crate::engine::Engine;
+use crate::io::{Offload, Output, Time};
+use crate::sessions::{Session, State};
+use crate::snapshot::{Snapshot, Ticks};
+use crate::wire::Arp;
+use flow::reason::Reason;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+/// Sessions that are looked at in one call.
+const SLICE: u32 = 4096;
+/// Between two rounds through all sessions.
+const ROUND: Duration = Duration::from_secs(1);
+/// With many sessions a round starts later, so that it takes at most about a twentieth of the time.
+const PER_SESSION: Duration = Duration::from_micros(2);
+/// How often and how far apart EIPs are announced (RFC 5227 suggests two; switches lose frames).
+const ANNOUNCEMENTS: u8 = 3;
+
+/// Where the rounds are.
+#[derive(Debug)]
+pub(crate) struct Sweep {
+    next: u32,
+    round_started: Time,
+    next_round: Time,
+    housekeeping: Time,
+    /// Addresses to announce, by interface index and how often still.
+    announce: Vec<(u32, [u8; 6], Ipv4Addr, u8)>,
+}
+
+impl Sweep {
+    pub fn new(now: Time) -> Sweep {
+        Sweep {
+            next: 0,
+            round_started: now,
+            next_round: now,
+            housekeeping: now,
+            announce: Vec::new(),
+        }
+    }
+
+    /// Announces the EIPs and uplink addresses that `before` did not have.
+    pub fn announce(&mut self, s: &Snapshot, before: Option<&Snapshot>) {
+        let had = |address: Ipv4Addr, ifindex: u32| {
+            before.is_some_and(|b| {
+                let eip = b
+                    .by_eip
+                    .get(&address)
+                    .map(|&eip| b.uplink(b.eip(eip).uplink).port);
+                eip.is_some_and(|port| b.ports[port].link.ifindex == ifindex)
+                    || b.uplinks.iter().any(|u| {
+                        u.address.is_some_and(|net| net.addr() == address)
+                            && b.ports[u.port].link.ifindex == ifindex
+                    })
+            })
+        };
+        let eips = s
+            .eips
+            .iter()
+            .map(|eip| (eip.address, s.uplink(eip.uplink).port));
+        let own = s
+            .uplinks
+            .iter()
+            .filter(|u| !u.shared)
+            .filter_map(|u| Some((u.address?.addr(), u.port)));
+        for (address, port) in eips.chain(own) {
+            let link = &s.ports[port].link;
+            if !had(address, link.ifindex) {
+                self.announce
+                    .push((link.ifindex, link.mac, address, ANNOUNCEMENTS));
+            }
+        }
+    }
+}
+
+impl Engine {
+    /// Does what is due. Gives the time at which it wants to be called again; that may be `now`, if
+    /// there is more to do than fits between two packets.
+    pub fn tick(&mut self, now: Time, out: &mut impl Output) -> Time {
+        if now >= self.sweep.housekeeping {
+            self.sweep.housekeeping = now + ROUND;
+            let (dropped, asked) = self.neighbours.tick(now, out);
+            self.counters.drops[Reason::NeighbourUnreachable as usize] += dropped;
+            self.counters.originated += asked;
+            self.counters.drops[Reason::FragmentTimeout as usize] += self.fragments.tick(now);
+            self.send_announcements(out);
+        }
+        if now >= self.sweep.next_round {
+            let end = self.sessions.places().min(self.sweep.next + SLICE);
+            for ix in self.sweep.next..end {
+                if self
+                    .sessions
+                    .get(ix)
+                    .is_some_and(|session| self.is_expired(session, now))
+                {
+                    self.end(ix);
+                }
+            }
+            self.sweep.next = end;
+            if end < self.sessions.places() {
+                return now;
+            }
+            let pause = ROUND.max(PER_SESSION * self.sessions.places());
+            self.sweep.next = 0;
+            self.sweep.next_round = self.sweep.round_started + pause;
+            if self.sweep.next_round <= now {
+                self.sweep.next_round = now + ROUND;
+            }
+            self.sweep.round_started = self.sweep.next_round;
+        }
+        let fragments = self
+            .fragments
+            .due()
+            .map_or(self.sweep.housekeeping, |due| due.max(now));
+        self.sweep
+            .next_round
+            .min(self.sweep.housekeeping)
+            .min(fragments.max(self.sweep.housekeeping))
+    }
+
+    fn send_announcements(&mut self, out: &mut impl Output) {
+        let mut announce = std::mem::take(&mut self.sweep.announce);
+        for (ifindex, mac, address, left) in &mut announce {
+            // An ARP announcement (RFC 5227, section 3): a question about one's own address.
+            let frame = Arp::build(false, *mac, *address, [0; 6], *address);
+            out.transmit(*ifindex, &frame, Offload::NONE);
+            self.counters.originated += 1;
+            *left -= 1;
+        }
+        announce.retain(|&(_, _, _, left)| left > 0);
+        self.sweep.announce = announce;
+    }
+
+    /// The timeouts that hold for a session.
+    pub(crate) fn timeouts(&self, session: &Session) -> &Ticks {
+        match session.gateway {
+            Some(gateway) => &self.snapshot.gateway(gateway).timeouts,
+            None => &self.snapshot.timeouts,
+        }
+    }
+
+    /// State, ticks since the last packet, and the ticks that may pass without one.
+    pub(crate) fn idleness(&self, session: &Session, now: Time) -> (State, u32, u32) {
+        let [original, reply] = self.activity(session);
+        let proto = session.keys[0].proto;
+        let state = State::of(proto, original.seen, reply.seen);
+        let timeout = state.timeout(proto, self.timeouts(session));
+        let idle = |last: u32| {
+            // A packet that the kernel has just counted may be later than `now`.
+            let idle = now.tick().wrapping_sub(last);
+            if idle > u32::MAX / 2 { 0 } else { idle }
+        };
+        (
+            state,
+            idle(original.last_seen).min(idle(reply.last_seen)),
+            timeout,
+        )
+    }
+
+    fn is_expired(&self, session: &Session, now: Time) -> bool {
+        let (_, idle, timeout) = self.idleness(session, now);
+        idle > timeout
+    }
+
+    /// Slots of the flow table that no lookup finds any more. They may be [released](Engine::release)
+    /// when every kernel program that was running now has ended.
+    pub fn take_retired(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.retired)
+    }
+
+    /// Makes retired slots usable again.
+    pub fn release(&mut self, slots: &[u32]) {
+        for &slot in slots {
+            self.table.release(slot);
+        }
+    }
+}
