@@ -3,8 +3,14 @@
 mod error;
 mod ethtool;
 pub mod links;
+pub mod maps;
 mod netlink;
 pub mod netns;
+pub mod object;
+pub mod programs;
+mod sender;
+mod vnet;
 
 pub use error::Error;
 pub use ethtool::Feature;
+pub use sender::{BATCH, SendCounters, Sender};

@@ -1,0 +1,485 @@
+//! The memory shared with the kernel programs: created once, pinned by name in a directory of a bpf file
+//! system, adopted by the next daemon.
+//!
+//! ```text
+//! DIR/v1/CONFIG FLOWS HOPS PORTS EIPS COUNTERS PUNTS     one set of maps for each version of the layout
+//! DIR/links/…                                            the programs' attachments (see `programs`)
+//! ```
+//!
+//! The daemon holds a lock on DIR as long as it lives, since the table has one writer.
+
+use crate::object::{self, KernelError, Meaning, errno};
+use aya::Ebpf;
+use aya::maps::{Array, HashMap, Map, MapData, MapInfo, PerCpuArray, RingBuf};
+use flow::abi::{self, HOP_SLOTS, Hop, PORT_SLOTS, Port, Punt, VERSION, counter};
+use flow::reason::Reason;
+use flow::table::MIN_SLOTS;
+use flow::{Entry, Seed};
+use nix::mount::{MsFlags, mount};
+use nix::sys::mman::{MapFlags, ProtFlags, mmap};
+use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
+use std::collections::BTreeSet;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, ErrorKind};
+use std::net::Ipv4Addr;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+/// Bytes of the queue of punted packets, unless somebody wants another size.
+pub const DEFAULT_QUEUE: u32 = 1 << 24;
+
+/// How large the maps are that have no fixed size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// Entries of the flow table: an even number, of which at most 90 % should be used. A session takes
+    /// two.
+    pub slots: u32,
+    /// Bytes of the queue of punted packets: a power of two.
+    pub queue: u32,
+}
+
+impl Sizes {
+    /// A flow table of `slots` entries and the default queue.
+    pub const fn new(slots: u32) -> Sizes {
+        Sizes {
+            slots,
+            queue: DEFAULT_QUEUE,
+        }
+    }
+
+    fn check(self) -> Result<(), KernelError> {
+        // 2^25 entries are 2 GiB, the most that the kernel gives an array.
+        if !(MIN_SLOTS..=1 << 25).contains(&self.slots) || !self.slots.is_multiple_of(2) {
+            return Err(KernelError::Slots { slots: self.slots });
+        }
+        if !(1 << 18..=1 << 30).contains(&self.queue) || !self.queue.is_power_of_two() {
+            return Err(KernelError::QueueSize { bytes: self.queue });
+        }
+        Ok(())
+    }
+}
+
+/// Where the maps came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Adopted {
+    /// There were none.
+    Fresh,
+    /// They are an earlier daemon's, with its flows.
+    Same,
+    /// An earlier daemon's did not fit. Its programs were detached and its flows are lost.
+    Replaced(Misfit),
+}
+
+/// Why maps of an earlier daemon could not be adopted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Misfit {
+    /// They have another layout.
+    #[error("the pinned maps have layout version {0}, this program has {VERSION}")]
+    Version(u32),
+    /// The table has another size.
+    #[error("the pinned flow table has {found} slots, {wanted} are wanted")]
+    Slots {
+        /// The pinned table's.
+        found: u32,
+        /// The configuration's.
+        wanted: u32,
+    },
+    /// A map is missing or not what its name says.
+    #[error("the pinned map {0} is missing or has another shape")]
+    Damaged(&'static str),
+}
+
+/// The shared memory.
+pub struct Maps {
+    dir: PathBuf,
+    config: abi::Config,
+    sizes: Sizes,
+    flows: &'static [Entry],
+    hops: &'static [Hop],
+    ports: &'static [Port],
+    eips: HashMap<MapData, u32, u32>,
+    counters: PerCpuArray<MapData, u64>,
+    /// Locked; the lock ends with the process.
+    _lock: File,
+}
+
+impl Maps {
+    /// Opens the maps that are pinned in `dir`, or creates them. The parent of `dir` must be on a bpf
+    /// file system; if it does not exist or is empty, one is mounted there.
+    pub fn open(dir: &Path, sizes: Sizes) -> Result<(Maps, Adopted), KernelError> {
+        sizes.check()?;
+        let lock = lock(dir)?;
+        // Older kernels count maps against this limit; newer ones do not care.
+        let unlimited = nix::sys::resource::RLIM_INFINITY;
+        let memlock = nix::sys::resource::Resource::RLIMIT_MEMLOCK;
+        let _ = nix::sys::resource::setrlimit(memlock, unlimited, unlimited);
+
+        let set = dir.join(format!("v{VERSION}"));
+        let (config, adopted) = match survey(dir, &set, sizes)? {
+            Ok(Some(config)) => (config, Adopted::Same),
+            Ok(None) => (fresh(dir, sizes)?, Adopted::Fresh),
+            Err(misfit) => (fresh(dir, sizes)?, Adopted::Replaced(misfit)),
+        };
+        fs::create_dir_all(&set).meaning(|| format!("create {}", set.display()))?;
+        let mut ebpf = object::load(&set, &config, sizes)?;
+        if adopted != Adopted::Same {
+            // Written last: a set of maps with a configuration is complete.
+            pin_config(&set, &config)?;
+        }
+        let maps = Maps {
+            flows: map_memory(&mut ebpf, "FLOWS", sizes.slots)?,
+            hops: map_memory(&mut ebpf, "HOPS", HOP_SLOTS)?,
+            ports: map_memory(&mut ebpf, "PORTS", PORT_SLOTS)?,
+            eips: HashMap::try_from(take(&mut ebpf, "EIPS")?).meaning(|| "open map EIPS".into())?,
+            counters: PerCpuArray::try_from(take(&mut ebpf, "COUNTERS")?)
+                .meaning(|| "open map COUNTERS".into())?,
+            dir: dir.to_path_buf(),
+            config,
+            sizes,
+            _lock: lock,
+        };
+        Ok((maps, adopted))
+    }
+
+    /// The directory of the pins.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The directory of this version's maps.
+    pub(crate) fn set(&self) -> PathBuf {
+        self.dir.join(format!("v{VERSION}"))
+    }
+
+    /// The table's size and secret.
+    pub fn config(&self) -> &abi::Config {
+        &self.config
+    }
+
+    pub(crate) fn sizes(&self) -> Sizes {
+        self.sizes
+    }
+
+    /// The flow table's memory. [`flow::table::Table`] must be made of it once only.
+    pub fn flows(&self) -> &'static [Entry] {
+        self.flows
+    }
+
+    /// The next hops, by index.
+    pub fn hops(&self) -> &'static [Hop] {
+        self.hops
+    }
+
+    /// The ports, by interface index modulo their number.
+    pub fn ports(&self) -> &'static [Port] {
+        self.ports
+    }
+
+    /// The slot of an interface's port.
+    pub fn port(&self, ifindex: u32) -> &'static Port {
+        &self.ports[(ifindex % PORT_SLOTS) as usize]
+    }
+
+    /// The queue of punted packets. There must be one reader at a time.
+    pub fn punts(&self) -> Result<RingBuf<MapData>, KernelError> {
+        let what = || "open map PUNTS".into();
+        let data = MapData::from_pin(self.set().join("PUNTS")).meaning(what)?;
+        let map = Map::RingBuf(data);
+        RingBuf::try_from(map).meaning(what)
+    }
+
+    /// Makes `wanted` the addresses that we answer for on uplinks.
+    pub fn set_eips(&mut self, wanted: &BTreeSet<Ipv4Addr>) -> Result<(), KernelError> {
+        let what = || "change map EIPS".to_owned();
+        let mut missing = wanted.clone();
+        let mut gone = Vec::new();
+        for key in self.eips.keys() {
+            let key = key.meaning(what)?;
+            if !missing.remove(&Ipv4Addr::from(key.to_ne_bytes())) {
+                gone.push(key);
+            }
+        }
+        for address in missing {
+            let key = u32::from_ne_bytes(address.octets());
+            self.eips.insert(key, 1, 0).meaning(what)?;
+        }
+        for key in gone {
+            self.eips.remove(&key).meaning(what)?;
+        }
+        Ok(())
+    }
+
+    /// Reads the kernel's counters, summed over CPUs.
+    pub fn counters(&self) -> Result<Counters, KernelError> {
+        let mut counters = Counters([0; counter::COUNT as usize]);
+        for (index, sum) in counters.0.iter_mut().enumerate() {
+            let values = self.counters.get(&(index as u32), 0);
+            let values = values.meaning(|| "read map COUNTERS".into())?;
+            *sum = values
+                .iter()
+                .fold(0, |sum: u64, value| sum.wrapping_add(*value));
+        }
+        Ok(counters)
+    }
+}
+
+/// The kernel's counters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counters([u64; counter::COUNT as usize]);
+
+impl Counters {
+    /// Packets that met a flow of the table and were sent on.
+    pub fn hit(&self) -> u64 {
+        self.0[counter::HIT as usize]
+    }
+
+    /// Packets left to the host's own network stack.
+    pub fn pass(&self) -> u64 {
+        self.0[counter::PASS as usize]
+    }
+
+    /// Packets handed to the daemon for `reason`.
+    pub fn punt(&self, reason: Punt) -> u64 {
+        self.0[counter::punt(reason) as usize]
+    }
+
+    /// Packets that the kernel programs dropped for `reason`.
+    pub fn dropped(&self, reason: Reason) -> u64 {
+        self.0[counter::drop(reason) as usize]
+    }
+
+    /// Every counter under its name: `hit`, `pass`, `punt_…`, `drop_…`.
+    pub fn iter(&self) -> impl Iterator<Item = (String, u64)> + '_ {
+        let punts = Punt::ALL.iter();
+        let drops = Reason::ALL.iter();
+        [
+            ("hit".to_owned(), self.hit()),
+            ("pass".to_owned(), self.pass()),
+        ]
+        .into_iter()
+        .chain(punts.map(|&p| (format!("punt_{}", p.name()), self.punt(p))))
+        .chain(drops.map(|&r| (format!("drop_{}", r.name()), self.dropped(r))))
+    }
+}
+
+/// Makes sure that `dir` is on a bpf file system, and locks it.
+fn lock(dir: &Path) -> Result<File, KernelError> {
+    let parent = dir.parent().unwrap_or(dir);
+    fs::create_dir_all(parent).meaning(|| format!("create {}", parent.display()))?;
+    if !is_bpffs(parent)? {
+        let mut inside = fs::read_dir(parent).meaning(|| format!("read {}", parent.display()))?;
+        if inside.next().is_some() {
+            return Err(KernelError::NoBpffs {
+                parent: parent.to_path_buf(),
+            });
+        }
+        mount(
+            Some("bpf"),
+            parent,
+            Some("bpf"),
+            MsFlags::empty(),
+            Some("mode=0700"),
+        )
+        .meaning(|| format!("mount a bpf file system on {}", parent.display()))?;
+    }
+    fs::create_dir_all(dir).meaning(|| format!("create {}", dir.display()))?;
+    let file = File::open(dir).meaning(|| format!("open {}", dir.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(KernelError::Busy {
+            dir: dir.to_path_buf(),
+        }),
+        Err(TryLockError::Error(error)) => Err(error).meaning(|| format!("lock {}", dir.display())),
+    }
+}
+
+fn is_bpffs(dir: &Path) -> Result<bool, KernelError> {
+    let fs = statfs(dir).meaning(|| format!("look at {}", dir.display()))?;
+    Ok(fs.filesystem_type() == BPF_FS_MAGIC)
+}
+
+/// Looks at what is pinned: the configuration of maps that can be adopted, `None` if there are no maps,
+/// or why those that there are do not fit.
+///
+/// Maps that hold no flows are not worth losing flows for: if only they have another shape, they are
+/// unpinned here and made anew.
+fn survey(
+    dir: &Path,
+    set: &Path,
+    sizes: Sizes,
+) -> Result<Result<Option<abi::Config>, Misfit>, KernelError> {
+    for name in names(dir)? {
+        let version = name
+            .strip_prefix('v')
+            .and_then(|number| number.parse().ok());
+        if let Some(version) = version.filter(|&version| version != VERSION) {
+            return Ok(Err(Misfit::Version(version)));
+        }
+    }
+    let Some(config) = pinned_config(set)? else {
+        // Either nothing, or what a daemon left that was stopped while it created the maps.
+        return Ok(Ok(None));
+    };
+    if config.version != VERSION {
+        return Ok(Err(Misfit::Version(config.version)));
+    }
+    if config.slots != sizes.slots {
+        return Ok(Err(Misfit::Slots {
+            found: config.slots,
+            wanted: sizes.slots,
+        }));
+    }
+    let shape = |name| -> Option<(u32, u32)> {
+        let info = MapInfo::from_pin(set.join(name)).ok()?;
+        Some((info.value_size(), info.max_entries()))
+    };
+    let lasting = [
+        ("FLOWS", (size_of::<Entry>() as u32, sizes.slots)),
+        ("HOPS", (size_of::<Hop>() as u32, HOP_SLOTS)),
+        ("PORTS", (size_of::<Port>() as u32, PORT_SLOTS)),
+    ];
+    for (name, wanted) in lasting {
+        if shape(name) != Some(wanted) {
+            return Ok(Err(Misfit::Damaged(name)));
+        }
+    }
+    let passing = [
+        ("COUNTERS", (size_of::<u64>() as u32, counter::COUNT)),
+        ("PUNTS", (0, sizes.queue)),
+    ];
+    for (name, wanted) in passing {
+        if shape(name) != Some(wanted) {
+            remove(&set.join(name))?;
+        }
+    }
+    Ok(Ok(Some(config)))
+}
+
+/// Takes everything away that is pinned, attachments first, and makes a new configuration.
+fn fresh(dir: &Path, sizes: Sizes) -> Result<abi::Config, KernelError> {
+    let links = dir.join("links");
+    for below in std::iter::once("links".to_owned()).chain(names(dir)?) {
+        let below = dir.join(below);
+        for name in names(&below)? {
+            remove(&below.join(name))?;
+        }
+        if below != links && below.is_dir() {
+            fs::remove_dir(&below).meaning(|| format!("remove {}", below.display()))?;
+        }
+    }
+    let mut seed = [0; 16];
+    getrandom::fill(&mut seed).map_err(|error| KernelError::Failed {
+        what: "make the flow table's secret".into(),
+        problem: error.to_string(),
+    })?;
+    let word = |at: usize| u64::from_ne_bytes(std::array::from_fn(|i| seed[at + i]));
+    Ok(abi::Config {
+        version: VERSION,
+        slots: sizes.slots,
+        seed: Seed(word(0), word(8)),
+    })
+}
+
+/// The names in a directory; none if it does not exist.
+pub(crate) fn names(dir: &Path) -> Result<Vec<String>, KernelError> {
+    let what = || format!("read {}", dir.display());
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.meaning(what)?,
+    };
+    entries
+        .map(|entry| {
+            Ok(entry
+                .meaning(what)?
+                .file_name()
+                .to_string_lossy()
+                .into_owned())
+        })
+        .collect()
+}
+
+/// Removes a pin if it is there.
+pub(crate) fn remove(pin: &Path) -> Result<(), KernelError> {
+    match fs::remove_file(pin) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).meaning(|| format!("remove {}", pin.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn pinned_config(set: &Path) -> Result<Option<abi::Config>, KernelError> {
+    let what = || "read the pinned map CONFIG".to_owned();
+    let data = match MapData::from_pin(set.join("CONFIG")) {
+        Err(error) if errno(&error) == Some(libc::ENOENT) => return Ok(None),
+        data => data.meaning(what)?,
+    };
+    let array = match Array::<_, object::Config>::try_from(Map::Array(data)) {
+        // An older layout's, with a configuration of another size.
+        Err(_) => return Ok(None),
+        Ok(array) => array,
+    };
+    Ok(Some(array.get(&0, 0).meaning(what)?.0))
+}
+
+fn pin_config(set: &Path, config: &abi::Config) -> Result<(), KernelError> {
+    let what = || "create the map CONFIG".to_owned();
+    let mut array = Array::<_, object::Config>::create(1, 0).meaning(what)?;
+    array.set(0, object::Config(*config), 0).meaning(what)?;
+    array.pin(set.join("CONFIG")).meaning(what)
+}
+
+fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, KernelError> {
+    ebpf.take_map(name).ok_or_else(|| KernelError::Failed {
+        what: format!("open map {name}"),
+        problem: "the programs' object does not define it".into(),
+    })
+}
+
+/// Maps an array into this process, for good.
+fn map_memory<T: Shared>(
+    ebpf: &mut Ebpf,
+    name: &'static str,
+    len: u32,
+) -> Result<&'static [T], KernelError> {
+    let what = || format!("map {name} into memory");
+    let Map::Array(data) = take(ebpf, name)? else {
+        return Err(io::Error::from(ErrorKind::InvalidData)).meaning(what);
+    };
+    let info = data.info().meaning(what)?;
+    if (info.value_size(), info.max_entries()) != (size_of::<T>() as u32, len) {
+        return Err(io::Error::from(ErrorKind::InvalidData)).meaning(what);
+    }
+    let bytes = size_of::<T>() * len as usize;
+    let Some(size) = NonZeroUsize::new(bytes) else {
+        return Err(io::Error::from(ErrorKind::InvalidData)).meaning(what);
+    };
+    // SAFETY: a new mapping, at an address of the kernel's choice.
+    let memory = unsafe {
+        mmap(
+            None,
+            size,
+            ProtFlags::PROT_READ | ProtFlags::PROT_WRITE,
+            MapFlags::MAP_SHARED,
+            data.fd(),
+            0,
+        )
+    }
+    .meaning(what)?;
+    // SAFETY: the mapping has `len` elements of T's size, begins at a page, is never unmapped, and every
+    // bit pattern is a T, which others may change at any time (`Shared`).
+    Ok(unsafe { std::slice::from_raw_parts(memory.as_ptr().cast(), len as usize) })
+}
+
+/// What can lie in memory that the kernel writes to.
+///
+/// # Safety
+/// The type consists of atomics only and has no padding; every bit pattern is valid.
+unsafe trait Shared {}
+
+// SAFETY: atomics only, without padding; their sizes are checked where they are defined.
+unsafe impl Shared for Entry {}
+// SAFETY: as above.
+unsafe impl Shared for Hop {}
+// SAFETY: as above.
+unsafe impl Shared for Port {}

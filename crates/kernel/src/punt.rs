@@ -1,0 +1,81 @@
+//! Handing a packet to the daemon: a copy of the frame behind a [`PuntHeader`], in a ring buffer.
+
+use crate::hook::Hook;
+use crate::maps::PUNTS;
+use core::arch::asm;
+use core::mem::MaybeUninit;
+use core::ptr::addr_of_mut;
+use flow::abi::{Punt, PuntHeader};
+
+/// A record with room for a frame of `N` bytes. The verifier wants the size of a reservation to be a
+/// constant, so there are classes of sizes.
+#[repr(C, align(8))]
+struct Record<const N: usize> {
+    header: PuntHeader,
+    frame: [MaybeUninit<u8>; N],
+}
+
+/// Room for the largest IPv4 packet.
+const LARGEST: usize = 65536 + 32;
+
+/// Copies the frame into the ring buffer. `false` if there was no room.
+#[inline(always)]
+pub fn punt<H: Hook>(hook: &H, reason: Punt) -> bool {
+    match hook.len() as usize {
+        len @ 1..=240 => record::<H, 240>(hook, reason, len),
+        len @ 241..=2032 => record::<H, 2032>(hook, reason, len),
+        len @ 2033..=16368 => record::<H, 16368>(hook, reason, len),
+        len @ 16369..=LARGEST => record::<H, LARGEST>(hook, reason, len),
+        _ => false,
+    }
+}
+
+#[inline(always)]
+fn record<H: Hook, const N: usize>(hook: &H, reason: Punt, len: usize) -> bool {
+    let Some(mut slot) = PUNTS.reserve::<Record<N>>(0) else {
+        return false;
+    };
+    let record: *mut Record<N> = slot.as_mut_ptr();
+    let header = PuntHeader {
+        len: len as u32,
+        ifindex: hook.ifindex(),
+        gso_size: hook.gso_size() as u16,
+        gso_segs: hook.gso_segs() as u16,
+        reason: reason as u8,
+        spare: [0; 3],
+    };
+    // SAFETY: the record is ours until it is submitted, and has room for N bytes, of which `len` are
+    // written.
+    let copied = unsafe {
+        addr_of_mut!((*record).header).write(header);
+        hook.copy(
+            addr_of_mut!((*record).frame).cast(),
+            within::<N>(len) as u32,
+        )
+    };
+    if copied {
+        slot.submit(0);
+    } else {
+        slot.discard(0);
+    }
+    copied
+}
+
+/// `len`, which is from 1 to `N`, so that the verifier sees it: the compiler, which knows it already,
+/// would leave a comparison out or make it on another register.
+#[inline(always)]
+fn within<const N: usize>(len: usize) -> usize {
+    let mut len = len as u64;
+    // SAFETY: three instructions that touch nothing but the register.
+    unsafe {
+        asm!(
+            "if {len} s> {max} goto +1",
+            "if {len} s> 0 goto +1",
+            "{len} = 1",
+            len = inout(reg) len,
+            max = const N,
+            options(pure, nomem, nostack),
+        );
+    }
+    len as usize
+}
