@@ -1,16 +1,10 @@
 //! The ends of a traced packet as they are written: `web-1`, `203.0.113.9:5555`, `198.51.100.7:443/tcp`.
 
+use model::text::{ICMP, TCP, UDP, protocol_name, protocol_number, quote};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::Ipv4Addr;
 use std::str::FromStr;
-
-/// ICMP's protocol number.
-pub const ICMP: u8 = 1;
-/// TCP's protocol number.
-pub const TCP: u8 = 6;
-/// UDP's protocol number.
-pub const UDP: u8 = 17;
 
 /// Why the text is no end of a packet.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -19,7 +13,7 @@ pub enum TargetError {
     #[error("the address or the name is missing: write e.g. 198.51.100.7:443/tcp")]
     NoHost,
     /// Looks like an address, but is none.
-    #[error("`{0}` is not an IPv4 address")]
+    #[error("{} is not an IPv4 address", quote(.0))]
     BadAddress(String),
     /// Neither an address nor a resource's name.
     #[error(
@@ -27,10 +21,10 @@ pub enum TargetError {
     )]
     BadName(String),
     /// Not a port.
-    #[error("`{0}` is not a port: 1 to 65535")]
+    #[error("{} is not a port: 1 to 65535", quote(.0))]
     BadPort(String),
     /// Not a protocol.
-    #[error("`{0}` is not a protocol: tcp, udp, icmp or a number from 0 to 255")]
+    #[error("{} is not a protocol: tcp, udp, icmp, gre or a number from 0 to 255", quote(.0))]
     BadProtocol(String),
     /// A protocol that has ports, without one.
     #[error("{0} needs a port: write e.g. 198.51.100.7:443/{0}")]
@@ -39,9 +33,7 @@ pub enum TargetError {
     #[error("protocol {0} has no ports: leave `:{1}` out")]
     PortNotAllowed(String, u16),
     /// A source with a protocol.
-    #[error(
-        "the protocol belongs to the destination: leave `/{0}` out here and write --to ADDRESS:PORT/{0}"
-    )]
+    #[error("a source has no protocol: write it with the destination, --to ADDRESS:PORT/{0}")]
     ProtocolInSource(String),
 }
 
@@ -93,7 +85,7 @@ impl FromStr for Host {
         }
         if !text
             .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+            .all(|b| b.is_ascii_alphanumeric() || b"-_./".contains(&b))
         {
             return Err(TargetError::BadName(text.to_owned()));
         }
@@ -114,7 +106,10 @@ impl FromStr for Source {
     type Err = TargetError;
 
     fn from_str(text: &str) -> Result<Source, TargetError> {
-        if let Some((_, protocol)) = text.split_once('/') {
+        // A name may have a `/` in it, a port may not.
+        if let Some((_, port)) = text.split_once(':')
+            && let Some((_, protocol)) = port.split_once('/')
+        {
             return Err(TargetError::ProtocolInSource(protocol.to_owned()));
         }
         let (host, port) = host_and_port(text)?;
@@ -138,7 +133,7 @@ impl FromStr for Target {
     type Err = TargetError;
 
     fn from_str(text: &str) -> Result<Target, TargetError> {
-        let (end, protocol) = match text.split_once('/') {
+        let (end, protocol) = match text.rsplit_once('/') {
             Some((end, protocol)) => (end, Some(parse_protocol(protocol)?)),
             None => (text, None),
         };
@@ -171,24 +166,9 @@ fn host_and_port(text: &str) -> Result<(Host, Option<u16>), TargetError> {
 /// # Errors
 /// [`TargetError::BadProtocol`] if it is neither.
 pub fn parse_protocol(text: &str) -> Result<u8, TargetError> {
-    match text.to_ascii_lowercase().as_str() {
-        "icmp" => Ok(ICMP),
-        "tcp" => Ok(TCP),
-        "udp" => Ok(UDP),
-        other => other
-            .parse()
-            .map_err(|_| TargetError::BadProtocol(text.to_owned())),
-    }
-}
-
-/// A protocol as people write it: by name if it has ports or is ICMP, else by number.
-pub fn protocol_name(protocol: u8) -> String {
-    match protocol {
-        ICMP => "icmp".into(),
-        TCP => "tcp".into(),
-        UDP => "udp".into(),
-        other => other.to_string(),
-    }
+    protocol_number(&text.to_ascii_lowercase())
+        .or_else(|| text.parse().ok())
+        .ok_or_else(|| TargetError::BadProtocol(text.to_owned()))
 }
 
 #[cfg(test)]
@@ -224,6 +204,7 @@ mod tests {
             ("198.51.100.7/47", address("198.51.100.7"), None, 47),
             ("eip-1:80/tcp", name("eip-1"), Some(80), TCP),
             ("web_1.a:65535/17", name("web_1.a"), Some(65535), UDP),
+            ("shop/web:80/tcp", name("shop/web"), Some(80), TCP),
         ] {
             assert_eq!(
                 text.parse(),

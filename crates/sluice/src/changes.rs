@@ -1,0 +1,189 @@
+//! What is different between two configurations.
+
+use crate::control::protocol::Change;
+use model::{Config, Kind, NatGateway};
+use std::collections::{HashMap, HashSet};
+
+/// What a change from `old` to `new` adds, removes and changes: one [`Change`] for each kind of resource
+/// with a difference. The order of resources does not matter.
+pub fn between(old: &Config, new: &Config) -> Vec<Change> {
+    let both = [old, new];
+    let changes = [
+        compare(Kind::System, both, |c| [("settings", &c.system)]),
+        compare(Kind::Uplink, both, |c| {
+            c.uplinks.iter().map(|it| (&*it.id, it))
+        }),
+        compare(Kind::Vpc, both, |c| c.vpcs.iter().map(|it| (&*it.id, it))),
+        compare(Kind::VSwitch, both, |c| {
+            c.vswitches.iter().map(|it| (&*it.id, it))
+        }),
+        compare(Kind::Peering, both, |c| {
+            c.peerings.iter().map(|it| (&*it.id, it))
+        }),
+        compare(Kind::RouteTable, both, |c| {
+            c.route_tables.iter().map(|it| (&*it.id, it))
+        }),
+        compare(Kind::SecurityGroup, both, |c| {
+            c.security_groups.iter().map(|it| (&*it.id, it))
+        }),
+        // An instance is its primary network interface.
+        compare(Kind::Instance, both, |c| {
+            let primary = c.enis.iter().filter(|it| it.is_primary());
+            primary.map(|it| (&*it.id, it))
+        }),
+        compare(Kind::Eni, both, |c| {
+            let others = c.enis.iter().filter(|it| !it.is_primary());
+            others.map(|it| (&*it.id, it))
+        }),
+        compare(Kind::Eip, both, |c| c.eips.iter().map(|it| (&*it.id, it))),
+        // Without its entries: these are told one by one.
+        compare(Kind::NatGateway, both, |c| {
+            c.nat_gateways.iter().map(|it| {
+                let bare = NatGateway {
+                    snat: Vec::new(),
+                    dnat: Vec::new(),
+                    ..it.clone()
+                };
+                (&*it.id, bare)
+            })
+        }),
+        compare(Kind::SnatEntry, both, |c| {
+            let gateways = c.nat_gateways.iter();
+            gateways.flat_map(|gateway| gateway.snat.iter().map(|it| (&*it.id, (&gateway.id, it))))
+        }),
+        compare(Kind::DnatEntry, both, |c| {
+            let gateways = c.nat_gateways.iter();
+            gateways.flat_map(|gateway| gateway.dnat.iter().map(|it| (&*it.id, (&gateway.id, it))))
+        }),
+    ];
+    changes.into_iter().flatten().collect()
+}
+
+/// Compares the resources of one kind, each with its identifier, in two configurations; `None` if they
+/// are the same.
+fn compare<'a, T: PartialEq, I: IntoIterator<Item = (&'a str, T)>>(
+    kind: Kind,
+    [old, new]: [&'a Config; 2],
+    resources: impl Fn(&'a Config) -> I,
+) -> Option<Change> {
+    let mut change = Change {
+        kind: kind.to_string(),
+        ..Change::default()
+    };
+    let before: HashMap<&str, T> = resources(old).into_iter().collect();
+    let mut kept = HashSet::new();
+    for (id, resource) in resources(new) {
+        kept.insert(id);
+        match before.get(id) {
+            None => change.added.push(id.to_owned()),
+            Some(was) if *was != resource => change.changed.push(id.to_owned()),
+            Some(_) => {}
+        }
+    }
+    let gone = resources(old).into_iter().map(|(id, _)| id);
+    change.removed = gone
+        .filter(|id| !kept.contains(id))
+        .map(str::to_owned)
+        .collect();
+    let same = [&change.added, &change.removed, &change.changed].map(Vec::is_empty);
+    (same != [true; 3]).then_some(change)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BASE: &str = r#"
+        [[uplink]]
+        id = "wan"
+        device = "eth1"
+        address = "203.0.113.2/24"
+        [[vpc]]
+        id = "vpc"
+        cidr = "192.168.0.0/16"
+        [[vswitch]]
+        id = "vsw"
+        vpc = "vpc"
+        cidr = "192.168.1.0/24"
+        [[instance]]
+        id = "web-1"
+        vswitch = "vsw"
+        address = "192.168.1.10"
+        [[eip]]
+        id = "eip-1"
+        address = "203.0.113.10"
+        [[nat_gateway]]
+        id = "ngw"
+        vpc = "vpc"
+        eips = ["eip-1"]
+        [[nat_gateway.dnat]]
+        id = "dnat-web"
+        eip = "eip-1"
+        protocol = "tcp"
+        external_port = 80
+        instance = "web-1"
+    "#;
+
+    fn config(text: &str) -> Config {
+        model::file::parse(text).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Each change as `kind +added -removed ~changed`.
+    fn told(old: &str, new: &str) -> Vec<String> {
+        let lines = between(&config(old), &config(new))
+            .into_iter()
+            .map(|change| {
+                let mut line = change.kind;
+                for (sign, ids) in [
+                    ('+', change.added),
+                    ('-', change.removed),
+                    ('~', change.changed),
+                ] {
+                    for id in ids {
+                        line += &format!(" {sign}{id}");
+                    }
+                }
+                line
+            });
+        lines.collect()
+    }
+
+    #[test]
+    fn nothing_is_different_from_itself() {
+        assert!(told(BASE, BASE).is_empty());
+        let example = include_str!("../../../docs/example.toml");
+        assert!(told(example, example).is_empty());
+    }
+
+    #[test]
+    fn resources_come_and_go() {
+        let more = BASE.replace(
+            "[[eip]]",
+            "[[instance]]\nid = \"web-2\"\nvswitch = \"vsw\"\naddress = \"192.168.1.11\"\n[[eip]]",
+        );
+        assert_eq!(told(BASE, &more), ["instance +web-2"]);
+        assert_eq!(told(&more, BASE), ["instance -web-2"]);
+    }
+
+    #[test]
+    fn a_changed_field_is_a_change_of_its_resource_alone() {
+        let moved = BASE.replace("eth1", "eth2");
+        assert_eq!(told(BASE, &moved), ["uplink ~wan"]);
+        let named = format!("[system]\nmax_sessions = 2048\n{BASE}");
+        assert_eq!(told(BASE, &named), ["system ~settings"]);
+    }
+
+    #[test]
+    fn entries_are_told_apart_from_their_gateway() {
+        let other_port = BASE.replace("external_port = 80", "external_port = 81");
+        assert_eq!(told(BASE, &other_port), ["DNAT entry ~dnat-web"]);
+        let snat =
+            format!("{BASE}\n[[nat_gateway.snat]]\nid = \"all\"\nvpc = true\neips = [\"eip-1\"]");
+        assert_eq!(told(BASE, &snat), ["SNAT entry +all"]);
+        let timeouts = BASE.replace(
+            "eips = [\"eip-1\"]",
+            "eips = [\"eip-1\"]\ntimeouts = { udp = 30 }",
+        );
+        assert_eq!(told(BASE, &timeouts), ["NAT gateway ~ngw"]);
+    }
+}
