@@ -49,6 +49,8 @@ struct Builder {
     found: Vec<Found>,
     /// What is in the file but could not be read. Instances and ENIs are [`Kind::Eni`].
     broken: HashSet<(Kind, Id)>,
+    /// What was filled in, or has an identifier that was made of others.
+    made: HashSet<Item>,
 }
 
 impl Builder {
@@ -90,7 +92,11 @@ impl Builder {
     /// Checks the whole, and tells everything that is wrong in the order of the lines.
     fn finish(mut self, lines: Lines<'_>) -> Result<Config, Error> {
         for problem in validate::check(&self.config) {
-            if self.is_consequence(&problem.fault) {
+            // An identifier made of others can only be too long by itself.
+            let made = self.made.contains(&problem.place.item);
+            let made_badly = made && problem.subject.id.len() <= *limits::ID.end();
+            let bad_id = problem.fault == Fault::BadId && made_badly;
+            if bad_id || self.is_consequence(&problem.fault) {
                 continue;
             }
             let offset = self.offset(problem.place);
@@ -270,15 +276,15 @@ impl Builder {
             let system = table.system.as_ref();
             system.is_some_and(|system| *system.get_ref())
         };
-        let declared: HashSet<&String> = tables
+        let mut served: HashSet<Id> = tables
             .iter()
             .map(Spanned::get_ref)
             .filter(|table| is_system(table))
-            .filter_map(|table| table.vpc.as_ref().map(Spanned::get_ref))
+            .filter_map(|table| Some(table.vpc.as_ref()?.get_ref().clone()))
             .collect();
         for n in 0..self.config.vpcs.len() {
             let vpc = self.config.vpcs[n].id.clone();
-            if declared.contains(&vpc) {
+            if !served.insert(vpc.clone()) {
                 continue;
             }
             let item = Item::RouteTable(self.config.route_tables.len());
@@ -326,6 +332,7 @@ impl Builder {
         };
         let offset = self.offset(place(other));
         self.places.insert(place(item), offset);
+        self.made.insert(item);
     }
 
     fn security_group(&mut self, table: &Spanned<schema::SecurityGroup>) {
@@ -471,7 +478,7 @@ impl Builder {
         let vpcs: Option<[Id; 2]> = vpcs.and_then(|vpcs| vpcs.try_into().ok());
         if vpcs.is_none() {
             let count = raw.vpcs.len();
-            let what = format!("vpcs has {count} elements: a peering connects two VPCs");
+            let what = format!("vpcs lists {count}: a peering connects two VPCs");
             let at = raw.vpcs.first().map_or(entry.start, |it| it.span().start);
             entry.fail(at, what);
         }

@@ -92,6 +92,8 @@ fn plain(error: &toml::de::Error, text: &str) -> String {
     message
         .replace("unknown field", "unknown key")
         .replace("invalid type: map", "invalid type: table")
+        .replace("invalid type: sequence", "invalid type: list")
+        .replace("expected i64", "expected a number")
         .replace("expected a sequence", "expected a list")
         .replace('\n', ", ")
 }

@@ -141,7 +141,11 @@ impl<'a> Checker<'a> {
                 self.next_hop(&route.next_hop, &table.vpc, at(item, "next_hop"));
             }
         }
-        for (item, vpc) in items(&config.vpcs, Item::Vpc) {
+        for (n, vpc) in config.vpcs.iter().enumerate() {
+            // Of two with the same identifier only the first can be meant.
+            if self.ids.get(&(Kind::Vpc, vpc.id.as_str())) != Some(&n) {
+                continue;
+            }
             let tables = system.get(&vpc.id).map_or(&[][..], Vec::as_slice);
             if tables.len() != 1 {
                 let fault = Fault::SystemTables {
@@ -150,7 +154,7 @@ impl<'a> Checker<'a> {
                 };
                 match tables {
                     [other, .., last] => self.conflict(at(*last, "system"), fault, *other),
-                    _ => self.report(at(item, "id"), fault),
+                    _ => self.report(at(Item::Vpc(n), "id"), fault),
                 }
             }
         }

@@ -126,6 +126,7 @@ impl Builder {
             self.sound(&mut entry, Kind::SnatEntry, &None);
             for (source, mut snat) in entries.into_iter().flatten() {
                 if snat.id.is_empty() {
+                    self.made.insert(Item::Snat(n, gateway.snat.len()));
                     snat.id = unused(&mut ids, format!("{}/{source}", gateway.id));
                 }
                 self.place(Item::Snat(n, gateway.snat.len()), &entry);
@@ -141,6 +142,7 @@ impl Builder {
                 continue;
             };
             if dnat.id.is_empty() {
+                self.made.insert(Item::Dnat(n, gateway.dnat.len()));
                 let what = match &dnat.mapping {
                     DnatMapping::Any => "any".into(),
                     DnatMapping::Ports {
