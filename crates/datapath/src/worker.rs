@@ -1,0 +1,213 @@
+//! The thread that owns the engine: the single writer of the flow table.
+//!
+//! It drains the queue of punted packets into the engine, sends in batches what comes out, calls the
+//! engine when time has passed, and between packets runs short tasks that other threads hand it. A panic
+//! in it ends the process: the kernel goes on forwarding, and a new daemon can take over, which is better
+//! than a gateway that only looks alive.
+
+use crate::error::{Context, Error};
+use crate::grace::Grace;
+use crate::sender::Sender;
+use crate::vnet;
+use aya::maps::{MapData, RingBuf};
+use engine::{Engine, Input, Time};
+use flow::abi::PuntHeader;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::time::{ClockId, clock_gettime};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, TryRecvError, channel, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Packets between two looks at the clock and at tasks.
+const ROUND: usize = 256;
+/// How long to go on looking for packets before sleeping: about what a sleep and its wake-up cost.
+const SPIN: Duration = Duration::from_micros(20);
+/// The longest sleep.
+const SLEEP: Duration = Duration::from_millis(500);
+/// The largest frame: an Ethernet header and the largest IPv4 packet.
+const LARGEST: usize = 14 + 65535;
+
+type Task = Box<dyn FnOnce(&mut Engine, &mut Sender, Time) + Send>;
+
+/// The moment now, of the clock that the kernel programs read too.
+pub fn now() -> Time {
+    // The clock always exists.
+    let now =
+        clock_gettime(ClockId::CLOCK_MONOTONIC).unwrap_or(nix::sys::time::TimeSpec::new(0, 0));
+    Time(Duration::from(now).as_nanos() as u64)
+}
+
+/// A handle on the thread. Dropping it stops the thread.
+pub struct Worker {
+    thread: Option<JoinHandle<()>>,
+    tasks: std::sync::mpsc::Sender<Task>,
+    wake: Arc<EventFd>,
+}
+
+impl Worker {
+    /// Starts the thread. `sender` sends in the network namespace that it was opened in.
+    pub fn start(engine: Engine, punts: RingBuf<MapData>, sender: Sender) -> Result<Worker, Error> {
+        let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
+        let wake = EventFd::from_value_and_flags(0, flags).context(|| "make an eventfd".into())?;
+        let wake = Arc::new(wake);
+        let grace = Grace::start().context(|| "start a thread".into())?;
+        let (tasks, queue) = channel();
+        let mut thread = Loop {
+            engine,
+            punts,
+            sender,
+            grace,
+            queue,
+            wake: Arc::clone(&wake),
+            frame: vec![0; LARGEST].into(),
+        };
+        let thread = std::thread::Builder::new()
+            .name("sluice-worker".into())
+            .spawn(move || {
+                let guard = AbortOnPanic;
+                thread.run();
+                std::mem::forget(guard);
+            })
+            .context(|| "start a thread".into())?;
+        Ok(Worker {
+            thread: Some(thread),
+            tasks,
+            wake,
+        })
+    }
+
+    /// Runs a task between two packets and gives its result. It should be short: packets wait meanwhile.
+    pub fn run<R: Send + 'static>(
+        &self,
+        task: impl FnOnce(&mut Engine, &mut Sender, Time) -> R + Send + 'static,
+    ) -> Result<R, Error> {
+        let (done, result) = sync_channel(1);
+        let task: Task = Box::new(move |engine, sender, now| {
+            // Who asked may have gone.
+            let _ = done.send(task(engine, sender, now));
+        });
+        self.tasks.send(task).map_err(|_| Error::Stopped)?;
+        self.wake.write(1).context(|| "wake the worker".into())?;
+        result.recv().map_err(|_| Error::Stopped)
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let (closed, _) = channel();
+        self.tasks = closed;
+        // The thread sees the closed channel at the latest when it next looks at the clock.
+        let _ = self.wake.write(1);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Ends the process if it is dropped, which happens only when a panic passes by.
+struct AbortOnPanic;
+
+impl Drop for AbortOnPanic {
+    fn drop(&mut self) {
+        std::process::abort();
+    }
+}
+
+struct Loop {
+    engine: Engine,
+    punts: RingBuf<MapData>,
+    sender: Sender,
+    grace: Grace,
+    queue: Receiver<Task>,
+    wake: Arc<EventFd>,
+    /// The frame at hand: the ring's memory cannot be written.
+    frame: Box<[u8]>,
+}
+
+impl Loop {
+    fn run(&mut self) {
+        let mut next = now();
+        let mut idle_since = now();
+        loop {
+            let mut at = now();
+            let packets = self.packets(at);
+            match self.tasks(at) {
+                Ok(0) if packets == 0 => {}
+                Ok(_) => {
+                    at = now();
+                    idle_since = at;
+                }
+                Err(Closed) => return,
+            }
+            while let Some(slots) = self.grace.over() {
+                self.engine.release(&slots);
+            }
+            if at >= next {
+                next = self.engine.tick(at, &mut self.sender);
+            }
+            self.grace.retire(self.engine.take_retired());
+            self.sender.flush();
+            if packets == 0 && at.since(idle_since) >= SPIN && next > at {
+                self.sleep(next.since(at).min(SLEEP));
+                idle_since = now();
+            }
+        }
+    }
+
+    /// Deals with the packets that wait, at most a round of them.
+    fn packets(&mut self, at: Time) -> usize {
+        let mut count = 0;
+        while count < ROUND
+            && let Some(record) = self.punts.next()
+        {
+            count += 1;
+            let Some((header, bytes)) = PuntHeader::split(&record) else {
+                continue;
+            };
+            let Some(frame) = self.frame.get_mut(..bytes.len()) else {
+                continue;
+            };
+            frame.copy_from_slice(bytes);
+            drop(record);
+            let offload = vnet::offload(frame, header.gso_size);
+            let input = Input {
+                ifindex: header.ifindex,
+                frame,
+                offload,
+            };
+            self.engine.frame(input, at, &mut self.sender);
+        }
+        count
+    }
+
+    fn tasks(&mut self, at: Time) -> Result<usize, Closed> {
+        let mut count = 0;
+        loop {
+            match self.queue.try_recv() {
+                Ok(task) => task(&mut self.engine, &mut self.sender, at),
+                Err(TryRecvError::Empty) => return Ok(count),
+                Err(TryRecvError::Disconnected) => return Err(Closed),
+            }
+            count += 1;
+        }
+    }
+
+    /// Sleeps until a packet or a task comes, or the time is over.
+    fn sleep(&self, time: Duration) {
+        let mut wanted = [
+            PollFd::new(self.punts.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.wake.as_fd(), PollFlags::POLLIN),
+        ];
+        // Rounded up, or the last millisecond would be spun away.
+        let millis = time.as_nanos().div_ceil(1_000_000) as u16;
+        // A signal is as good a reason to look around as any.
+        let _ = poll(&mut wanted, PollTimeout::from(millis));
+        let _ = self.wake.read();
+    }
+}
+
+/// Nobody can hand in tasks any more: the handle was dropped.
+struct Closed;
