@@ -455,7 +455,7 @@ pub struct DnatEntry {
 pub enum DnatMapping {
     /// Ports of TCP or UDP: external port `external.start() + n` to internal port `internal + n`.
     Ports {
-        /// [TCP](6) or [UDP](17), as IP protocol number.
+        /// TCP (6) or UDP (17), as IP protocol number.
         protocol: u8,
         /// External ports.
         external: RangeInclusive<u16>,

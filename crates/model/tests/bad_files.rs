@@ -59,7 +59,7 @@ macro_rules! bad_files {
     };
 }
 
-bad_files! { dnat eips identifiers instances networks peerings routes security snat system uplinks values }
+bad_files! { dnat eips identifiers instances networks peerings routes security snat system uplinkless uplinks values }
 
 /// The text, the line and the message of errors that end the reading.
 const SYNTAX: &[(&str, usize, &str)] = &[
@@ -150,4 +150,16 @@ fn at_most_twenty_are_told() {
     assert_eq!(lines.len(), 21);
     assert_eq!(lines[0], "line 1: VPC \"vpc-0\": cidr is missing");
     assert_eq!(lines[20], "and 5 more");
+}
+
+#[test]
+fn a_vpc_with_too_many_blocks_is_not_expanded() {
+    let blocks: Vec<String> = (0..64).map(|n| format!("'10.{n}.0.0/16'")).collect();
+    let text = format!(
+        "\n[[vpc]]\nid = 'v'\ncidr = '192.168.0.0/16'\nsecondary_cidrs = [{}]\n\
+         [[nat_gateway]]\nid = 'n'\nvpc = 'v'\n[[nat_gateway.snat]]\nvpc = true\n",
+        blocks.join(",")
+    );
+    let expected = "line 2: VPC \"v\": 65 address blocks: a VPC has 1 to 64";
+    assert_eq!(parse(&text).unwrap_err().to_string(), expected);
 }

@@ -1,7 +1,7 @@
 //! Reads a configuration from TOML.
 //!
-//! Three steps: [`schema`] says which keys there are (a key or a type that does not fit ends it here);
-//! [`build`] reads the values and fills in what was left out; [`validate`](crate::validate) checks the
+//! Three steps: `schema` says which keys there are (a key or a type that does not fit ends it here);
+//! `build` reads the values and fills in what was left out; [`validate`](crate::validate) checks the
 //! whole. Whatever the last two find is told together, each with its line. What could not be read is
 //! left out of the check, and what refers to it is not blamed.
 mod build;

@@ -81,7 +81,7 @@ impl<'a> Checker<'a> {
             let Some(vswitch) = vswitch.map(|n| &config.vswitches[n]) else {
                 continue;
             };
-            self.address(eni, vswitch, at(item, "address"));
+            self.address(eni.address, vswitch, at(item, "address"));
             if let Some(vpc) = primary.and_then(|primary| self.vpc_of(primary)) {
                 let place = at(item, "vswitch");
                 self.same_vpc(Kind::Instance, &eni.instance, vpc, &vswitch.vpc, place);
@@ -103,6 +103,11 @@ impl<'a> Checker<'a> {
             ranges.push(Range::of(eni.address.into(), (n, 0)));
             for (k, &block) in eni.hosts.iter().enumerate() {
                 ranges.push(Range::of(block, (n, 1 + k)));
+                // A larger block may include them: they stay the vSwitch's.
+                if block.prefix_len() == 32 {
+                    let place = at(item, "hosts").element(k);
+                    self.not_reserved(block.addr(), vswitch, place);
+                }
                 let mut others = vswitches.get(&vswitch.vpc).into_iter().flatten().copied();
                 if let Some(other) = others.find(|other| {
                     let meets = other.cidr.contains(&block) || block.contains(&other.cidr);
@@ -168,20 +173,27 @@ impl<'a> Checker<'a> {
     }
 
     /// An interface's address is one that its vSwitch gives out.
-    fn address(&mut self, eni: &Eni, vswitch: &VSwitch, place: Place) {
-        let address = eni.address;
-        let (id, cidr) = (vswitch.id.clone(), vswitch.cidr);
+    fn address(&mut self, address: Ipv4Addr, vswitch: &VSwitch, place: Place) {
+        let cidr = vswitch.cidr;
         if !cidr.contains(&address) {
             let fault = Fault::NotInVSwitch {
                 address,
-                vswitch: id,
+                vswitch: vswitch.id.clone(),
                 cidr,
             };
             self.report(place, fault);
-        } else if vswitch.is_reserved(address) {
+        } else {
+            self.not_reserved(address, vswitch, place);
+        }
+    }
+
+    /// Reports an address that a vSwitch keeps for itself.
+    fn not_reserved(&mut self, address: Ipv4Addr, vswitch: &VSwitch, place: Place) {
+        let cidr = vswitch.cidr;
+        if cidr.contains(&address) && vswitch.is_reserved(address) {
             let fault = Fault::Reserved {
                 address,
-                vswitch: id,
+                vswitch: vswitch.id.clone(),
                 cidr,
             };
             self.report(place, fault);

@@ -1,8 +1,8 @@
 //! Whether a configuration as a whole makes sense.
 //!
-//! The rules, by file: [`outside`] the program's own settings, uplinks and EIPs; [`network`] VPCs,
-//! vSwitches, route tables and peerings; [`instances`] security groups and network interfaces;
-//! [`nat`] gateways with their entries. A rule whose reference leads nowhere says so and stops there:
+//! The rules, by file: `outside` the program's own settings, uplinks and EIPs; `network` VPCs,
+//! vSwitches, route tables and peerings; `instances` security groups and network interfaces;
+//! `nat` gateways with their entries. A rule whose reference leads nowhere says so and stops there:
 //! one mistake, one problem.
 mod instances;
 mod nat;
