@@ -1,0 +1,142 @@
+//! Configurations, put together from pieces of a file.
+
+use crate::host::Lab;
+
+/// The program's settings and an uplink `wan` as it is in a [`Site`](crate::Site).
+pub fn system(lab: &Lab, hook: &str) -> String {
+    format!(
+        r#"
+[system]
+name = "{}"
+hook = "{hook}"
+max_sessions = 65536
+
+[[uplink]]
+id = "wan"
+device = "wan"
+address = "203.0.113.2/24"
+gateway = "203.0.113.1"
+"#,
+        lab.name()
+    )
+}
+
+/// A VPC 192.168.0.0/16 with two vSwitches, and instances `web-1` (192.168.1.10) and `web-2`
+/// (192.168.2.10) in the security group `sg`, which lets in what [`GROUP`] says. EIPs `eip-1` to `eip-3`
+/// (203.0.113.11 to .13), all bound to the NAT gateway `ngw`. The gateway's table comes last: further
+/// keys and its entries can follow.
+pub fn vpc() -> String {
+    [NETWORK, GROUP, INSTANCES, EIPS, NAT].concat()
+}
+
+/// [`system`] and [`vpc`], and an SNAT entry for everything by `eip-1`.
+pub fn standard(lab: &Lab, hook: &str) -> String {
+    system(lab, hook) + &vpc() + SNAT
+}
+
+/// The VPC and its vSwitches.
+pub const NETWORK: &str = r#"
+[[vpc]]
+id = "vpc"
+cidr = "192.168.0.0/16"
+
+[[vswitch]]
+id = "vsw-1"
+vpc = "vpc"
+cidr = "192.168.1.0/24"
+
+[[vswitch]]
+id = "vsw-2"
+vpc = "vpc"
+cidr = "192.168.2.0/24"
+"#;
+
+/// A security group: TCP and UDP ports 21, 22, 80, 5201, 7000 and 9000 to 9999, and ICMP.
+pub const GROUP: &str = r#"
+[[security_group]]
+id = "sg"
+vpc = "vpc"
+rule = [
+    { direction = "ingress", protocol = "tcp", ports = "21-22", cidr = "0.0.0.0/0" },
+    { direction = "ingress", protocol = "tcp", ports = 80, cidr = "0.0.0.0/0" },
+    { direction = "ingress", protocol = "tcp", ports = 5201, cidr = "0.0.0.0/0" },
+    { direction = "ingress", protocol = "udp", ports = 5201, cidr = "0.0.0.0/0" },
+    { direction = "ingress", protocol = "udp", ports = 7000, cidr = "0.0.0.0/0" },
+    { direction = "ingress", protocol = "tcp", ports = "9000-9999", cidr = "0.0.0.0/0" },
+    { direction = "ingress", protocol = "udp", ports = "9000-9999", cidr = "0.0.0.0/0" },
+    { direction = "ingress", protocol = "icmp", cidr = "0.0.0.0/0" },
+]
+"#;
+
+/// The instances, one in each vSwitch.
+pub const INSTANCES: &str = r#"
+[[instance]]
+id = "web-1"
+vswitch = "vsw-1"
+address = "192.168.1.10"
+security_groups = ["sg"]
+
+[[instance]]
+id = "web-2"
+vswitch = "vsw-2"
+address = "192.168.2.10"
+security_groups = ["sg"]
+"#;
+
+/// Three EIPs.
+pub const EIPS: &str = r#"
+[[eip]]
+id = "eip-1"
+address = "203.0.113.11"
+
+[[eip]]
+id = "eip-2"
+address = "203.0.113.12"
+
+[[eip]]
+id = "eip-3"
+address = "203.0.113.13"
+"#;
+
+/// The NAT gateway with all EIPs. Its entries, and the table of its timeouts, can follow.
+pub const NAT: &str = r#"
+[[nat_gateway]]
+id = "ngw"
+vpc = "vpc"
+eips = ["eip-1", "eip-2", "eip-3"]
+"#;
+
+/// An SNAT entry: everything in the VPC goes out as `eip-1`.
+pub const SNAT: &str = r#"
+[[nat_gateway.snat]]
+id = "snat"
+vpc = true
+eips = ["eip-1"]
+"#;
+
+/// An SNAT entry for some sources: `source` is a key and its value, `eips` a list.
+pub fn snat(id: &str, source: &str, eips: &str) -> String {
+    format!("\n[[nat_gateway.snat]]\nid = \"{id}\"\n{source}\neips = {eips}\n")
+}
+
+/// A DNAT entry for a port or a range, like `80` or `"8000-8009"`, to as many ports of an instance.
+pub fn dnat(eip: &str, protocol: &str, external: &str, instance: &str, internal: &str) -> String {
+    format!(
+        "\n[[nat_gateway.dnat]]\neip = \"{eip}\"\nprotocol = \"{protocol}\"\nexternal_port = {external}\n\
+         instance = \"{instance}\"\ninternal_port = {internal}\n"
+    )
+}
+
+/// A DNAT entry for all that comes to an EIP.
+pub fn dnat_any(eip: &str, instance: &str) -> String {
+    format!(
+        "\n[[nat_gateway.dnat]]\neip = \"{eip}\"\nprotocol = \"any\"\ninstance = \"{instance}\"\n"
+    )
+}
+
+/// A rule of a security group that lets traffic in, to be added after a group's table.
+pub fn allow(protocol: &str, ports: &str, peer: &str) -> String {
+    format!(
+        "\n[[security_group.rule]]\ndirection = \"ingress\"\nprotocol = \"{protocol}\"\n{ports}\n{peer}\n"
+    )
+}

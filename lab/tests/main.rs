@@ -1,0 +1,3 @@
+//! The end-to-end tests, as root. Each has a lab of its own; they run side by side.
+
+mod harness;
