@@ -1,5 +1,6 @@
 //! What can go wrong on the way to a working data path.
 
+use crate::object::KernelError;
 use std::io;
 
 /// Why the data path could not do what it was asked.
@@ -51,6 +52,12 @@ pub enum Error {
         /// What is wrong and what would be right.
         problem: String,
     },
+    /// The kernel programs or their maps could not be brought into place.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+    /// The configuration does not fit together.
+    #[error(transparent)]
+    Snapshot(#[from] engine::SnapshotError),
     /// The thread that owns the engine has ended.
     #[error("the data path has stopped")]
     Stopped,

@@ -12,6 +12,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -67,7 +68,44 @@ pub fn enter(name: &str) -> Result<(), Error> {
 /// Runs `work` on a thread of its own inside a namespace. Sockets opened there stay there. A panic in
 /// `work` goes on here.
 pub fn in_namespace<R: Send>(name: &str, work: impl FnOnce() -> R + Send) -> Result<R, Error> {
-    on_thread(|| enter(name).map(|()| work()))
+    Home::open(Some(name))?.run(work)
+}
+
+/// The namespace that the gateway itself is in: a named one, or the process's.
+#[derive(Debug)]
+pub(crate) struct Home(Option<(String, OwnedFd)>);
+
+impl Home {
+    /// Opens it, so that it stays the same whatever happens to its name.
+    pub fn open(name: Option<&str>) -> Result<Home, Error> {
+        let Some(name) = name else {
+            return Ok(Home(None));
+        };
+        Ok(Home(Some((name.into(), open(name)?))))
+    }
+
+    /// Whether this is a name of it.
+    pub fn is(&self, name: &str) -> bool {
+        let identity = |file: fs::Metadata| (file.dev(), file.ino());
+        let named = path(name).ok().and_then(|path| fs::metadata(path).ok());
+        let own = self.run(|| fs::metadata("/proc/thread-self/ns/net"));
+        match (named, own) {
+            (Some(named), Ok(Ok(own))) => identity(named) == identity(own),
+            _ => false,
+        }
+    }
+
+    /// Runs `work` inside.
+    pub fn run<R: Send>(&self, work: impl FnOnce() -> R + Send) -> Result<R, Error> {
+        let Some((name, file)) = &self.0 else {
+            return Ok(work());
+        };
+        on_thread(|| {
+            setns(file, CloneFlags::CLONE_NEWNET)
+                .context(|| format!("enter network namespace {name}"))?;
+            Ok(work())
+        })
+    }
 }
 
 fn on_thread<R: Send>(work: impl FnOnce() -> R + Send) -> R {
