@@ -1,13 +1,14 @@
 //! A new configuration, and a table that an earlier daemon has left: deciding again about sessions.
 
-use crate::decide::{self, Direction, Exit, From, Source, still_fits};
+use crate::decide::{self, Direction, Exit, From, Plan, Source, still_fits};
 use crate::engine::{Counters, Engine, Memory};
 use crate::explain::Silent;
 use crate::fragments::Fragments;
 use crate::io::{Output, Time, UPLINK_ZONE};
-use crate::nat::Nat;
-use crate::neighbours::Neighbours;
-use crate::sessions::{NO_SLOT, Session, SessionIx, Sessions, Way};
+use crate::nat::{Inner, Nat};
+use crate::neighbours::{HopIx, Neighbours};
+use crate::routing;
+use crate::sessions::{NO_SLOT, Session, SessionIx, Sessions};
 use crate::snapshot::{Owner, Port, Snapshot};
 use crate::sweep::Sweep;
 use crate::tuple;
@@ -58,12 +59,12 @@ impl Engine {
         let seed = memory.table.geometry().seed;
         let neighbours = Neighbours::new(memory.hops, now, |ifindex| {
             let port = snapshot.port_by_ifindex(ifindex)?;
-            Some((&port.link, snapshot.asker(port)))
+            Some((port, snapshot.asker(port)))
         });
         let mut engine = Engine {
             snapshot: Arc::clone(&snapshot),
             table: memory.table,
-            sessions: Sessions::new(seed),
+            sessions: Sessions::new(seed, snapshot.max_sessions),
             nat: Nat::new(seed),
             neighbours,
             fragments: Fragments::default(),
@@ -73,6 +74,7 @@ impl Engine {
                 adopted: 0,
                 packets: 0,
                 forwarded: 0,
+                answered: 0,
                 originated: 0,
                 drops: [0; Reason::COUNT],
             },
@@ -93,10 +95,11 @@ impl Engine {
     pub fn apply(&mut self, snapshot: Arc<Snapshot>, now: Time, _out: &mut impl Output) {
         let before = std::mem::replace(&mut self.snapshot, Arc::clone(&snapshot));
         self.nat.reserve(&snapshot);
-        self.neighbours.relink(|ifindex| {
+        let dropped = self.neighbours.relink(|ifindex| {
             let port = snapshot.port_by_ifindex(ifindex)?;
-            Some((&port.link, port.mtu, snapshot.asker(port)))
+            Some((port, snapshot.asker(port)))
         });
+        self.counters.drops[Reason::HopGone as usize] += dropped;
         self.limits
             .retain(|ifindex, _| snapshot.by_ifindex.contains_key(ifindex));
         for ix in 0..self.sessions.places() {
@@ -107,12 +110,11 @@ impl Engine {
         self.sweep.announce(&snapshot, Some(&before));
     }
 
-    /// Decides about a session again. If it may go on, what it says of resources and next hops is brought
-    /// up to date.
+    /// Decides about a session again. If it may go on, what it says of resources and next hops and what it
+    /// counts for is brought up to date.
     pub(crate) fn refit(&mut self, s: &Snapshot, ix: SessionIx, now: Time) -> bool {
         let session = self.sessions.session(ix);
-        let original = session.keys[0];
-        let reply = session.keys[1];
+        let [original, reply] = session.keys;
         let translated = tuple::reverse(&reply, 0);
         let Some(from) = s.origin(&original) else {
             return false;
@@ -128,48 +130,72 @@ impl Engine {
             (Exit::Port { port, next }, _) => Some((port, next)),
             (Exit::Uplink, Some(eip)) => {
                 let dst = tuple::ip(original.dst);
-                decide::uplink_hop(s, s.eip(eip).uplink, dst, &mut Silent).ok()
+                routing::uplink_hop(s, s.eip(eip).uplink, dst, &mut Silent).ok()
             }
             (Exit::Uplink, None) => None,
         };
         let (Some(exit), Exit::Port { port, next }) = (exit, plan.back) else {
             return false;
         };
-        let mut hops = [0; 2];
-        for (hop, (port, next)) in hops.iter_mut().zip([exit, (port, next)]) {
-            let port = &s.ports[port];
-            let asker = s.asker(port);
-            match self.neighbours.hop(&port.link, port.mtu, next, asker, now) {
-                Some(found) => *hop = found,
-                None => return false,
-            }
-        }
+        let hops = [exit, (port, next)].map(|(port, next)| self.hop(s, port, next, now));
+        let [Some(there), Some(home)] = hops else {
+            return false;
+        };
+        self.redirect(ix, [there, home], plan.flags());
+        self.rebind(ix, &plan);
+        true
+    }
+
+    /// Gives a session other next hops and flags, if they are others.
+    fn redirect(&mut self, ix: SessionIx, hops: [HopIx; 2], flags: u8) {
         let session = self.sessions.session_mut(ix);
         let old = std::mem::replace(&mut session.hops, hops);
-        session.eni = plan.eni;
-        session.gateway = plan.gateway;
-        session.entry = plan.entry;
-        session.direction = plan.direction;
-        let slots = session.slots;
-        if session.routed != plan.routed {
+        if session.flags != flags {
             // The flows' action changes beyond its hop: new entries, with the old ones' counts.
-            session.routed = plan.routed;
-            let session = session.clone();
-            let activity = self.activity(&session);
+            session.flags = flags;
+            let session = self.sessions.session(ix);
+            let (slots, activity) = (session.slots, self.activity(session));
             self.retire(slots);
             self.install(ix, activity);
-        } else if session.slow.is_none() {
-            for (slot, hop) in slots.into_iter().zip(hops) {
+        } else if old != hops && session.slow.is_none() {
+            for (slot, hop) in session.slots.into_iter().zip(hops) {
                 self.table.entry(slot).set_hop(hop);
             }
         }
         for (old, new) in old.into_iter().zip(hops) {
-            if old != new {
-                self.neighbours.count(old, -1);
-                self.neighbours.count(new, 1);
-            }
+            self.neighbours.count(new, 1);
+            self.neighbours.count(old, -1);
         }
-        true
+    }
+
+    /// Puts down for a session what `plan` says of it: whose it is, what mapping it holds, whether it counts
+    /// against a limit.
+    fn rebind(&mut self, ix: SessionIx, plan: &Plan) {
+        let session = self.sessions.session_mut(ix);
+        session.eni = plan.eni;
+        session.gateway = plan.gateway;
+        session.entry = plan.entry;
+        session.direction = plan.direction;
+        let [original, reply] = session.keys;
+        let was_limited = std::mem::replace(&mut session.limited, plan.limited());
+        if was_limited != plan.limited() {
+            self.count_source(&original, if was_limited { -1 } else { 1 });
+        }
+        let old = self.sessions.session(ix).mapping;
+        let translated = tuple::reverse(&reply, 0);
+        let new = match plan.source {
+            Source::Pool { .. } if old.is_some() => old,
+            Source::Pool { .. } => {
+                let inner = Inner::of(&original);
+                Some(self.nat.adopt(&inner, translated.src, translated.sport))
+            }
+            _ if old == plan.mapping => old,
+            _ => plan.mapping.map(|mapping| self.nat.share(mapping)),
+        };
+        self.sessions.session_mut(ix).mapping = new;
+        if let Some(old) = old.filter(|_| old != new) {
+            self.nat.release(old);
+        }
     }
 
     /// Makes sessions of the flows in the table.
@@ -191,8 +217,9 @@ impl Engine {
             let (Some(reply), Some((other, back))) = (reply, pair) else {
                 continue;
             };
+            let answers = back.action().flags & flags::ORIGINAL == 0;
             let taken = |key| self.sessions.find(key).is_some();
-            if key == reply || taken(&key) || taken(&reply) {
+            if !answers || key == reply || taken(&key) || taken(&reply) {
                 continue;
             }
             let hops = [action.hop, back.action().hop];
@@ -207,7 +234,7 @@ impl Engine {
                 entry: None,
                 start: entry.start.load(std::sync::atomic::Ordering::Relaxed),
                 direction: Direction::Local,
-                routed: action.flags & flags::ROUTED != 0,
+                flags: action.flags & !flags::ORIGINAL,
                 limited: false,
                 live: true,
             });
@@ -240,38 +267,25 @@ impl Engine {
 
     fn adopt_session(&mut self, s: &Snapshot, ix: SessionIx, now: Time) {
         let session = self.sessions.session(ix);
-        let original = session.keys[Way::Original as usize];
-        let translated = tuple::reverse(&session.keys[Way::Reply as usize], 0);
+        let [original, reply] = session.keys;
+        // The mapping that let it in may be held by nobody else any more: it is made before it is asked for.
+        let mapping = (session.flags & flags::MAPPED != 0).then(|| {
+            let translated = tuple::reverse(&reply, 0);
+            let inner = Inner {
+                zone: reply.zone,
+                proto: original.proto,
+                address: translated.dst,
+                port: translated.dport,
+            };
+            self.nat.adopt(&inner, original.dst, original.dport)
+        });
         if !self.refit(s, ix, now) {
             self.end(ix);
             self.counters.adopted -= 1;
             self.counters.closed -= 1;
-            return;
         }
-        let had = s.by_eip.get(&tuple::ip(translated.src)).copied();
-        let from = s.origin(&original);
-        let plan = from
-            .and_then(|from| decide::decide(s, &self.nat, from, &original, had, &mut Silent).ok());
-        let Some(plan) = plan else { return };
-        let mapping = match plan.source {
-            Source::Pool { .. } => {
-                let inner = crate::nat::Inner::of(&original);
-                Some(self.nat.adopt(&inner, translated.src, translated.sport))
-            }
-            _ => plan.mapping.map(|ix| {
-                let inner = self.nat.mapping(ix).inner;
-                self.nat.commit(&inner, crate::nat::Choice::Existing(ix))
-            }),
-        };
-        let limited = original.zone != UPLINK_ZONE && plan.gateway.is_some();
-        if limited {
-            *self
-                .per_source
-                .entry((original.zone, original.src))
-                .or_default() += 1;
+        if let Some(mapping) = mapping {
+            self.nat.release(mapping);
         }
-        let session = self.sessions.session_mut(ix);
-        session.mapping = mapping;
-        session.limited = limited;
     }
 }

@@ -5,7 +5,7 @@
 //! never see each other's link. On an uplink we answer for EIPs and, if it is ours alone, for its
 //! address.
 
-use crate::engine::{Arrival, Engine};
+use crate::engine::{Arrival, Engine, Fate};
 use crate::io::Output;
 use crate::snapshot::{Local, Owner, Snapshot};
 use crate::wire::Arp;
@@ -19,7 +19,7 @@ impl Engine {
         at: Arrival,
         frame: &[u8],
         out: &mut impl Output,
-    ) -> Result<(), Reason> {
+    ) -> Result<Fate, Reason> {
         let arp = Arp::parse(frame).map_err(|_| Reason::Malformed)?;
         let link = &at.port.link;
         if arp.sender_mac == link.mac {
@@ -29,21 +29,19 @@ impl Engine {
             return Err(Reason::Spoofed);
         }
         if !arp.sender.is_unspecified() {
-            let sent =
-                self.neighbours
-                    .heard(link, at.port.mtu, arp.sender, arp.sender_mac, at.now, out);
-            self.counters.forwarded += sent;
+            let (ifindex, mac) = (link.ifindex, arp.sender_mac);
+            self.counters.forwarded += self.neighbours.heard(ifindex, arp.sender, mac, at.now, out);
         }
         // A question about one's own address is an announcement or a test whether it is free.
         let answered = !arp.reply && arp.sender != arp.target && answers(s, at, &arp);
         if answered {
             let mut reply = Arp::build(true, link.mac, arp.target, arp.sender_mac, arp.sender);
             self.answer(at, arp.sender_mac, &mut reply, out);
-            return Ok(());
+            return Ok(Fate::Answered);
         }
         // Questions for others are everyday business on a shared link; only replies are news.
         if arp.reply {
-            Ok(())
+            Ok(Fate::Answered)
         } else {
             Err(Reason::ArpIgnored)
         }

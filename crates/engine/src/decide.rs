@@ -5,25 +5,33 @@
 //! decided again under a new configuration, and traces.
 
 use crate::explain::Recorder;
+use crate::inbound::inbound;
 use crate::nat::{MappingIx, Nat};
+use crate::routing::{self, Target, station, uplink_hop};
 use crate::security::{Rules, Subject, Verdict};
 use crate::snapshot::{
-    Binding, EipIx, Eni, EniIx, GatewayIx, Hop, Local, Snapshot, UplinkIx, VpcIx,
+    Binding, EipIx, Eni, EniIx, GatewayIx, Local, Owner, Snapshot, UplinkIx, VpcIx,
 };
+use crate::source;
 use crate::tuple;
 use flow::reason::Reason;
-use flow::{Key, proto};
-use model::{Filtering, Pooling};
+use flow::{Key, flags, proto};
 use std::net::Ipv4Addr;
-
-/// VPCs that a packet may cross. More is a circle of peer routes.
-const MAX_VPCS: usize = 8;
 
 /// Where a packet comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum From {
     Eni(EniIx),
     Uplink(UplinkIx),
+}
+
+impl From {
+    pub fn of(owner: Owner) -> From {
+        match owner {
+            Owner::Eni(ix) => From::Eni(ix),
+            Owner::Uplink(ix) => From::Uplink(ix),
+        }
+    }
 }
 
 /// What a session is, seen from the gateway.
@@ -101,6 +109,22 @@ pub(crate) struct Plan {
     pub mapping: Option<MappingIx>,
 }
 
+impl Plan {
+    /// What the actions of the session's flows have in common.
+    pub fn flags(&self) -> u8 {
+        let routed = if self.routed { flags::ROUTED } else { 0 };
+        let mapped = self.mapping.map_or(0, |_| flags::MAPPED);
+        routed | mapped
+    }
+
+    /// Whether the session counts against the limit of its source (RFC 6888, REQ-4): if its source is
+    /// translated by a gateway.
+    pub fn limited(&self) -> bool {
+        self.direction != Direction::In
+            && matches!(self.entry, Some(Entry::Snat(..) | Entry::Dnat(..)))
+    }
+}
+
 /// The packet goes nowhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Denied {
@@ -118,20 +142,8 @@ pub(crate) enum Unreachable {
     Prohibited = 13,
 }
 
-fn deny<T>(reason: Reason, notify: Option<Unreachable>) -> Result<T, Denied> {
+pub(crate) fn deny<T>(reason: Reason, notify: Option<Unreachable>) -> Result<T, Denied> {
     Err(Denied { reason, notify })
-}
-
-/// What an instance's packet meets behind its route.
-enum Target {
-    Eni {
-        eni: EniIx,
-        next: Ipv4Addr,
-        routed: bool,
-    },
-    Nat(GatewayIx),
-    /// No route, but the interface has an EIP of its own.
-    OwnEip,
 }
 
 /// Decides about the first packet of a session. `eip` is the EIP that the session's source has
@@ -206,7 +218,7 @@ fn from_eni(
         port: eni.port,
         next: station(s, eni, src),
     };
-    let gateway = match route(s, Some(eni), eni.vpc, table, dst, rec)? {
+    let gateway = match routing::route(s, Some(eni), eni.vpc, table, dst, rec)? {
         Target::Eni {
             eni: to,
             next,
@@ -243,7 +255,9 @@ fn from_eni(
         Target::OwnEip => None,
     };
 
-    let (source, entry, eip) = translate_source(s, nat, eni, gateway, key, had, rec)?;
+    let (source, entry, eip) = source::translate(s, nat, eni, gateway, key, had, rec)?;
+    // The gateway takes no part in what leaves by the interface's own EIP.
+    let gateway = gateway.filter(|_| !matches!(entry, Entry::Eip(_)));
     let plan = Plan {
         direction: Direction::Out,
         dst: key.dst,
@@ -262,14 +276,11 @@ fn from_eni(
         let inbound = inbound(s, nat, to, key, seen_as, rec)?;
         return Ok(Plan {
             direction: Direction::Hairpin,
-            gateway: plan.gateway.or(inbound.gateway),
-            mapping: None,
-            ..Plan {
-                dst: inbound.dst,
-                dport: inbound.dport,
-                exit: inbound.exit,
-                ..plan
-            }
+            gateway: gateway.or(inbound.gateway),
+            dst: inbound.dst,
+            dport: inbound.dport,
+            exit: inbound.exit,
+            ..plan
         });
     }
     uplink_hop(s, s.eip(eip).uplink, dst, rec)?;
@@ -285,12 +296,7 @@ fn from_uplink(
 ) -> Result<Plan, Denied> {
     let (src, dst) = (tuple::ip(key.src), tuple::ip(key.dst));
     let id = || Some(s.uplink(uplink).id.clone());
-    if src.is_multicast()
-        || src.is_broadcast()
-        || src.is_loopback()
-        || src.octets()[0] == 0
-        || s.by_eip.contains_key(&src)
-    {
+    if !comes_from_outside(s, src) {
         rec.step("port", || (id(), format!("{src} cannot come from outside")));
         return deny(Reason::Spoofed, None);
     }
@@ -307,344 +313,14 @@ fn from_uplink(
     })
 }
 
-/// What comes to an EIP, from outside or by hairpin. `seen_as` is the source that the receiver sees.
-fn inbound(
-    s: &Snapshot,
-    nat: &Nat,
-    ix: EipIx,
-    key: &Key,
-    seen_as: Ipv4Addr,
-    rec: &mut impl Recorder,
-) -> Result<Plan, Denied> {
-    let eip = s.eip(ix);
-    let not_mapped = |rec: &mut dyn FnMut(String)| {
-        rec(format!(
-            "nothing takes {} port {}",
-            tuple::protocol(key.proto),
-            u16::from_be(key.dport)
-        ));
-        deny(Reason::NotMapped, None)
-    };
-    let port = u16::from_be(key.dport);
-    let mut mapping = None;
-    // The network interface, the address, the port; for an interface that is known already.
-    let (eni, internal, dport, gateway, entry) = match eip.binding {
-        Binding::None => {
-            rec.step("eip", || {
-                (Some(eip.id.clone()), "is not bound to anything".into())
-            });
-            return deny(Reason::NotMapped, None);
-        }
-        Binding::Eni(eni) => {
-            let to = s.eni(eni).address;
-            rec.step("eip", || {
-                (
-                    Some(eip.id.clone()),
-                    format!("is that of {}: to {to}", s.eni(eni).id),
-                )
-            });
-            (Some(eni), to, key.dport, None, Entry::Eip(ix))
-        }
-        Binding::Gateway(g) => {
-            let gateway = s.gateway(g);
-            if let Some((internal, entry)) = eip.any {
-                rec.step("dnat", || {
-                    (
-                        Some(gateway.dnat[entry as usize].clone()),
-                        format!("IP mapping to {internal}"),
-                    )
-                });
-                (None, internal, key.dport, Some(g), Entry::Dnat(g, entry))
-            } else if let Some(f) = eip.forward(key.proto, port) {
-                let to = f.first + (port - f.external.start());
-                rec.step("dnat", || {
-                    (
-                        Some(gateway.dnat[f.entry as usize].clone()),
-                        format!("to {}:{to}", f.internal),
-                    )
-                });
-                (
-                    None,
-                    f.internal,
-                    to.to_be(),
-                    Some(g),
-                    Entry::Dnat(g, f.entry),
-                )
-            } else {
-                let owner = match gateway.filtering {
-                    Filtering::EndpointIndependent if key.proto != proto::ICMP => {
-                        nat.owner(key.proto, tuple::raw(eip.address), key.dport)
-                    }
-                    _ => None,
-                };
-                let inner = owner.map(|ix| nat.mapping(ix).inner);
-                let eni = inner.and_then(|inner| s.by_zone.get(&inner.zone).copied());
-                let (Some(inner), Some(eni)) = (inner, eni) else {
-                    return not_mapped(&mut |text| {
-                        rec.step("dnat", || (Some(gateway.id.clone()), text))
-                    });
-                };
-                let to = tuple::ip(inner.address);
-                rec.step("snat", || {
-                    (
-                        Some(gateway.id.clone()),
-                        format!("mapping of {to}:{}", u16::from_be(inner.port)),
-                    )
-                });
-                mapping = owner;
-                let Some(snat) = gateway.snat.get(to) else {
-                    return not_mapped(&mut |text| {
-                        rec.step("snat", || (Some(gateway.id.clone()), text))
-                    });
-                };
-                (Some(eni), to, inner.port, Some(g), Entry::Snat(g, snat))
-            }
-        }
-    };
-    let (eni, next) = match (eni, gateway) {
-        (Some(eni), _) => (eni, station(s, s.eni(eni), internal)),
-        (None, Some(g)) => {
-            let vpc = s.gateway(g).vpc;
-            match route(s, None, vpc, s.vpc(vpc).table, internal, rec)? {
-                Target::Eni { eni, next, .. } => (eni, next),
-                _ => return deny(Reason::RouteLoop, None),
-            }
-        }
-        (None, None) => return deny(Reason::NotMapped, None),
-    };
-    let receiver = s.eni(eni);
-    let_in(s, receiver, key.proto, dport, seen_as, &[], rec)?;
-    rec.step("egress", || {
-        (Some(receiver.id.clone()), format!("to {next}"))
-    });
-    Ok(Plan {
-        direction: Direction::In,
-        dst: tuple::raw(internal),
-        dport,
-        source: Source::Keep,
-        exit: Exit::Port {
-            port: receiver.port,
-            next,
-        },
-        back: Exit::Uplink,
-        routed: true,
-        eni,
-        gateway,
-        entry: Some(entry),
-        mapping,
-    })
-}
-
-/// The source translation of what an instance sends out: its own EIP, else an IP mapping, else the SNAT
-/// entry with the longest prefix. Gives an EIP that the packet may be seen as, too.
-fn translate_source(
-    s: &Snapshot,
-    nat: &Nat,
-    eni: &Eni,
-    gateway: Option<GatewayIx>,
-    key: &Key,
-    had: Option<EipIx>,
-    rec: &mut impl Recorder,
-) -> Result<(Source, Entry, EipIx), Denied> {
-    let src = tuple::ip(key.src);
-    if let Some(eip) = eni.eip.filter(|_| src == eni.address) {
-        rec.step("eip", || {
-            (
-                Some(s.eip(eip).id.clone()),
-                format!("{src} leaves as {}", s.eip(eip).address),
-            )
-        });
-        return Ok((Source::Fixed(eip), Entry::Eip(eip), eip));
-    }
-    let Some(g) = gateway else {
-        return deny(Reason::NoRoute, Some(Unreachable::Net));
-    };
-    let gateway = s.gateway(g);
-    if let Some(&(eip, entry)) = gateway.whole.get(&src) {
-        rec.step("dnat", || {
-            let id = gateway.dnat[entry as usize].clone();
-            (
-                Some(id),
-                format!("IP mapping: {src} leaves as {}", s.eip(eip).address),
-            )
-        });
-        return Ok((Source::Fixed(eip), Entry::Dnat(g, entry), eip));
-    }
-    let Some(snat) = gateway.snat.get(src) else {
-        rec.step("snat", || {
-            (
-                Some(gateway.id.clone()),
-                format!("no SNAT entry covers {src}"),
-            )
-        });
-        return deny(Reason::NoSnat, Some(Unreachable::Prohibited));
-    };
-    let entry = &gateway.entries[snat as usize];
-    if !tuple::has_ports(key.proto) {
-        rec.step("snat", || {
-            let what = format!("protocol {} has no ports to translate", key.proto);
-            (Some(entry.id.clone()), what)
-        });
-        return deny(
-            Reason::ProtocolNotTranslatable,
-            Some(Unreachable::Prohibited),
-        );
-    }
-    let Some(first) = pool(s, nat, g, snat, key).next() else {
-        return deny(Reason::NoSnat, Some(Unreachable::Prohibited));
-    };
-    let eip = match had {
-        Some(had) if s.eip(had).binding == Binding::Gateway(g) => had,
-        _ => first,
-    };
-    rec.step("snat", || {
-        let address = s.eip(eip).address;
-        let of = match entry.eips.len() {
-            1 => String::new(),
-            n => format!(", picked from {n} by {}", pooling_name(entry.pooling)),
-        };
-        (
-            Some(entry.id.clone()),
-            format!("{src} leaves as {address}{of}"),
-        )
-    });
-    Ok((Source::Pool { gateway: g, snat }, Entry::Snat(g, snat), eip))
-}
-
-fn pooling_name(pooling: Pooling) -> &'static str {
-    match pooling {
-        Pooling::Hash => "hash of source address and port",
-        Pooling::Affinity => "hash of source and destination address",
-        Pooling::Paired => "hash of the source address",
-    }
-}
-
-/// The EIPs of an SNAT entry in the order in which this packet prefers them (rendezvous hashing: a
-/// change of the pool moves as few as it can).
-pub(crate) fn pool<'a>(
-    s: &'a Snapshot,
-    nat: &Nat,
-    gateway: GatewayIx,
-    snat: u32,
-    key: &Key,
-) -> impl Iterator<Item = EipIx> + use<'a> {
-    let entry = &s.gateway(gateway).entries[snat as usize];
-    let by = match entry.pooling {
-        Pooling::Hash => nat.spread(key.src, key.proto as u32, key.sport),
-        Pooling::Affinity => nat.spread(key.src, key.dst, 0),
-        Pooling::Paired => nat.spread(key.src, 0, 0),
-    };
-    let score = move |eip: EipIx| {
-        let address = tuple::raw(s.eip(eip).address) as u64;
-        let mixed = (by ^ address).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        (
-            (mixed ^ mixed >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9),
-            eip,
-        )
-    };
-    // The next best each time: the first is nearly always the last that is asked for.
-    let mut last: Option<(u64, EipIx)> = None;
-    std::iter::from_fn(move || {
-        last = entry
-            .eips
-            .iter()
-            .map(|&eip| score(eip))
-            .filter(|&score| last.is_none_or(|last| score < last))
-            .max();
-        last.map(|(_, eip)| eip)
-    })
-}
-
-/// Follows the routes from a table of `vpc` to an interface or a NAT gateway.
-fn route(
-    s: &Snapshot,
-    sender: Option<&Eni>,
-    mut vpc: VpcIx,
-    mut table: usize,
-    dst: Ipv4Addr,
-    rec: &mut impl Recorder,
-) -> Result<Target, Denied> {
-    for _ in 0..MAX_VPCS {
-        let t = &s.tables[table];
-        let hop = t.routes.get(dst);
-        rec.step("route", || {
-            let text = match hop {
-                Some(Hop::Local) => format!("{dst} is local in {}", s.vpc(vpc).id),
-                Some(Hop::Eni(eni)) => format!("{dst} by interface {}", s.eni(eni).id),
-                Some(Hop::Nat(g)) => format!("{dst} by NAT gateway {}", s.gateway(g).id),
-                Some(Hop::Vpc(vpc)) => format!("{dst} by peer {}", s.vpc(vpc).id),
-                Some(Hop::Blackhole) => format!("{dst} into a blackhole"),
-                None => format!("no route to {dst}"),
-            };
-            (Some(t.id.clone()), text)
-        });
-        match hop {
-            Some(Hop::Local) => {
-                return match s.vpc(vpc).local.get(dst) {
-                    Some(Local::Eni(ix) | Local::Behind(ix)) => {
-                        let eni = s.eni(ix);
-                        Ok(Target::Eni {
-                            eni: ix,
-                            next: station(s, eni, dst),
-                            routed: sender.is_none_or(|sender| sender.vswitch != eni.vswitch),
-                        })
-                    }
-                    Some(Local::Gateway) => deny(Reason::GatewayUnanswered, None),
-                    Some(Local::Nobody) | None => deny(Reason::NoHost, Some(Unreachable::Host)),
-                };
-            }
-            Some(Hop::Eni(ix)) => {
-                return Ok(Target::Eni {
-                    eni: ix,
-                    next: s.eni(ix).address,
-                    routed: true,
-                });
-            }
-            Some(Hop::Nat(gateway)) => return Ok(Target::Nat(gateway)),
-            Some(Hop::Vpc(peer)) => {
-                vpc = peer;
-                table = s.vpc(peer).table;
-            }
-            Some(Hop::Blackhole) => return deny(Reason::Blackhole, None),
-            None if sender.is_some_and(|sender| sender.eip.is_some()) => return Ok(Target::OwnEip),
-            None => return deny(Reason::NoRoute, Some(Unreachable::Net)),
-        }
-    }
-    deny(Reason::RouteLoop, Some(Unreachable::Net))
-}
-
-/// The station to hand a packet for `dst` to, on an interface: the host itself if it is on the
-/// interface's link, else the interface's own address as a router.
-fn station(s: &Snapshot, eni: &Eni, dst: Ipv4Addr) -> Ipv4Addr {
-    if s.vswitch_of(eni).cidr.contains(&dst) {
-        dst
-    } else {
-        eni.address
-    }
-}
-
-/// The port and the station for a destination outside.
-pub(crate) fn uplink_hop(
-    s: &Snapshot,
-    ix: UplinkIx,
-    dst: Ipv4Addr,
-    rec: &mut impl Recorder,
-) -> Result<(usize, Ipv4Addr), Denied> {
-    let uplink = s.uplink(ix);
-    let on_link = uplink.address.is_some_and(|net| net.contains(&dst));
-    let next = if on_link { Some(dst) } else { uplink.gateway };
-    rec.step("uplink", || {
-        let text = match next {
-            Some(next) if next == dst => format!("{dst} is on its link"),
-            Some(next) => format!("{dst} by router {next}"),
-            None => format!("no router leads to {dst}"),
-        };
-        (Some(uplink.id.clone()), text)
-    });
-    match next {
-        Some(next) => Ok((uplink.port, next)),
-        None => deny(Reason::NoRoute, Some(Unreachable::Net)),
-    }
+/// Whether an address can be the source of a packet from outside: a single host's, and not ours (RFC 1812,
+/// section 5.3.7).
+pub(crate) fn comes_from_outside(s: &Snapshot, src: Ipv4Addr) -> bool {
+    let host = !(src.is_multicast() || src.is_broadcast() || src.is_loopback());
+    let mut own = s.uplinks.iter().filter(|uplink| !uplink.shared);
+    host && src.octets()[0] != 0
+        && !s.by_eip.contains_key(&src)
+        && !own.any(|uplink| uplink.address.is_some_and(|net| net.addr() == src))
 }
 
 /// The groups of the interface with this address in this VPC.
@@ -660,7 +336,7 @@ fn port_of(protocol: u8, dport: u16) -> Option<u16> {
 }
 
 /// Asks the receiver's security groups.
-fn let_in(
+pub(crate) fn let_in(
     s: &Snapshot,
     receiver: &Eni,
     protocol: u8,

@@ -7,8 +7,8 @@ use crate::io::{Offload, Output, Time};
 use crate::limit::Bucket;
 use crate::nat::Nat;
 use crate::neighbours::Neighbours;
-use crate::sessions::{SessionIx, Sessions, Way};
-use crate::snapshot::{Local, Owner, Port, Snapshot};
+use crate::sessions::{Sessions, Way};
+use crate::snapshot::{Binding, Local, Owner, Port, Snapshot};
 use crate::tuple;
 use crate::wire::{self, ERROR_MAX, IcmpError, Ipv4};
 use flow::abi::{Hop, Punt};
@@ -52,6 +52,7 @@ pub(crate) struct Counters {
     pub adopted: u64,
     pub packets: u64,
     pub forwarded: u64,
+    pub answered: u64,
     pub originated: u64,
     pub drops: [u64; Reason::COUNT],
 }
@@ -80,6 +81,17 @@ pub struct Engine {
     pub(crate) sweep: crate::sweep::Sweep,
 }
 
+/// What becomes of a frame that is not dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It was sent on.
+    Sent,
+    /// It waits: for its first fragment or its next hop's address.
+    Held,
+    /// It was for us: it was answered, or taken note of.
+    Answered,
+}
+
 /// Where a frame came in, for the functions that deal with it.
 #[derive(Clone, Copy)]
 pub(crate) struct Arrival<'a> {
@@ -93,10 +105,7 @@ impl Arrival<'_> {
     }
 
     pub fn from(&self) -> From {
-        match self.port.owner {
-            Owner::Eni(ix) => From::Eni(ix),
-            Owner::Uplink(ix) => From::Uplink(ix),
-        }
+        From::of(self.port.owner)
     }
 }
 
@@ -106,7 +115,7 @@ impl Engine {
         self.counters.packets += 1;
         let snapshot = Arc::clone(&self.snapshot);
         let Some(&port) = snapshot.by_ifindex.get(&input.ifindex) else {
-            return self.drop_packet(Reason::NotForUs);
+            return self.account(Err(Reason::NotForUs));
         };
         let at = Arrival {
             port: &snapshot.ports[port],
@@ -118,13 +127,17 @@ impl Engine {
             Some(_) => Err(Reason::NotIpv4),
             None => Err(Reason::Malformed),
         };
-        if let Err(reason) = result {
-            self.drop_packet(reason);
-        }
+        self.account(result);
     }
 
-    pub(crate) fn drop_packet(&mut self, reason: Reason) {
-        self.counters.drops[reason as usize] += 1;
+    /// Counts a frame under what became of it.
+    fn account(&mut self, result: Result<Fate, Reason>) {
+        match result {
+            Ok(Fate::Sent) => self.counters.forwarded += 1,
+            Ok(Fate::Held) => {}
+            Ok(Fate::Answered) => self.counters.answered += 1,
+            Err(reason) => self.counters.drops[reason as usize] += 1,
+        }
     }
 
     /// Sends a frame that the engine made itself, back to where the frame it answers came from.
@@ -147,22 +160,20 @@ impl Engine {
         frame: &mut [u8],
         offload: Offload,
         out: &mut impl Output,
-    ) -> Result<(), Reason> {
+    ) -> Result<Fate, Reason> {
         let packet = Ipv4::parse(frame).map_err(|_| Reason::Malformed)?;
         let frame = &mut frame[..packet.end];
         if packet.is_fragment() {
             return self.fragment(s, at, frame, &packet, offload, out);
         }
         match packet.key(frame, at.zone()) {
-            Ok(key) => self
-                .packet(s, at, frame, &packet, &key, offload, out)
-                .map(|_| ()),
+            Ok(key) => self.packet(s, at, frame, &packet, &key, offload, out),
             Err(Punt::Icmp) => self.icmp(s, at, frame, &packet, out),
             Err(_) => Err(Reason::Malformed),
         }
     }
 
-    /// A whole packet or a first fragment. Gives the session that it belongs to, if it was forwarded.
+    /// A whole packet or a first fragment.
     #[expect(clippy::too_many_arguments, reason = "a packet and its context")]
     fn packet(
         &mut self,
@@ -173,7 +184,7 @@ impl Engine {
         key: &Key,
         offload: Offload,
         out: &mut impl Output,
-    ) -> Result<Option<(SessionIx, Way)>, Reason> {
+    ) -> Result<Fate, Reason> {
         let tcp_flags = if key.proto == proto::TCP {
             packet.tcp_flags(frame)
         } else {
@@ -185,22 +196,19 @@ impl Engine {
             _ => true,
         };
         let mut found = self.sessions.find(key);
-        if let Some((ix, _)) = found
+        if let Some((ix, way)) = found
             && key.proto == proto::TCP
             && opens
             && self.is_over(ix)
+            && !self.reopen(s, at, ix, way, key)
         {
-            // A new connection on the tuple of one that has ended.
-            self.reopen(s, at, ix, key, &mut found);
+            found = None;
         }
         if let Some((ix, way)) = found {
-            self.forward(s, at, ix, way, frame, packet, offload, out)?;
-            return Ok(Some((ix, way)));
+            return self.forward(s, at, ix, way, frame, packet, offload, out);
         }
-        if self.is_gateway(s, at, key) {
-            return self
-                .answer_for_gateway(s, at, frame, packet, key, out)
-                .map(|()| None);
+        if self.is_gateway(s, at.port.owner, key) {
+            return self.answer_for_gateway(s, at, frame, packet, key, out);
         }
         if !opens {
             return match key.proto {
@@ -212,13 +220,10 @@ impl Engine {
             };
         }
         match self.open(s, at, packet, key) {
-            Ok(ix) => {
-                self.forward(s, at, ix, Way::Original, frame, packet, offload, out)?;
-                Ok(Some((ix, Way::Original)))
-            }
-            Err(denied) if denied.reason == Reason::NotMapped && self.eip_answers(s, key) => {
+            Ok(ix) => self.forward(s, at, ix, Way::Original, frame, packet, offload, out),
+            Err(denied) if eip_answers(s, key, denied.reason) && !packet.is_fragment() => {
                 self.echo(at, frame, packet, out);
-                Ok(None)
+                Ok(Fate::Answered)
             }
             Err(denied) => {
                 self.notify(s, at, frame, packet, &denied, out);
@@ -227,10 +232,10 @@ impl Engine {
         }
     }
 
-    /// Whether the packet is for an address of the gateway itself.
-    fn is_gateway(&self, s: &Snapshot, at: Arrival, key: &Key) -> bool {
+    /// Whether a packet that comes in by a port is for an address of the gateway itself.
+    pub(crate) fn is_gateway(&self, s: &Snapshot, owner: Owner, key: &Key) -> bool {
         let dst = tuple::ip(key.dst);
-        match at.port.owner {
+        match owner {
             Owner::Eni(ix) => matches!(s.vpc(s.eni(ix).vpc).local.get(dst), Some(Local::Gateway)),
             Owner::Uplink(ix) => {
                 let uplink = s.uplink(ix);
@@ -249,16 +254,14 @@ impl Engine {
         packet: &Ipv4,
         key: &Key,
         out: &mut impl Output,
-    ) -> Result<(), Reason> {
-        if let Owner::Eni(ix) = at.port.owner
-            && !s.eni(ix).owns(tuple::ip(key.src))
-        {
+    ) -> Result<Fate, Reason> {
+        if !may_send(s, at.port.owner, key.src) {
             return Err(Reason::Spoofed);
         }
         match key.proto {
             proto::ICMP if key.dport == tuple::ECHO_REQUEST && !packet.is_fragment() => {
                 self.echo(at, frame, packet, out);
-                return Ok(());
+                return Ok(Fate::Answered);
             }
             proto::UDP => {
                 let error = IcmpError {
@@ -271,15 +274,6 @@ impl Engine {
             _ => {}
         }
         Err(Reason::GatewayUnanswered)
-    }
-
-    /// Whether an EIP answers this echo request itself.
-    fn eip_answers(&self, s: &Snapshot, key: &Key) -> bool {
-        key.proto == proto::ICMP
-            && key.dport == tuple::ECHO_REQUEST
-            && s.by_eip.get(&tuple::ip(key.dst)).is_some_and(|&eip| {
-                matches!(s.eip(eip).binding, crate::snapshot::Binding::Gateway(g) if s.gateway(g).icmp_reply)
-            })
     }
 
     fn echo(&mut self, at: Arrival, frame: &mut [u8], packet: &Ipv4, out: &mut impl Output) {
@@ -430,7 +424,7 @@ impl Engine {
         packet: &Ipv4,
         offload: Offload,
         out: &mut impl Output,
-    ) -> Result<(), Reason> {
+    ) -> Result<Fate, Reason> {
         let payload = packet.end - packet.l4;
         // The largest packet has 65,535 bytes; a middle part is a multiple of eight (RFC 791); a part
         // that would overlay a TCP header is an attack (RFC 1858).
@@ -450,7 +444,10 @@ impl Engine {
         if packet.offset != 0 {
             return match self.fragments.known(&datagram) {
                 Some(known) => self.later_fragment(s, at, frame, packet, offload, &known.key, out),
-                None => self.fragments.hold(datagram, frame, offload, at.now),
+                None => self
+                    .fragments
+                    .hold(datagram, frame, offload, at.now)
+                    .map(|()| Fate::Held),
             };
         }
         let key = match packet.key(frame, at.zone()) {
@@ -459,18 +456,17 @@ impl Engine {
             Err(_) => return Err(Reason::FragmentMalformed),
         };
         // Known before it is sent, so that its identification is replaced like the others'.
-        let (_, waiting) = self.fragments.first(datagram, key, at.now)?;
-        self.packet(s, at, frame, packet, &key, offload, out)?;
+        let waiting = self.fragments.first(datagram, key, at.now)?;
+        let first = self.packet(s, at, frame, packet, &key, offload, out);
         for (mut frame, offload) in waiting {
             let result = match Ipv4::parse(&frame) {
+                _ if first.is_err() => first,
                 Ok(packet) => self.later_fragment(s, at, &mut frame, &packet, offload, &key, out),
                 Err(_) => Err(Reason::Malformed),
             };
-            if let Err(reason) = result {
-                self.drop_packet(reason);
-            }
+            self.account(result);
         }
-        Ok(())
+        first
     }
 
     #[expect(clippy::too_many_arguments, reason = "a packet and its context")]
@@ -483,8 +479,27 @@ impl Engine {
         offload: Offload,
         key: &Key,
         out: &mut impl Output,
-    ) -> Result<(), Reason> {
+    ) -> Result<Fate, Reason> {
         let (ix, way) = self.sessions.find(key).ok_or(Reason::FragmentTimeout)?;
         self.forward(s, at, ix, way, frame, packet, offload, out)
     }
+}
+
+/// Whether packets with this source address may come in by a port.
+pub(crate) fn may_send(s: &Snapshot, owner: Owner, src: u32) -> bool {
+    match owner {
+        Owner::Eni(ix) => s.eni(ix).owns(tuple::ip(src)),
+        Owner::Uplink(_) => decide::comes_from_outside(s, tuple::ip(src)),
+    }
+}
+
+/// Whether an EIP answers this echo request itself, since nothing else takes it.
+pub(crate) fn eip_answers(s: &Snapshot, key: &Key, denied: Reason) -> bool {
+    let Some(&eip) = s.by_eip.get(&tuple::ip(key.dst)) else {
+        return false;
+    };
+    denied == Reason::NotMapped
+        && key.proto == proto::ICMP
+        && key.dport == tuple::ECHO_REQUEST
+        && matches!(s.eip(eip).binding, Binding::Gateway(g) if s.gateway(g).icmp_reply)
 }

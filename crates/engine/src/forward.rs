@@ -1,13 +1,13 @@
 //! Sending a packet along its session, as the kernel would.
 
-use crate::engine::{Arrival, Engine};
+use crate::engine::{Arrival, Engine, Fate};
 use crate::fragments::Datagram;
 use crate::io::{Offload, Output};
 use crate::sessions::{NO_SLOT, Session, SessionIx, State, Way};
 use crate::snapshot::Snapshot;
 use crate::tuple;
-use crate::wire::{self, IcmpError, Ipv4};
-use flow::header::ETH;
+use crate::wire::{IcmpError, Ipv4};
+use flow::header::{Checksum, ETH};
 use flow::reason::Reason;
 use flow::{Action, Activity, checksum, flags, proto, seen};
 
@@ -17,14 +17,11 @@ impl Session {
         let from = &self.keys[way as usize];
         // Packets leave as what the other way's packets answer.
         let to = tuple::reverse(&self.keys[way.other() as usize], 0);
-        let mut bits = 0;
-        if self.routed {
-            bits |= flags::ROUTED;
-        }
-        if way == Way::Original {
-            bits |= flags::ORIGINAL;
-        }
-        Action::new(from, &to, self.hops[way as usize], bits)
+        let original = match way {
+            Way::Original => flags::ORIGINAL,
+            Way::Reply => 0,
+        };
+        Action::new(from, &to, self.hops[way as usize], self.flags | original)
     }
 }
 
@@ -55,66 +52,49 @@ impl Engine {
         way: Way,
         frame: &mut [u8],
         packet: &Ipv4,
-        offload: Offload,
+        mut offload: Offload,
         out: &mut impl Output,
-    ) -> Result<(), Reason> {
+    ) -> Result<Fate, Reason> {
         let session = self.sessions.session(ix);
-        if session.routed && packet.ttl <= 1 {
+        if session.flags & flags::ROUTED != 0 && packet.ttl <= 1 {
             self.time_exceeded(s, at, frame, packet, out);
             return Err(Reason::TtlExpired);
         }
         let hop = session.hops[way as usize];
         let action = session.action(way);
-        let translated = action.src != packet.src;
+        let translated = (action.src, action.dst) != (packet.src, packet.dst);
 
         let mtu = self.neighbours.mtu(hop) as usize;
-        let len = packet.end - ETH;
-        let header = packet.l4 - ETH;
-        let mut offload = offload;
-        let mut split = false;
-        if offload.gso_size != 0 {
-            let transport = match packet.proto {
-                proto::TCP => (frame[packet.l4 + 12] >> 4) as usize * 4,
-                _ => 8,
-            };
-            if header + transport + offload.gso_size as usize > mtu {
-                if packet.dont_fragment || mtu <= header + transport {
-                    self.too_big(s, at, mtu, frame, packet, out);
-                    return Err(Reason::FragmentationNeeded);
-                }
-                // Not yet on the wire: smaller segments do.
-                offload.gso_size = (mtu - header - transport) as u16;
-            }
-        } else if len > mtu {
-            if packet.dont_fragment || mtu < header + 8 {
-                self.too_big(s, at, mtu, frame, packet, out);
-                return Err(Reason::FragmentationNeeded);
-            }
-            split = true;
+        let headers = packet.l4 - ETH + transport_header(frame, packet);
+        if packet.is_fragment() {
+            offload.gso_size = 0;
         }
-
-        let bits = match packet.proto {
-            proto::TCP if packet.offset == 0 => packet.tcp_flags(frame),
-            _ => 0,
+        let fits = match offload.gso_size as usize {
+            0 => packet.end - ETH <= mtu,
+            size => headers + size <= mtu,
         };
-        self.count(ix, way, at, frame.len(), offload, bits, packet);
-
-        if packet.is_fragment() && translated {
-            self.replace_id(at, frame, packet);
+        // Segments of TCP that are not yet on the wire can be made smaller. Datagrams cannot.
+        let smaller = offload.gso_size != 0 && packet.proto == proto::TCP && mtu > headers;
+        let splits = offload.gso_size == 0 && mtu >= packet.l4 - ETH + 8;
+        if !fits && (packet.dont_fragment || !(smaller || splits)) {
+            self.too_big(s, at, mtu, frame, packet, out);
+            return Err(Reason::FragmentationNeeded);
         }
-        if split && offload.checksum == flow::header::Checksum::Partial {
+        self.count(ix, way, at, frame, packet, headers, offload);
+
+        if !fits && smaller {
+            offload.gso_size = (mtu - headers) as u16;
+        }
+        if !fits && splits && offload.checksum == Checksum::Partial {
             // Fragments are sent as they are, so the checksum has to be complete.
             complete_checksum(frame, packet);
             offload = Offload::NONE;
         }
-        flow::header::rewrite(frame, &action, offload.checksum).map_err(|_| Reason::Malformed)?;
-        if split {
-            self.send_fragments(hop, mtu, frame, packet, at, out)?;
-        } else {
-            self.neighbours.send(hop, frame, offload, at.now, out)?;
+        if translated && (packet.is_fragment() || (!fits && splits)) {
+            self.replace_id(at, frame, packet);
         }
-        self.counters.forwarded += 1;
-        Ok(())
+        flow::header::rewrite(frame, &action, offload.checksum).map_err(|_| Reason::Malformed)?;
+        self.neighbours.send(hop, frame, offload, at.now, out)
     }
 
     #[expect(clippy::too_many_arguments, reason = "what there is to count")]
@@ -123,35 +103,36 @@ impl Engine {
         ix: SessionIx,
         way: Way,
         at: Arrival,
-        bytes: usize,
-        offload: Offload,
-        tcp_flags: u8,
+        frame: &[u8],
         packet: &Ipv4,
+        headers: usize,
+        offload: Offload,
     ) {
-        let session = self.sessions.session_mut(ix);
         let packets = match offload.gso_size {
             0 => 1,
-            size => ((packet.end - packet.l4) as u64).div_ceil(size as u64),
+            size => (packet.end - ETH)
+                .saturating_sub(headers)
+                .div_ceil(size as usize) as u64,
         };
+        let bytes = frame.len() as u64;
         let tick = at.now.tick();
-        let bits = |before| {
-            if packet.proto == proto::TCP && packet.offset == 0 {
-                seen::of(tcp_flags, before)
-            } else {
-                0
-            }
+        let tcp = packet.proto == proto::TCP && packet.offset == 0;
+        let bits = |before| match tcp {
+            true => seen::of(packet.tcp_flags(frame), before),
+            false => 0,
         };
+        let session = self.sessions.session_mut(ix);
         match &mut session.slow {
             Some(slow) => {
                 let activity = &mut slow[way as usize];
                 activity.seen |= bits(activity.seen);
                 activity.last_seen = tick;
                 activity.packets += packets;
-                activity.bytes += bytes as u64;
+                activity.bytes += bytes;
             }
             None => {
                 let entry = self.table.entry(session.slots[way as usize]);
-                entry.count(tick, packets, bytes as u64, bits(entry.activity().seen));
+                entry.count(tick, packets, bytes, bits(entry.activity().seen));
             }
         }
     }
@@ -173,8 +154,9 @@ impl Engine {
         self.send_error(at, None, s, error, frame, packet, out);
     }
 
-    /// Gives a fragment the identification that its datagram leaves with.
-    fn replace_id(&self, at: Arrival, frame: &mut [u8], packet: &Ipv4) {
+    /// Gives a fragment the identification that its datagram leaves with, and a packet that will be
+    /// fragmented one of ours: behind one address the senders' own would meet.
+    fn replace_id(&mut self, at: Arrival, frame: &mut [u8], packet: &Ipv4) {
         let datagram = Datagram {
             zone: at.zone(),
             src: packet.src,
@@ -182,45 +164,14 @@ impl Engine {
             id: packet.id,
             proto: packet.proto,
         };
-        if let Some(known) = self.fragments.known(&datagram) {
-            let sum = u16::from_ne_bytes([frame[ETH + 10], frame[ETH + 11]]);
-            let sum = checksum::update(sum, checksum::delta16(packet.id, known.id));
-            frame[ETH + 4..ETH + 6].copy_from_slice(&known.id.to_ne_bytes());
-            frame[ETH + 10..ETH + 12].copy_from_slice(&sum.to_ne_bytes());
-        }
-    }
-
-    /// Sends a rewritten packet in parts of at most `mtu` bytes (RFC 791).
-    fn send_fragments(
-        &mut self,
-        hop: u16,
-        mtu: usize,
-        frame: &[u8],
-        packet: &Ipv4,
-        at: Arrival,
-        out: &mut impl Output,
-    ) -> Result<(), Reason> {
-        let payload = &frame[packet.l4..packet.end];
-        // Options that are not copied into every fragment would have to be told apart; a packet with
-        // options is rare, and all of them in every part is harmless.
-        let header = packet.l4 - ETH;
-        let room = (mtu - header) / 8 * 8;
-        let mut part = Vec::with_capacity(ETH + header + room);
-        let mut parts = payload.chunks(room).enumerate().peekable();
-        while let Some((n, chunk)) = parts.next() {
-            part.clear();
-            part.extend_from_slice(&frame[..packet.l4]);
-            part.extend_from_slice(chunk);
-            let total = (header + chunk.len()) as u16;
-            part[ETH + 2..ETH + 4].copy_from_slice(&total.to_be_bytes());
-            let more = parts.peek().is_some() || packet.more_fragments;
-            let offset = ((packet.offset + n * room) / 8) as u16 | if more { 0x2000 } else { 0 };
-            part[ETH + 6..ETH + 8].copy_from_slice(&offset.to_be_bytes());
-            wire::header_checksum(&mut part, ETH, packet.l4);
-            self.neighbours
-                .send(hop, &mut part, Offload::NONE, at.now, out)?;
-        }
-        Ok(())
+        let id = match self.fragments.known(&datagram) {
+            Some(known) if packet.is_fragment() => known.id,
+            _ => self.fragments.new_id(),
+        };
+        let sum = u16::from_ne_bytes([frame[ETH + 10], frame[ETH + 11]]);
+        let sum = checksum::update(sum, checksum::delta16(packet.id, id));
+        frame[ETH + 4..ETH + 6].copy_from_slice(&id.to_ne_bytes());
+        frame[ETH + 10..ETH + 12].copy_from_slice(&sum.to_ne_bytes());
     }
 
     /// Takes a session's flows out of the table.
@@ -229,6 +180,14 @@ impl Engine {
             self.table.retire(slot);
             self.retired.push(slot);
         }
+    }
+}
+
+/// Bytes of the transport header, as far as segments repeat it.
+fn transport_header(frame: &[u8], packet: &Ipv4) -> usize {
+    match packet.proto {
+        proto::TCP if packet.offset == 0 => (frame[packet.l4 + 12] >> 4) as usize * 4,
+        _ => 8,
     }
 }
 

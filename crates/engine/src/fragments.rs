@@ -98,24 +98,24 @@ impl Fragments {
         Ok(())
     }
 
-    /// The first fragment has come: gives what is known now, with an identification of ours, and the
-    /// fragments that waited.
-    pub fn first(
-        &mut self,
-        datagram: Datagram,
-        key: Key,
-        now: Time,
-    ) -> Result<(Known, Waiting), Reason> {
-        let id = self.next_id.wrapping_add(1);
+    /// An identification of ours for a datagram, as in a packet.
+    pub fn new_id(&mut self) -> u16 {
+        self.next_id = self.next_id.wrapping_add(1);
+        self.next_id.to_be()
+    }
+
+    /// The first fragment has come: from now on the datagram is known, with an identification of ours.
+    /// Gives the fragments that waited. A first fragment of another flow is a new datagram's, whose
+    /// sender uses the identification again.
+    pub fn first(&mut self, datagram: Datagram, key: Key, now: Time) -> Result<Waiting, Reason> {
+        let id = self.new_id();
         let state = self.state(datagram, now)?;
-        let known = *state.known.get_or_insert(Known {
-            key,
-            id: id.to_be(),
-        });
+        if state.known.is_none_or(|known| known.key != key) {
+            state.known = Some(Known { key, id });
+        }
         let waiting = std::mem::take(&mut state.waiting);
-        self.next_id = id;
-        self.waiting_bytes -= waiting.iter().map(|(frame, _)| frame.len()).sum::<usize>();
-        Ok((known, waiting))
+        self.waiting_bytes -= bytes(&waiting);
+        Ok(waiting)
     }
 
     /// Forgets datagrams whose time is over. Gives the number of fragments that waited in vain.
@@ -127,20 +127,26 @@ impl Fragments {
             self.expiry.pop_front();
             if let Some(state) = self.datagrams.remove(&datagram) {
                 dropped += state.waiting.len() as u64;
-                self.waiting_bytes -= state
-                    .waiting
-                    .iter()
-                    .map(|(frame, _)| frame.len())
-                    .sum::<usize>();
+                self.waiting_bytes -= bytes(&state.waiting);
             }
         }
         dropped
     }
 
-    /// When [`Fragments::tick`] has something to do.
-    pub fn due(&self) -> Option<Time> {
-        self.expiry.front().map(|&(at, _)| at)
+    /// Checks that all datagrams will be forgotten and that memory is counted. Gives the number of
+    /// fragments that wait.
+    #[cfg(any(test, feature = "check"))]
+    pub fn check(&self) -> u64 {
+        assert_eq!(self.datagrams.len(), self.expiry.len());
+        assert!(self.datagrams.len() <= DATAGRAMS);
+        let waiting = || self.datagrams.values().map(|state| &state.waiting);
+        assert_eq!(self.waiting_bytes, waiting().map(bytes).sum::<usize>());
+        waiting().map(|waiting| waiting.len() as u64).sum()
     }
+}
+
+fn bytes(waiting: &Waiting) -> usize {
+    waiting.iter().map(|(frame, _)| frame.len()).sum()
 }
 
 #[cfg(test)]

@@ -4,14 +4,14 @@
 //! translated. Its receiver must find the packet as it sent it, so the quotation is translated back.
 //! Errors neither open nor refresh sessions, and none is answered with an error.
 
-use crate::engine::{Arrival, Engine};
+use crate::engine::{Arrival, Engine, Fate, may_send};
 use crate::io::{Offload, Output};
 use crate::snapshot::{Owner, Snapshot};
 use crate::tuple;
-use crate::wire::{self, IcmpError, Ipv4};
+use crate::wire::{self, Ipv4};
 use flow::header::{self, ETH};
 use flow::reason::Reason;
-use flow::{Action, Key, checksum, proto};
+use flow::{Action, Key, checksum, flags, proto};
 
 /// Destination unreachable, time exceeded, parameter problem.
 const ERRORS: [u8; 3] = [3, 11, 12];
@@ -25,16 +25,14 @@ impl Engine {
         frame: &mut [u8],
         packet: &Ipv4,
         out: &mut impl Output,
-    ) -> Result<(), Reason> {
+    ) -> Result<Fate, Reason> {
         if packet.end - packet.l4 < 8 {
             return Err(Reason::Malformed);
         }
         if !ERRORS.contains(&frame[packet.l4]) {
             return Err(Reason::IcmpUnsupported);
         }
-        if let Owner::Eni(ix) = at.port.owner
-            && !s.eni(ix).owns(tuple::ip(packet.src))
-        {
+        if !may_send(s, at.port.owner, packet.src) {
             return Err(Reason::Spoofed);
         }
         // RFC 5508, REQ-3: what is not intact is not passed on.
@@ -58,10 +56,14 @@ impl Engine {
         let hop = session.hops[way as usize];
         let arriving = session.keys[way as usize];
         let sent = session.keys[way.other() as usize];
-        let routed = session.routed;
+        let routed = session.flags & flags::ROUTED != 0;
 
         if routed && packet.ttl <= 1 {
             return Err(Reason::TtlExpired);
+        }
+        // An error has 576 bytes at most (RFC 1812, section 4.3.2.3): every link takes it.
+        if packet.end - ETH > self.neighbours.mtu(hop) as usize {
+            return Err(Reason::FragmentationNeeded);
         }
         // The end that answers is translated like its packets. Routers outside keep their address;
         // those inside a translated network are not shown (RFC 5508, REQ-4 and REQ-5).
@@ -71,7 +73,7 @@ impl Engine {
             true => action.src,
             false => packet.src,
         };
-        unquote(&mut frame[quote..packet.end], &quoted, quote, &key, &sent);
+        unquote(&mut frame[quote..quoted.end], &quoted, quote, &key, &sent);
 
         frame[ETH + 12..ETH + 16].copy_from_slice(&src.to_ne_bytes());
         frame[ETH + 16..ETH + 20].copy_from_slice(&sent.src.to_ne_bytes());
@@ -81,20 +83,7 @@ impl Engine {
         let sum = !(checksum::sum(&frame[packet.l4..packet.end], 0) as u16);
         frame[packet.l4 + 2..packet.l4 + 4].copy_from_slice(&sum.to_ne_bytes());
 
-        let mtu = self.neighbours.mtu(hop);
-        if packet.end - ETH > mtu as usize {
-            let error = IcmpError {
-                kind: 3,
-                code: 4,
-                mtu,
-            };
-            self.send_error(at, None, s, error, frame, packet, out);
-            return Err(Reason::FragmentationNeeded);
-        }
-        self.neighbours
-            .send(hop, frame, Offload::NONE, at.now, out)?;
-        self.counters.forwarded += 1;
-        Ok(())
+        self.neighbours.send(hop, frame, Offload::NONE, at.now, out)
     }
 }
 

@@ -26,12 +26,15 @@
 
 mod apply;
 mod arp;
+#[cfg(any(test, feature = "check"))]
+mod check;
 mod decide;
 mod engine;
 mod explain;
 mod forward;
 mod fragments;
 mod icmp;
+mod inbound;
 mod io;
 mod limit;
 mod lpm;
@@ -40,9 +43,12 @@ mod neighbours;
 mod open;
 mod ports;
 mod query;
+mod routing;
 mod security;
 mod sessions;
 mod snapshot;
+mod source;
+mod split;
 mod sweep;
 mod tuple;
 mod view;

@@ -66,12 +66,21 @@ pub(crate) struct Mapping {
 /// An EIP's ports.
 #[derive(Debug, Default)]
 struct EipPorts {
-    /// Ports with owners: TCP, UDP, ICMP.
-    owned: [Option<PortSet>; 3],
-    /// Ports of DNAT entries: TCP, UDP.
-    reserved: [Option<PortSet>; 2],
+    /// By protocol: TCP, UDP, ICMP.
+    classes: [Ports; 3],
     sessions: u64,
     exhausted: u64,
+}
+
+/// An EIP's ports of a protocol.
+#[derive(Debug, Default)]
+struct Ports {
+    /// Those with owners.
+    owned: PortSet,
+    /// Those of DNAT entries.
+    reserved: PortSet,
+    /// Both: nobody can become their owner.
+    busy: PortSet,
 }
 
 /// The external port that a new session could have.
@@ -123,16 +132,20 @@ impl Nat {
     /// Takes the DNAT entries of `snapshot` into account: their ports are not given to SNAT any more.
     /// Mappings that have one already keep it.
     pub fn reserve(&mut self, snapshot: &Snapshot) {
-        self.eips.retain(|_, ports| {
-            ports.reserved = [None, None];
-            ports.sessions > 0 || ports.exhausted > 0
+        self.eips.retain(|_, eip| {
+            for ports in &mut eip.classes {
+                ports.reserved = PortSet::default();
+                ports.busy = ports.owned.clone();
+            }
+            eip.sessions > 0 || eip.exhausted > 0
         });
         for eip in &snapshot.eips {
-            let ports = self.eips.entry(tuple::raw(eip.address)).or_default();
+            let known = self.eips.entry(tuple::raw(eip.address)).or_default();
             for forward in &eip.forwards {
-                let set = ports.reserved[class(forward.protocol)].get_or_insert_default();
+                let ports = &mut known.classes[class(forward.protocol)];
                 for port in forward.external.clone() {
-                    set.insert(port);
+                    ports.reserved.insert(port);
+                    ports.busy.insert(port);
                 }
             }
         }
@@ -199,29 +212,26 @@ impl Nat {
                 listed,
             })
         };
-        let class = class(inner.proto);
-        let ports = self.eips.get(&eip);
-        let owned = ports.and_then(|p| p.owned[class].as_ref());
-        let reserved = ports.and_then(|p| p.reserved.get(class)?.as_ref());
-        let taken = |port: u16| owned.is_some_and(|set| set.contains(port));
-        let closed = |port: u16| reserved.is_some_and(|set| set.contains(port));
+        let ports = self.eips.get(&eip).map(|e| &e.classes[class(inner.proto)]);
+        let busy = |port: u16| ports.is_some_and(|p| p.busy.contains(port));
 
         let wanted = u16::from_be(inner.port);
         let range = &range_for(inner, range);
-        if range.contains(&wanted) && !taken(wanted) && !closed(wanted) && usable(inner.port) {
+        if range.contains(&wanted) && !busy(wanted) && usable(inner.port) {
             return new(wanted, true);
         }
-        // A port of its own, from a place on that depends on who asks.
+        // A port of its own, from a place on that depends on who asks. That it has no owner does not mean
+        // that no session has the tuple: the owner may be gone, and others still share the port.
         let (low, high) = (*range.start() as u32, *range.end() as u32);
         let span = high - low + 1;
         let mut at = low + (inner_key(inner, eip).hash(self.seed) >> 32) as u32 % span;
         for _ in 0..TRIES.min(span) {
-            let free = match owned {
-                Some(set) => set.first_free(range, at as u16),
+            let free = match ports {
+                Some(ports) => ports.busy.first_free(range, at as u16),
                 None => Some(at as u16),
             };
             let Some(port) = free else { break };
-            if !closed(port) && usable(port.to_be()) {
+            if usable(port.to_be()) {
                 return new(port, true);
             }
             at = if port as u32 == high {
@@ -231,11 +241,13 @@ impl Nat {
             };
         }
         // A port that others have, too.
+        let ports = ports?;
         let start = self.spread(inner.address, eip, inner.port) as u32 % span;
         let step = if span > TRIES { (span / TRIES) | 1 } else { 1 };
         for n in 0..TRIES.min(span) {
             let port = (low + (start + n * step) % span) as u16;
-            if taken(port) && !closed(port) && usable(port.to_be()) {
+            let shared = ports.owned.contains(port) && !ports.reserved.contains(port);
+            if shared && usable(port.to_be()) {
                 return new(port, false);
             }
         }
@@ -253,10 +265,14 @@ impl Nat {
                 listed,
             } => self.add(inner, eip, port, owner, listed),
         };
+        self.share(ix)
+    }
+
+    /// Counts a session more on a mapping.
+    pub fn share(&mut self, ix: MappingIx) -> MappingIx {
         let mapping = &mut self.mappings[ix as usize];
         mapping.sessions += 1;
-        let eip = mapping.eip;
-        self.eips.entry(eip).or_default().sessions += 1;
+        self.eips.entry(mapping.eip).or_default().sessions += 1;
         ix
     }
 
@@ -294,10 +310,10 @@ impl Nat {
             }
         };
         if owner {
-            let ports = self.eips.entry(eip).or_default();
-            ports.owned[class(inner.proto)]
-                .get_or_insert_default()
-                .insert(u16::from_be(port));
+            let known = self.eips.entry(eip).or_default();
+            let ports = &mut known.classes[class(inner.proto)];
+            ports.owned.insert(u16::from_be(port));
+            ports.busy.insert(u16::from_be(port));
             let hash = outer_key(inner.proto, eip, port).hash(self.seed);
             let (mappings, seed) = (&self.mappings, self.seed);
             self.by_outer.insert_unique(hash, ix, |&ix| {
@@ -321,13 +337,15 @@ impl Nat {
         let mapping = &mut self.mappings[ix as usize];
         mapping.sessions -= 1;
         let mapping = *mapping;
-        if let Some(ports) = self.eips.get_mut(&mapping.eip) {
-            ports.sessions -= 1;
-            if mapping.sessions == 0
-                && mapping.owner
-                && let Some(set) = &mut ports.owned[class(mapping.inner.proto)]
-            {
-                set.remove(u16::from_be(mapping.port));
+        if let Some(eip) = self.eips.get_mut(&mapping.eip) {
+            eip.sessions -= 1;
+            if mapping.sessions == 0 && mapping.owner {
+                let ports = &mut eip.classes[class(mapping.inner.proto)];
+                let port = u16::from_be(mapping.port);
+                ports.owned.remove(port);
+                if !ports.reserved.contains(port) {
+                    ports.busy.remove(port);
+                }
             }
         }
         if mapping.sessions > 0 {
@@ -356,21 +374,50 @@ impl Nat {
     /// Ports with owners (TCP, UDP, ICMP), sessions and sessions without a port of an EIP.
     pub fn usage(&self, eip: Ipv4Addr) -> ([u32; 3], u64, u64) {
         match self.eips.get(&tuple::raw(eip)) {
-            Some(p) => (
-                p.owned
-                    .each_ref()
-                    .map(|set| set.as_ref().map_or(0, PortSet::len)),
-                p.sessions,
-                p.exhausted,
+            Some(eip) => (
+                eip.classes.each_ref().map(|ports| ports.owned.len()),
+                eip.sessions,
+                eip.exhausted,
             ),
             None => ([0; 3], 0, 0),
         }
     }
 
-    /// Mappings that exist.
-    #[cfg(test)]
-    pub fn len(&self) -> usize {
-        self.mappings.len() - self.free.len()
+    /// Checks that mappings have as many sessions as `uses` says, and that everything else agrees with them.
+    #[cfg(any(test, feature = "check"))]
+    pub fn check(&self, uses: &HashMap<MappingIx, u32>) {
+        let mut ports: HashMap<(u32, usize), u32> = HashMap::new();
+        let mut sessions: HashMap<u32, u64> = HashMap::new();
+        let (mut owners, mut listed) = (0, 0);
+        for (&ix, &count) in uses {
+            let m = self.mapping(ix);
+            assert_eq!(m.sessions, count, "{m:?}");
+            *sessions.entry(m.eip).or_default() += count as u64;
+            if m.owner {
+                owners += 1;
+                assert_eq!(self.owner(m.inner.proto, m.eip, m.port), Some(ix), "{m:?}");
+                let class = class(m.inner.proto);
+                *ports.entry((m.eip, class)).or_default() += 1;
+                let known = &self.eips[&m.eip].classes[class];
+                assert!(known.owned.contains(u16::from_be(m.port)), "{m:?}");
+            }
+            if m.listed {
+                listed += 1;
+                assert_eq!(self.find(&m.inner, m.eip), Some(ix), "{m:?}");
+            }
+        }
+        assert_eq!(self.mappings.len() - self.free.len(), uses.len());
+        assert_eq!(self.by_outer.len(), owners);
+        assert_eq!(self.by_inner.len(), listed);
+        for (eip, known) in &self.eips {
+            assert_eq!(known.sessions, sessions.get(eip).copied().unwrap_or(0));
+            for (class, known) in known.classes.iter().enumerate() {
+                let owned = ports.get(&(*eip, class)).copied().unwrap_or(0);
+                assert_eq!(known.owned.len(), owned);
+                let both = known.owned.words().zip(known.reserved.words());
+                assert!(both.map(|(a, b)| a | b).eq(known.busy.words()));
+            }
+        }
     }
 }
 

@@ -3,11 +3,13 @@
 use crate::decide::{self, Denied, Exit, Plan, Source};
 use crate::engine::{Arrival, Engine};
 use crate::explain::{Recorder, Silent};
-use crate::io::UPLINK_ZONE;
+use crate::io::{Time, UPLINK_ZONE};
 use crate::nat::{Choice, Inner};
 use crate::neighbours::HopIx;
+use crate::routing;
 use crate::sessions::{NO_SLOT, Session, SessionIx, Way};
-use crate::snapshot::{EipIx, Owner, Snapshot};
+use crate::snapshot::{EipIx, Snapshot};
+use crate::source;
 use crate::tuple;
 use crate::wire::Ipv4;
 use flow::reason::Reason;
@@ -50,26 +52,13 @@ impl Engine {
         if plan.routed && packet.ttl <= 1 {
             return Err(Reason::TtlExpired.into());
         }
-        if self.sessions.len() >= s.max_sessions {
-            return Err(Reason::SessionLimit.into());
-        }
-        let limit = plan.gateway.and_then(|g| s.gateway(g).max_per_source);
-        let limited = matches!(at.port.owner, Owner::Eni(_)) && plan.gateway.is_some();
-        let source = (key.zone, key.src);
-        if let Some(limit) = limit.filter(|_| limited)
-            && self
-                .per_source
-                .get(&source)
-                .is_some_and(|&count| count >= limit)
-        {
-            return Err(Reason::SourceLimit.into());
-        }
+        self.admit(s, &plan, key)?;
         let translation = match self.translate(s, &plan, key, &mut Silent) {
             Ok(translation) => translation,
             Err(denied) => {
                 if denied.reason == Reason::PortsExhausted
                     && let Source::Pool { gateway, snat } = plan.source
-                    && let Some(eip) = decide::pool(s, &self.nat, gateway, snat, key).next()
+                    && let Some(eip) = source::pool(s, &self.nat, gateway, snat, key).next()
                 {
                     self.nat.count_exhausted(tuple::raw(s.eip(eip).address));
                 }
@@ -85,15 +74,13 @@ impl Engine {
             return Err(Reason::NoRoute.into());
         };
         let hops = [(exit_port, next), (back_port, back)];
-        let [Some(there), Some(home)] = hops.map(|(port, next)| self.hop(s, port, next, at)) else {
+        let [Some(there), Some(home)] = hops.map(|(port, next)| self.hop(s, port, next, at.now))
+        else {
             return Err(Reason::NeighbourQueueFull.into());
         };
         let mapping = match translation.choice {
             Some(choice) => Some(self.nat.commit(&Inner::of(key), choice)),
-            None => plan.mapping.map(|ix| {
-                let inner = self.nat.mapping(ix).inner;
-                self.nat.commit(&inner, Choice::Existing(ix))
-            }),
+            None => plan.mapping.map(|ix| self.nat.share(ix)),
         };
         let ix = self.sessions.add(Session {
             keys: [*key, translation.reply],
@@ -106,12 +93,12 @@ impl Engine {
             entry: plan.entry,
             start: at.now.second(),
             direction: plan.direction,
-            routed: plan.routed,
-            limited,
+            flags: plan.flags(),
+            limited: plan.limited(),
             live: true,
         });
-        if limited {
-            *self.per_source.entry(source).or_default() += 1;
+        if plan.limited() {
+            self.count_source(key, 1);
         }
         for hop in [there, home] {
             self.neighbours.count(hop, 1);
@@ -125,6 +112,29 @@ impl Engine {
         Ok(ix)
     }
 
+    /// Whether there may be one session more.
+    pub(crate) fn admit(&self, s: &Snapshot, plan: &Plan, key: &Key) -> Result<(), Reason> {
+        if self.sessions.len() >= s.max_sessions {
+            return Err(Reason::SessionLimit);
+        }
+        let limit = plan.gateway.and_then(|g| s.gateway(g).max_per_source);
+        let count = || self.per_source.get(&(key.zone, key.src));
+        match limit.filter(|_| plan.limited()) {
+            Some(limit) if count().is_some_and(|&count| count >= limit) => Err(Reason::SourceLimit),
+            _ => Ok(()),
+        }
+    }
+
+    /// A session of a source that is limited begins (or ends, with `by` -1).
+    pub(crate) fn count_source(&mut self, key: &Key, by: i32) {
+        let source = (key.zone, key.src);
+        let count = self.per_source.entry(source).or_default();
+        *count = count.saturating_add_signed(by);
+        if *count == 0 {
+            self.per_source.remove(&source);
+        }
+    }
+
     /// The translation of a new session, without making it.
     pub(crate) fn translate(
         &self,
@@ -136,7 +146,7 @@ impl Engine {
         let exit = |eip: EipIx| match plan.exit {
             Exit::Port { port, next } => Ok((port, next)),
             Exit::Uplink => {
-                decide::uplink_hop(s, s.eip(eip).uplink, tuple::ip(key.dst), &mut Silent)
+                routing::uplink_hop(s, s.eip(eip).uplink, tuple::ip(key.dst), &mut Silent)
             }
         };
         let zone = match plan.exit {
@@ -159,7 +169,7 @@ impl Engine {
             let inner = Inner::of(key);
             let ports = &s.gateway(gateway).ports;
             let mut unreachable = None;
-            for eip in decide::pool(s, &self.nat, gateway, snat, key) {
+            for eip in source::pool(s, &self.nat, gateway, snat, key) {
                 let exit = match exit(eip) {
                     Ok(exit) => exit,
                     Err(denied) => {
@@ -238,11 +248,10 @@ impl Engine {
         s: &Snapshot,
         port: usize,
         next: Ipv4Addr,
-        at: Arrival,
+        now: Time,
     ) -> Option<HopIx> {
         let port = &s.ports[port];
-        self.neighbours
-            .hop(&port.link, port.mtu, next, s.asker(port), at.now)
+        self.neighbours.hop(port, next, s.asker(port), now)
     }
 
     /// Puts a session's flows into the flow table, counting from `activity`. If there is no room, the
@@ -284,33 +293,29 @@ impl Engine {
             self.neighbours.count(hop, -1);
         }
         if session.limited {
-            let source = (session.keys[0].zone, session.keys[0].src);
-            if let Some(count) = self.per_source.get_mut(&source) {
-                *count -= 1;
-                if *count == 0 {
-                    self.per_source.remove(&source);
-                }
-            }
+            self.count_source(&session.keys[0], -1);
         }
         self.counters.closed += 1;
     }
 
-    /// A SYN has come on the tuple of a session that has ended. If it comes from the same side and may
-    /// still go the same way, the session begins anew with its translation; otherwise it makes room.
+    /// A SYN has come on the tuple of a session that has ended. If it comes from the opener and may still
+    /// go the same way, the session begins anew with its translation. If not, the session makes room for
+    /// another one that may be opened. Gives whether the session is still there.
+    ///
+    /// A stranger who forges a reset and a SYN of the other end gains nothing: the session stays, and the
+    /// end that he wants to cut off answers the SYN (RFC 5961).
     pub(crate) fn reopen(
         &mut self,
         s: &Snapshot,
         at: Arrival,
         ix: SessionIx,
+        way: Way,
         key: &Key,
-        found: &mut Option<(SessionIx, Way)>,
-    ) {
-        let session = self.sessions.session(ix);
-        if session.keys[0] == *key && self.refit(s, ix, at.now) {
+    ) -> bool {
+        if way == Way::Original && self.refit(s, ix, at.now) {
             let session = self.sessions.session_mut(ix);
-            let slots = session.slots;
             session.start = at.now.second();
-            session.slots = [NO_SLOT; 2];
+            let slots = std::mem::replace(&mut session.slots, [NO_SLOT; 2]);
             self.retire(slots);
             let fresh = Activity {
                 last_seen: at.now.tick(),
@@ -319,11 +324,13 @@ impl Engine {
             self.install(ix, [fresh; 2]);
             self.counters.closed += 1;
             self.counters.opened += 1;
-            return;
+            return true;
         }
-        if self.sessions.get(ix).is_some() {
+        let stays = way == Way::Reply
+            && decide::decide(s, &self.nat, at.from(), key, None, &mut Silent).is_err();
+        if !stays {
             self.end(ix);
         }
-        *found = None;
+        stays
     }
 }

@@ -7,21 +7,25 @@ use std::ops::RangeInclusive;
 
 const WORDS: usize = 1 << 10;
 
-/// A set of ports.
-#[derive(Clone)]
+/// A set of ports. An empty one costs nothing.
+#[derive(Clone, Default)]
 pub(crate) struct PortSet {
-    words: Box<[u64; WORDS]>,
-    /// One bit for each word: whether it is full.
-    full: [u64; WORDS / 64],
+    bits: Option<Box<Bits>>,
     count: u32,
 }
 
-impl Default for PortSet {
+#[derive(Clone)]
+struct Bits {
+    words: [u64; WORDS],
+    /// One bit for each word: whether it is full.
+    full: [u64; WORDS / 64],
+}
+
+impl Default for Bits {
     fn default() -> Self {
-        PortSet {
-            words: Box::new([0; WORDS]),
+        Bits {
+            words: [0; WORDS],
             full: [0; WORDS / 64],
-            count: 0,
         }
     }
 }
@@ -40,18 +44,21 @@ impl PortSet {
 
     /// Whether it holds `port`.
     pub fn contains(&self, port: u16) -> bool {
-        self.words[port as usize / 64] & 1 << (port % 64) != 0
+        self.bits
+            .as_ref()
+            .is_some_and(|bits| bits.words[port as usize / 64] & 1 << (port % 64) != 0)
     }
 
     /// Puts `port` in. Whether it was not there before.
     pub fn insert(&mut self, port: u16) -> bool {
+        let bits = self.bits.get_or_insert_default();
         let at = port as usize / 64;
-        let word = &mut self.words[at];
+        let word = &mut bits.words[at];
         let bit = 1 << (port % 64);
         let new = *word & bit == 0;
         *word |= bit;
         if *word == u64::MAX {
-            self.full[at / 64] |= 1 << (at % 64);
+            bits.full[at / 64] |= 1 << (at % 64);
         }
         self.count += new as u32;
         new
@@ -59,24 +66,38 @@ impl PortSet {
 
     /// Takes `port` out. Whether it was there.
     pub fn remove(&mut self, port: u16) -> bool {
+        let Some(bits) = &mut self.bits else {
+            return false;
+        };
         let at = port as usize / 64;
-        let word = &mut self.words[at];
+        let word = &mut bits.words[at];
         let bit = 1 << (port % 64);
         let old = *word & bit != 0;
         *word &= !bit;
-        self.full[at / 64] &= !(1 << (at % 64));
+        bits.full[at / 64] &= !(1 << (at % 64));
         self.count -= old as u32;
         old
+    }
+
+    /// All 65,536 bits.
+    #[cfg(any(test, feature = "check"))]
+    pub fn words(&self) -> impl Iterator<Item = u64> {
+        (0..WORDS).map(|at| self.bits.as_ref().map_or(0, |bits| bits.words[at]))
     }
 
     /// The first port of `range` that it does not hold, from `start` upwards and around.
     pub fn first_free(&self, range: &RangeInclusive<u16>, start: u16) -> Option<u16> {
         let (low, high) = (*range.start(), *range.end());
         let start = start.clamp(low, high);
-        self.free_between(start, high)
-            .or_else(|| (start > low).then(|| self.free_between(low, start - 1))?)
+        let Some(bits) = &self.bits else {
+            return Some(start);
+        };
+        bits.free_between(start, high)
+            .or_else(|| (start > low).then(|| bits.free_between(low, start - 1))?)
     }
+}
 
+impl Bits {
     fn free_between(&self, low: u16, high: u16) -> Option<u16> {
         let mut at = low as usize / 64;
         let last = high as usize / 64;

@@ -1,17 +1,16 @@
 //! What the engine tells about itself.
 
-use crate::decide::{self, Entry, From, Source};
-use crate::engine::Engine;
-use crate::explain::Recorder;
+use crate::decide::{self, Denied, Entry, From};
+use crate::engine::{Engine, eip_answers, may_send};
+use crate::explain::{Recorder, Silent};
 use crate::io::Time;
-use crate::sessions::Session;
-use crate::snapshot::{Binding, Snapshot};
+use crate::sessions::{Session, Way};
+use crate::snapshot::{Binding, Owner, Snapshot, Uplink};
 use crate::tuple;
 use crate::view::{DropView, EipView, SessionView, StatsView, StepView, TraceView};
 use flow::reason::Reason;
 use flow::{Key, proto};
 use std::net::Ipv4Addr;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// Which sessions are wanted. Everything that is given must fit.
@@ -79,7 +78,8 @@ impl Engine {
     ) -> (Vec<SessionView>, Option<u32>) {
         let mut found = Vec::new();
         let places = self.sessions.places();
-        let last = places.min(cursor.saturating_add(limit.saturating_mul(16).max(1) as u32));
+        let looked_at = u32::try_from(limit.saturating_mul(16).max(1)).unwrap_or(u32::MAX);
+        let last = places.min(cursor.saturating_add(looked_at));
         for ix in cursor..last {
             if found.len() >= limit {
                 return (found, Some(ix));
@@ -184,7 +184,8 @@ impl Engine {
             not_offloaded: self.not_offloaded as u64,
             packets: c.packets,
             forwarded: c.forwarded,
-            originated: c.originated,
+            answered: c.answered,
+            originated: c.originated + self.neighbours.asked(),
             drops: drops.collect(),
             eips: eips.collect(),
         }
@@ -192,84 +193,142 @@ impl Engine {
 
     /// What would happen to a packet, step by step. Nothing changes.
     pub fn trace(&self, probe: &Probe) -> Result<TraceView, TraceError> {
-        let s = Arc::clone(&self.snapshot);
-        let (from, src, zone) = match &probe.from {
+        let (owner, key) = self.imagine(probe)?;
+        let mut steps: Vec<StepView> = Vec::new();
+        let (verdict, translated) = match self.walk(&self.snapshot, owner, &key, &mut steps) {
+            Ok(Some(translated)) => ("forwarded", Some(tuple::view(&translated))),
+            Ok(None) => ("answered", None),
+            Err(reason) => (reason.name(), None),
+        };
+        Ok(TraceView {
+            steps,
+            verdict: verdict.into(),
+            translated,
+        })
+    }
+
+    /// The port that a probe would come in by, and its key.
+    fn imagine(&self, probe: &Probe) -> Result<(Owner, Key), TraceError> {
+        let s = &self.snapshot;
+        let (owner, src, port) = match &probe.from {
             ProbeFrom::Eni(id) => {
                 let ix = s.enis.iter().position(|eni| eni.id == *id);
                 let ix = ix.ok_or_else(|| TraceError::UnknownEni(id.clone()))?;
                 let eni = &s.enis[ix];
-                (
-                    From::Eni(ix as u32),
-                    eni.address,
-                    s.ports[eni.port].link.zone,
-                )
+                (Owner::Eni(ix as u32), eni.address, eni.port)
             }
             ProbeFrom::Address(address) => {
-                let uplink = match s.by_eip.get(&probe.to) {
-                    Some(&eip) => s.eip(eip).uplink,
-                    None if s.uplinks.is_empty() => return Err(TraceError::NoUplink),
-                    None => 0,
+                let own =
+                    |uplink: &Uplink| uplink.address.is_some_and(|net| net.addr() == probe.to);
+                let ix = match s.by_eip.get(&probe.to) {
+                    Some(&eip) => s.eip(eip).uplink as usize,
+                    None => s.uplinks.iter().position(own).unwrap_or(0),
                 };
-                (From::Uplink(uplink), *address, crate::io::UPLINK_ZONE)
+                let uplink = s.uplinks.get(ix).ok_or(TraceError::NoUplink)?;
+                (Owner::Uplink(ix as u32), *address, uplink.port)
             }
+        };
+        let (sport, dport) = match probe.protocol {
+            proto::ICMP => (probe.src_port.to_be(), tuple::ECHO_REQUEST),
+            proto::TCP | proto::UDP => (probe.src_port.to_be(), probe.dst_port.to_be()),
+            _ => (0, 0),
         };
         let key = Key {
             src: tuple::raw(src),
             dst: tuple::raw(probe.to),
-            sport: if tuple::has_ports(probe.protocol) {
-                probe.src_port.to_be()
-            } else {
-                0
-            },
-            dport: match probe.protocol {
-                proto::ICMP => tuple::ECHO_REQUEST,
-                proto::TCP | proto::UDP => probe.dst_port.to_be(),
-                _ => 0,
-            },
-            zone,
+            sport,
+            dport,
+            zone: s.ports[port].link.zone,
             proto: probe.protocol,
         };
-        let mut steps: Vec<StepView> = Vec::new();
-        let answer = |steps, reason: Option<Reason>, translated: Option<&Key>| TraceView {
-            steps,
-            verdict: reason.map_or("forwarded", Reason::name).into(),
-            translated: translated.map(tuple::view),
-        };
-        if let Some((ix, _)) = self.sessions.find(&key) {
-            let entry = self.sessions.session(ix).entry;
-            steps.step("session", || {
-                let id = entry.map(|entry| entry_id(&s, entry));
-                (
-                    id,
-                    "a live session has this tuple and decides; a new one would go like this"
-                        .into(),
-                )
-            });
+        Ok((owner, key))
+    }
+
+    /// Does as [`Engine::frame`] would, without doing it. Gives the translated tuple; `None` if the packet
+    /// would be answered.
+    fn walk(
+        &self,
+        s: &Snapshot,
+        owner: Owner,
+        key: &Key,
+        steps: &mut Vec<StepView>,
+    ) -> Result<Option<Key>, Reason> {
+        let from = From::of(owner);
+        if let Some(translated) = self.walk_session(s, from, key, steps) {
+            return Ok(Some(translated));
         }
-        let plan = match decide::decide(&s, &self.nat, from, &key, None, &mut steps) {
+        if self.is_gateway(s, owner, key) {
+            steps.step("gateway", || (None, "is asked itself".into()));
+            return match key.proto {
+                _ if !may_send(s, owner, key.src) => Err(Reason::Spoofed),
+                proto::ICMP => Ok(None),
+                _ => Err(Reason::GatewayUnanswered),
+            };
+        }
+        let plan = match decide::decide(s, &self.nat, from, key, None, steps) {
             Ok(plan) => plan,
-            Err(denied) => return Ok(answer(steps, Some(denied.reason), None)),
+            Err(denied) if eip_answers(s, key, denied.reason) => return Ok(None),
+            Err(denied) => return Err(denied.reason),
         };
-        match self.translate(&s, &plan, &key, &mut steps) {
-            Ok(translation) => {
-                let translated = tuple::reverse(&translation.reply, 0);
-                if matches!(plan.source, Source::Pool { .. })
-                    || translated != (Key { zone: 0, ..key })
-                {
-                    steps.step("translation", || {
-                        let v = tuple::view(&translated);
-                        let text = format!("{}:{} -> {}:{}", v.src, v.src_port, v.dst, v.dst_port);
-                        (plan.entry.map(|entry| entry_id(&s, entry)), text)
-                    });
-                }
-                Ok(answer(steps, None, Some(&translated)))
-            }
+        let translation = self
+            .admit(s, &plan, key)
+            .map_err(Denied::from)
+            .and_then(|()| self.translate(s, &plan, key, steps));
+        let reply = match translation {
+            Ok(translation) => translation.reply,
             Err(denied) => {
                 steps.step("drop", || (None, denied.reason.meaning().into()));
-                Ok(answer(steps, Some(denied.reason), None))
+                return Err(denied.reason);
             }
+        };
+        let translated = tuple::reverse(&reply, 0);
+        if translated != (Key { zone: 0, ..*key }) {
+            steps.step("translation", || {
+                let entry = plan.entry.map(|entry| entry_id(s, entry));
+                (entry, arrow(&translated))
+            });
         }
+        Ok(Some(translated))
     }
+
+    /// What a live session with this key says: how its packets leave.
+    fn walk_session(
+        &self,
+        s: &Snapshot,
+        from: From,
+        key: &Key,
+        steps: &mut Vec<StepView>,
+    ) -> Option<Key> {
+        let (ix, way) = self.sessions.find(key)?;
+        let session = self.sessions.session(ix);
+        let zone = session.keys[way.other() as usize].zone;
+        let translated = tuple::reverse(&session.keys[way.other() as usize], 0);
+        let had = s.by_eip.get(&tuple::ip(translated.src)).copied();
+        // A SYN on the tuple of a connection that is over opens another one, if that is allowed.
+        let over = self.is_over(ix);
+        let stays = match way {
+            Way::Original => decide::decide(s, &self.nat, from, key, had, steps)
+                .is_ok_and(|plan| decide::still_fits(s, &plan, key, &translated, zone)),
+            Way::Reply => {
+                !over || decide::decide(s, &self.nat, from, key, None, &mut Silent).is_err()
+            }
+        };
+        if over && !stays {
+            steps.clear();
+            return None;
+        }
+        steps.step("session", || {
+            let entry = session.entry.map(|entry| entry_id(s, entry));
+            (entry, format!("is there already: {}", arrow(&translated)))
+        });
+        Some(translated)
+    }
+}
+
+/// A tuple in one line.
+fn arrow(key: &Key) -> String {
+    let v = tuple::view(key);
+    format!("{}:{} -> {}:{}", v.src, v.src_port, v.dst, v.dst_port)
 }
 
 fn entry_id(s: &Snapshot, entry: Entry) -> String {

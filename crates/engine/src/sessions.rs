@@ -50,7 +50,8 @@ pub(crate) struct Session {
     /// The second in which it began.
     pub start: u32,
     pub direction: Direction,
-    pub routed: bool,
+    /// What its flows' actions have in common of [`flow::flags`].
+    pub flags: u8,
     /// It counts against the limit of its source.
     pub limited: bool,
     /// Not a free place in the slab.
@@ -132,11 +133,13 @@ pub(crate) struct Sessions {
 }
 
 impl Sessions {
-    pub fn new(seed: Seed) -> Sessions {
+    /// With room for `expected` sessions: growing would copy or rehash all of them while packets wait. The
+    /// room costs memory only as it is used.
+    pub fn new(seed: Seed, expected: u32) -> Sessions {
         Sessions {
-            slab: Vec::new(),
+            slab: Vec::with_capacity(expected as usize),
             free: Vec::new(),
-            index: HashTable::new(),
+            index: HashTable::with_capacity(expected as usize * 2),
             seed,
             live: 0,
         }
@@ -220,6 +223,15 @@ impl Sessions {
         session.live = false;
         session.slow = None;
         removed
+    }
+
+    /// Checks that index, slab and count agree.
+    #[cfg(any(test, feature = "check"))]
+    pub fn check(&self) {
+        let live = self.slab.iter().filter(|session| session.live).count();
+        assert_eq!(live as u32, self.live);
+        assert_eq!(self.index.len(), 2 * live);
+        assert_eq!(self.free.len(), self.slab.len() - live);
     }
 }
 

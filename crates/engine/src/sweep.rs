@@ -10,6 +10,7 @@ use crate::sessions::{Session, State};
 use crate::snapshot::{Snapshot, Ticks};
 use crate::wire::Arp;
 use flow::reason::Reason;
+use hashbrown::HashSet;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -29,8 +30,8 @@ pub(crate) struct Sweep {
     round_started: Time,
     next_round: Time,
     housekeeping: Time,
-    /// Addresses to announce, by interface index and how often still.
-    announce: Vec<(u32, [u8; 6], Ipv4Addr, u8)>,
+    /// Addresses to announce, and how often still.
+    announce: Vec<(Announced, u8)>,
 }
 
 impl Sweep {
@@ -44,38 +45,35 @@ impl Sweep {
         }
     }
 
-    /// Announces the EIPs and uplink addresses that `before` did not have.
+    /// Announces the EIPs and uplink addresses that `before` did not have, and no others any more.
     pub fn announce(&mut self, s: &Snapshot, before: Option<&Snapshot>) {
-        let had = |address: Ipv4Addr, ifindex: u32| {
-            before.is_some_and(|b| {
-                let eip = b
-                    .by_eip
-                    .get(&address)
-                    .map(|&eip| b.uplink(b.eip(eip).uplink).port);
-                eip.is_some_and(|port| b.ports[port].link.ifindex == ifindex)
-                    || b.uplinks.iter().any(|u| {
-                        u.address.is_some_and(|net| net.addr() == address)
-                            && b.ports[u.port].link.ifindex == ifindex
-                    })
-            })
-        };
-        let eips = s
-            .eips
-            .iter()
-            .map(|eip| (eip.address, s.uplink(eip.uplink).port));
-        let own = s
-            .uplinks
-            .iter()
-            .filter(|u| !u.shared)
-            .filter_map(|u| Some((u.address?.addr(), u.port)));
-        for (address, port) in eips.chain(own) {
-            let link = &s.ports[port].link;
-            if !had(address, link.ifindex) {
-                self.announce
-                    .push((link.ifindex, link.mac, address, ANNOUNCEMENTS));
-            }
+        let ours: HashSet<Announced> = announced(s).collect();
+        self.announce.retain(|(what, _)| ours.contains(what));
+        let before: HashSet<Announced> = before.into_iter().flat_map(announced).collect();
+        for &what in ours.difference(&before) {
+            self.announce.push((what, ANNOUNCEMENTS));
         }
     }
+}
+
+/// An address that we have on a link: interface index, our MAC address there, address.
+type Announced = (u32, [u8; 6], Ipv4Addr);
+
+/// The addresses that we have outside.
+fn announced(s: &Snapshot) -> impl Iterator<Item = Announced> {
+    let eips = s
+        .eips
+        .iter()
+        .map(|eip| (eip.address, s.uplink(eip.uplink).port));
+    let own = s
+        .uplinks
+        .iter()
+        .filter(|uplink| !uplink.shared)
+        .filter_map(|uplink| Some((uplink.address?.addr(), uplink.port)));
+    eips.chain(own).map(|(address, port)| {
+        let link = &s.ports[port].link;
+        (link.ifindex, link.mac, address)
+    })
 }
 
 impl Engine {
@@ -84,9 +82,8 @@ impl Engine {
     pub fn tick(&mut self, now: Time, out: &mut impl Output) -> Time {
         if now >= self.sweep.housekeeping {
             self.sweep.housekeeping = now + ROUND;
-            let (dropped, asked) = self.neighbours.tick(now, out);
-            self.counters.drops[Reason::NeighbourUnreachable as usize] += dropped;
-            self.counters.originated += asked;
+            self.counters.drops[Reason::NeighbourUnreachable as usize] +=
+                self.neighbours.tick(now, out);
             self.counters.drops[Reason::FragmentTimeout as usize] += self.fragments.tick(now);
             self.send_announcements(out);
         }
@@ -113,26 +110,19 @@ impl Engine {
             }
             self.sweep.round_started = self.sweep.next_round;
         }
-        let fragments = self
-            .fragments
-            .due()
-            .map_or(self.sweep.housekeeping, |due| due.max(now));
-        self.sweep
-            .next_round
-            .min(self.sweep.housekeeping)
-            .min(fragments.max(self.sweep.housekeeping))
+        self.sweep.next_round.min(self.sweep.housekeeping)
     }
 
     fn send_announcements(&mut self, out: &mut impl Output) {
         let mut announce = std::mem::take(&mut self.sweep.announce);
-        for (ifindex, mac, address, left) in &mut announce {
+        for ((ifindex, mac, address), left) in &mut announce {
             // An ARP announcement (RFC 5227, section 3): a question about one's own address.
             let frame = Arp::build(false, *mac, *address, [0; 6], *address);
             out.transmit(*ifindex, &frame, Offload::NONE);
             self.counters.originated += 1;
             *left -= 1;
         }
-        announce.retain(|&(_, _, _, left)| left > 0);
+        announce.retain(|&(_, left)| left > 0);
         self.sweep.announce = announce;
     }
 

@@ -104,6 +104,8 @@ pub struct StatsView {
     pub packets: u64,
     /// Packets that it sent on.
     pub forwarded: u64,
+    /// Packets to the gateway itself that it answered or took note of: ping, ARP.
+    pub answered: u64,
     /// Packets and messages that it made itself: ARP, ICMP, resets.
     pub originated: u64,
     /// Packets that it drops, by reason; zero counts are left out.
@@ -128,7 +130,7 @@ pub struct StepView {
 pub struct TraceView {
     /// The steps in order.
     pub steps: Vec<StepView>,
-    /// `forwarded`, or the name of the reason for the drop.
+    /// `forwarded`, `answered` (by the gateway itself), or the name of the reason for the drop.
     pub verdict: String,
     /// The tuple as the receiver would get it, if it is forwarded.
     pub translated: Option<TupleView>,

@@ -3,7 +3,7 @@
 use crate::atomic::{AtomicU16, AtomicU32, AtomicU64};
 use crate::key::Seed;
 use crate::reason::Reason;
-use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::Ordering::{Relaxed, Release};
 
 /// The layout's version. Pinned maps of another version are not adopted.
 pub const VERSION: u32 = 1;
@@ -61,7 +61,8 @@ pub mod hop {
 pub struct Hop {
     /// The interface index; 0 if there is no such hop (any more).
     pub ifindex: AtomicU32,
-    /// The largest IP packet that the link takes, in bytes.
+    /// The largest IP packet that the link takes, in bytes. 0 as long as the station's MAC address is not
+    /// known: then every packet is too large and goes to the daemon.
     pub mtu: AtomicU16,
     /// [`hop`] bits.
     pub flags: AtomicU16,
@@ -78,20 +79,25 @@ pub struct Hop {
 }
 
 impl Hop {
-    /// Writes a hop, which becomes usable with the last store.
+    /// Writes a hop, which takes packets with the last store.
     pub fn set(&self, to: &Station) {
-        self.mtu.store(to.mtu, Relaxed);
         self.flags.store(to.flags, Relaxed);
         self.dst_mac.store(mac_word(to.dst_mac), Relaxed);
         self.src_mac.store(mac_word(to.src_mac), Relaxed);
         self.addr.store(to.addr, Relaxed);
         self.zone.store(to.zone, Relaxed);
-        self.ifindex
-            .store(to.ifindex, core::sync::atomic::Ordering::Release);
+        self.ifindex.store(to.ifindex, Release);
+        self.mtu.store(to.mtu, Release);
+    }
+
+    /// Lets the hop take no more packets, since its station's MAC address is not known any more.
+    pub fn suspend(&self) {
+        self.mtu.store(0, Relaxed);
     }
 
     /// Makes the hop unusable.
     pub fn clear(&self) {
+        self.suspend();
         self.ifindex.store(0, Relaxed);
     }
 }
@@ -101,7 +107,7 @@ impl Hop {
 pub struct Station {
     /// The interface index.
     pub ifindex: u32,
-    /// The largest IP packet that the link takes, in bytes.
+    /// The largest IP packet that the link takes, in bytes; 0 if the station's MAC address is not known.
     pub mtu: u16,
     /// [`hop`] bits.
     pub flags: u16,

@@ -11,6 +11,8 @@ pub mod flags {
     pub const ROUTED: u8 = 1 << 0;
     /// This is the direction that the session was opened in.
     pub const ORIGINAL: u8 = 1 << 1;
+    /// The session was let in by another one's SNAT mapping: for the daemon that adopts the table.
+    pub const MAPPED: u8 = 1 << 2;
 }
 
 /// What the kernel has seen of a TCP flow in one direction, one bit each.
@@ -56,9 +58,9 @@ pub struct Action {
     pub sport: u16,
     /// New destination port.
     pub dport: u16,
-    /// What the address change does to a checksum over both addresses.
+    /// What the address change does to a checksum over both addresses; 0 if nothing.
     pub addr_delta: u16,
-    /// What the port change does to a checksum over the ports.
+    /// What the port change does to a checksum over the ports; 0 if nothing.
     pub port_delta: u16,
     /// Index of the next hop in the table of next hops.
     pub hop: u16,
@@ -72,10 +74,10 @@ impl Action {
     /// The action that turns packets of `key` into packets of `new` (whose zone is not used) and sends
     /// them to `hop`, with the checksum differences worked out.
     pub const fn new(key: &Key, new: &Key, hop: u16, flags: u8) -> Action {
-        let addr_delta = checksum::add(
+        let addr_delta = neutral(checksum::add(
             checksum::delta32(key.src, new.src),
             checksum::delta32(key.dst, new.dst),
-        );
+        ));
         let port_delta = match key.proto {
             proto::TCP | proto::UDP => checksum::add(
                 checksum::delta16(key.sport, new.sport),
@@ -90,12 +92,17 @@ impl Action {
             sport: new.sport,
             dport: new.dport,
             addr_delta,
-            port_delta,
+            port_delta: neutral(port_delta),
             hop,
             meter: 0,
             flags,
         }
     }
+}
+
+/// A difference of which no change has one representation only, that does nothing to any checksum: 0.
+const fn neutral(delta: u16) -> u16 {
+    if delta == 0xffff { 0 } else { delta }
 }
 
 /// What the kernel has written into an entry.

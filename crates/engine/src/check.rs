@@ -1,0 +1,70 @@
+//! The engine's books, audited: for tests only.
+
+use crate::engine::Engine;
+use crate::sessions::{NO_SLOT, Way};
+use crate::tuple;
+use hashbrown::HashMap;
+
+impl Engine {
+    /// Checks that everything that is kept twice agrees: sessions with index, flow table, mappings, hops and
+    /// counts; and that each packet was counted once.
+    ///
+    /// # Panics
+    /// If something does not agree.
+    pub fn check(&self) {
+        let mut mappings: HashMap<u32, u32> = HashMap::new();
+        let mut hops: HashMap<u16, u32> = HashMap::new();
+        let mut sources: HashMap<(u16, u32), u32> = HashMap::new();
+        let (mut flows, mut slow) = (0, 0);
+        for ix in 0..self.sessions.places() {
+            let Some(session) = self.sessions.get(ix) else {
+                continue;
+            };
+            for way in Way::BOTH {
+                let key = &session.keys[way as usize];
+                assert_eq!(self.sessions.find(key), Some((ix, way)), "{session:?}");
+                *hops.entry(session.hops[way as usize]).or_default() += 1;
+                let slot = session.slots[way as usize];
+                if session.slow.is_some() {
+                    assert_eq!(slot, NO_SLOT);
+                    assert!(self.table.find(key).is_none());
+                    continue;
+                }
+                let entry = self.table.entry(slot);
+                assert_eq!(entry.key().as_ref(), Some(key), "{session:?}");
+                assert_eq!(entry.action(), session.action(way), "{session:?}");
+                flows += 1;
+            }
+            slow += session.slow.is_some() as u32;
+            if let Some(mapping) = session.mapping {
+                *mappings.entry(mapping).or_default() += 1;
+                let m = self.nat.mapping(mapping);
+                let translated = tuple::reverse(&session.keys[1], 0);
+                let outer = [
+                    (translated.src, translated.sport),
+                    (session.keys[0].dst, session.keys[0].dport),
+                ];
+                assert!(outer.contains(&(m.eip, m.port)), "{session:?}: {m:?}");
+            }
+            if session.limited {
+                *sources
+                    .entry((session.keys[0].zone, session.keys[0].src))
+                    .or_default() += 1;
+            }
+        }
+        assert_eq!(self.table.len(), flows, "flows in the table");
+        assert_eq!(self.not_offloaded, slow);
+        assert_eq!(self.per_source, sources);
+        self.sessions.check();
+        self.nat.check(&mappings);
+        self.neighbours.check(&hops);
+        let held = self.neighbours.held() + self.fragments.check();
+        let c = &self.counters;
+        let dropped: u64 = c.drops.iter().sum();
+        assert_eq!(
+            c.packets,
+            c.forwarded + c.answered + dropped + held,
+            "{c:?}, {held} held"
+        );
+    }
+}

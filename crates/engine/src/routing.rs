@@ -1,0 +1,114 @@
+//! Routes: from a route table to an interface or a NAT gateway, and from there to a station.
+
+use crate::decide::{Denied, Unreachable, deny};
+use crate::explain::Recorder;
+use crate::snapshot::{Eni, EniIx, GatewayIx, Hop, Local, Snapshot, UplinkIx, VpcIx};
+use flow::reason::Reason;
+use std::net::Ipv4Addr;
+
+/// VPCs that a packet may cross. More is a circle of peer routes.
+const MAX_VPCS: usize = 8;
+
+/// Where the routes lead.
+pub(crate) enum Target {
+    Eni {
+        eni: EniIx,
+        next: Ipv4Addr,
+        routed: bool,
+    },
+    Nat(GatewayIx),
+    /// No route, but the sender's interface has an EIP of its own.
+    OwnEip,
+}
+
+/// Follows the routes from a table of `vpc` to an interface or a NAT gateway.
+pub(crate) fn route(
+    s: &Snapshot,
+    sender: Option<&Eni>,
+    mut vpc: VpcIx,
+    mut table: usize,
+    dst: Ipv4Addr,
+    rec: &mut impl Recorder,
+) -> Result<Target, Denied> {
+    for _ in 0..MAX_VPCS {
+        let t = &s.tables[table];
+        let hop = t.routes.get(dst);
+        rec.step("route", || {
+            let text = match hop {
+                Some(Hop::Local) => format!("{dst} is local in {}", s.vpc(vpc).id),
+                Some(Hop::Eni(eni)) => format!("{dst} by interface {}", s.eni(eni).id),
+                Some(Hop::Nat(g)) => format!("{dst} by NAT gateway {}", s.gateway(g).id),
+                Some(Hop::Vpc(vpc)) => format!("{dst} by peer {}", s.vpc(vpc).id),
+                Some(Hop::Blackhole) => format!("{dst} into a blackhole"),
+                None => format!("no route to {dst}"),
+            };
+            (Some(t.id.clone()), text)
+        });
+        match hop {
+            Some(Hop::Local) => {
+                return match s.vpc(vpc).local.get(dst) {
+                    Some(Local::Eni(ix) | Local::Behind(ix)) => {
+                        let eni = s.eni(ix);
+                        Ok(Target::Eni {
+                            eni: ix,
+                            next: station(s, eni, dst),
+                            routed: sender.is_none_or(|sender| sender.vswitch != eni.vswitch),
+                        })
+                    }
+                    Some(Local::Gateway) => deny(Reason::GatewayUnanswered, None),
+                    Some(Local::Nobody) | None => deny(Reason::NoHost, Some(Unreachable::Host)),
+                };
+            }
+            Some(Hop::Eni(ix)) => {
+                return Ok(Target::Eni {
+                    eni: ix,
+                    next: s.eni(ix).address,
+                    routed: true,
+                });
+            }
+            Some(Hop::Nat(gateway)) => return Ok(Target::Nat(gateway)),
+            Some(Hop::Vpc(peer)) => {
+                vpc = peer;
+                table = s.vpc(peer).table;
+            }
+            Some(Hop::Blackhole) => return deny(Reason::Blackhole, None),
+            None if sender.is_some_and(|sender| sender.eip.is_some()) => return Ok(Target::OwnEip),
+            None => return deny(Reason::NoRoute, Some(Unreachable::Net)),
+        }
+    }
+    deny(Reason::RouteLoop, Some(Unreachable::Net))
+}
+
+/// The station to hand a packet for `dst` to, on an interface: the host itself if it is on the
+/// interface's link, else the interface's own address as a router.
+pub(crate) fn station(s: &Snapshot, eni: &Eni, dst: Ipv4Addr) -> Ipv4Addr {
+    if s.vswitch_of(eni).cidr.contains(&dst) {
+        dst
+    } else {
+        eni.address
+    }
+}
+
+/// The port and the station for a destination outside.
+pub(crate) fn uplink_hop(
+    s: &Snapshot,
+    ix: UplinkIx,
+    dst: Ipv4Addr,
+    rec: &mut impl Recorder,
+) -> Result<(usize, Ipv4Addr), Denied> {
+    let uplink = s.uplink(ix);
+    let on_link = uplink.address.is_some_and(|net| net.contains(&dst));
+    let next = if on_link { Some(dst) } else { uplink.gateway };
+    rec.step("uplink", || {
+        let text = match next {
+            Some(next) if next == dst => format!("{dst} is on its link"),
+            Some(next) => format!("{dst} by router {next}"),
+            None => format!("no router leads to {dst}"),
+        };
+        (Some(uplink.id.clone()), text)
+    });
+    match next {
+        Some(next) => Ok((uplink.port, next)),
+        None => deny(Reason::NoRoute, Some(Unreachable::Net)),
+    }
+}

@@ -1,0 +1,128 @@
+//! The source translation of what an instance sends out (step four of [`crate::decide`]).
+
+use crate::decide::{Denied, Entry, Source, Unreachable, deny};
+use crate::explain::Recorder;
+use crate::nat::Nat;
+use crate::snapshot::{Binding, EipIx, Eni, GatewayIx, Snapshot};
+use crate::tuple;
+use flow::Key;
+use flow::reason::Reason;
+use model::Pooling;
+
+/// What the source becomes: the instance's own EIP, else that of an IP mapping, else one of the SNAT entry
+/// with the longest prefix. Gives what decided, too, and an EIP that the packet may be seen as. `had` is
+/// the EIP that a session has already.
+pub(crate) fn translate(
+    s: &Snapshot,
+    nat: &Nat,
+    eni: &Eni,
+    gateway: Option<GatewayIx>,
+    key: &Key,
+    had: Option<EipIx>,
+    rec: &mut impl Recorder,
+) -> Result<(Source, Entry, EipIx), Denied> {
+    let src = tuple::ip(key.src);
+    if let Some(eip) = eni.eip.filter(|_| src == eni.address) {
+        rec.step("eip", || {
+            (
+                Some(s.eip(eip).id.clone()),
+                format!("{src} leaves as {}", s.eip(eip).address),
+            )
+        });
+        return Ok((Source::Fixed(eip), Entry::Eip(eip), eip));
+    }
+    let Some(g) = gateway else {
+        return deny(Reason::NoRoute, Some(Unreachable::Net));
+    };
+    let gateway = s.gateway(g);
+    if let Some(&(eip, entry)) = gateway.whole.get(&src) {
+        rec.step("dnat", || {
+            let id = gateway.dnat[entry as usize].clone();
+            (
+                Some(id),
+                format!("IP mapping: {src} leaves as {}", s.eip(eip).address),
+            )
+        });
+        return Ok((Source::Fixed(eip), Entry::Dnat(g, entry), eip));
+    }
+    let Some(snat) = gateway.snat.get(src) else {
+        rec.step("snat", || {
+            (
+                Some(gateway.id.clone()),
+                format!("no SNAT entry covers {src}"),
+            )
+        });
+        return deny(Reason::NoSnat, Some(Unreachable::Prohibited));
+    };
+    let entry = &gateway.entries[snat as usize];
+    if !tuple::has_ports(key.proto) {
+        rec.step("snat", || {
+            let what = format!("protocol {} has no ports to translate", key.proto);
+            (Some(entry.id.clone()), what)
+        });
+        return deny(
+            Reason::ProtocolNotTranslatable,
+            Some(Unreachable::Prohibited),
+        );
+    }
+    let had = had.filter(|&had| s.eip(had).binding == Binding::Gateway(g));
+    let Some(eip) = had.or_else(|| pool(s, nat, g, snat, key).next()) else {
+        return deny(Reason::NoSnat, Some(Unreachable::Prohibited));
+    };
+    rec.step("snat", || {
+        let address = s.eip(eip).address;
+        let of = match entry.eips.len() {
+            1 => String::new(),
+            n => format!(", picked from {n} by {}", pooling_name(entry.pooling)),
+        };
+        (
+            Some(entry.id.clone()),
+            format!("{src} leaves as {address}{of}"),
+        )
+    });
+    Ok((Source::Pool { gateway: g, snat }, Entry::Snat(g, snat), eip))
+}
+
+fn pooling_name(pooling: Pooling) -> &'static str {
+    match pooling {
+        Pooling::Hash => "hash of source address and port",
+        Pooling::Affinity => "hash of source and destination address",
+        Pooling::Paired => "hash of the source address",
+    }
+}
+
+/// The EIPs of an SNAT entry in the order in which this packet prefers them (rendezvous hashing: a
+/// change of the pool moves as few as it can).
+pub(crate) fn pool<'a>(
+    s: &'a Snapshot,
+    nat: &Nat,
+    gateway: GatewayIx,
+    snat: u32,
+    key: &Key,
+) -> impl Iterator<Item = EipIx> + use<'a> {
+    let entry = &s.gateway(gateway).entries[snat as usize];
+    let by = match entry.pooling {
+        Pooling::Hash => nat.spread(key.src, key.proto as u32, key.sport),
+        Pooling::Affinity => nat.spread(key.src, key.dst, 0),
+        Pooling::Paired => nat.spread(key.src, 0, 0),
+    };
+    let score = move |eip: EipIx| {
+        let address = tuple::raw(s.eip(eip).address) as u64;
+        let mixed = (by ^ address).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (
+            (mixed ^ mixed >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9),
+            eip,
+        )
+    };
+    // The next best each time: the first is nearly always the last that is asked for.
+    let mut last: Option<(u64, EipIx)> = None;
+    std::iter::from_fn(move || {
+        last = entry
+            .eips
+            .iter()
+            .map(|&eip| score(eip))
+            .filter(|&score| last.is_none_or(|last| score < last))
+            .max();
+        last.map(|(_, eip)| eip)
+    })
+}

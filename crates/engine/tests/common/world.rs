@@ -1,0 +1,664 @@
+//! The engine with links and stations around it.
+
+use super::kernel::{self, KernelPort, Verdict};
+use super::packet::{Packet, Transport};
+use engine::{
+    Engine, Input, Link, Memory, Offload, Output, PortRef, SessionFilter, SessionView, Snapshot,
+    StatsView, Time, UPLINK_ZONE,
+};
+use flow::abi::Hop;
+use flow::header::Checksum;
+use flow::reason::Reason;
+use flow::table::{Geometry, Table};
+use flow::{Entry, Seed};
+use model::{Config, Driver};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A packet that came out at a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// The network interface or uplink.
+    pub at: String,
+    pub packet: Packet,
+    pub offload: Offload,
+    /// Whether the kernel sent it, not the engine.
+    pub fast: bool,
+}
+
+/// An ARP message that came out at a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ArpSeen {
+    pub ifindex: u32,
+    pub reply: bool,
+    pub mac: [u8; 6],
+    pub sender: Ipv4Addr,
+    pub target: Ipv4Addr,
+}
+
+/// Counters of the kernel.
+#[derive(Clone, Debug, Default)]
+pub struct KernelCounters {
+    pub hits: u64,
+    pub punts: u64,
+    pub drops: HashMap<Reason, u64>,
+}
+
+#[derive(Default)]
+struct Sent(Vec<(u32, Vec<u8>, Offload)>);
+
+impl Output for Sent {
+    fn transmit(&mut self, ifindex: u32, frame: &[u8], offload: Offload) {
+        self.0.push((ifindex, frame.to_vec(), offload));
+    }
+}
+
+type Shared = (&'static [Entry], &'static [Hop]);
+
+thread_local! {
+    /// Memory of worlds that are gone, for the next ones.
+    static POOL: RefCell<Vec<Shared>> = const { RefCell::new(Vec::new()) };
+}
+
+fn memory(slots: usize) -> Shared {
+    let known = POOL.with_borrow_mut(|pool| {
+        let at = pool
+            .iter()
+            .position(|(entries, _)| entries.len() == slots)?;
+        Some(pool.swap_remove(at))
+    });
+    let Some((entries, hops)) = known else {
+        let entries: Vec<Entry> = (0..slots).map(|_| Entry::default()).collect();
+        let hops: Vec<Hop> = (0..64).map(|_| Hop::default()).collect();
+        return (entries.leak(), hops.leak());
+    };
+    let mut table = Table::new(entries, SEED);
+    for (slot, entry) in table.iter() {
+        if entry.key().is_some() {
+            table.retire(slot);
+            table.release(slot);
+        }
+    }
+    hops.iter().for_each(Hop::clear);
+    (entries, hops)
+}
+
+const SEED: Seed = Seed(0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210);
+
+/// The engine, its kernel, its links.
+pub struct World {
+    pub engine: Engine,
+    pub config: Config,
+    pub links: Vec<Link>,
+    pub now: Time,
+    pub kernel: KernelCounters,
+    /// Stations that do not answer ARP.
+    pub silent: HashSet<Ipv4Addr>,
+    /// Stations that have another MAC address than the usual one.
+    pub moved: HashMap<Ipv4Addr, [u8; 6]>,
+    /// ARP messages that came out.
+    pub arps: Vec<ArpSeen>,
+    /// Whether every step ends with a check of the engine's own books.
+    pub checked: bool,
+    memory: Shared,
+    known_links: Vec<Link>,
+    seen: Vec<Seen>,
+    retired: Vec<u32>,
+    /// Counters of engines that are gone are none of the present one's.
+    queue: VecDeque<(u32, Vec<u8>, Offload)>,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        POOL.with_borrow_mut(|pool| pool.push(self.memory));
+    }
+}
+
+/// The MAC address of a station.
+fn usual_mac(ifindex: u32, address: Ipv4Addr) -> [u8; 6] {
+    let [_, b, c, d] = address.octets();
+    [2, ifindex as u8, 1, b, c, d]
+}
+
+impl World {
+    /// A world with a configuration in TOML.
+    pub fn new(toml: &str) -> World {
+        World::with_slots(toml, 16_384)
+    }
+
+    pub fn with_slots(toml: &str, slots: usize) -> World {
+        World::of(parse(toml), slots)
+    }
+
+    pub fn of(config: Config, slots: usize) -> World {
+        let (entries, hops) = memory(slots);
+        let mut known_links = Vec::new();
+        let links = links_of(&config, &mut known_links);
+        let now = Time(1_000_000_000_000);
+        let snapshot = Snapshot::build(&config, &links).expect("a snapshot");
+        let engine = Engine::new(
+            Memory {
+                table: Table::new(entries, SEED),
+                hops,
+            },
+            Arc::new(snapshot),
+            now,
+        );
+        World {
+            engine,
+            config,
+            links,
+            now,
+            kernel: KernelCounters::default(),
+            silent: HashSet::new(),
+            moved: HashMap::new(),
+            arps: Vec::new(),
+            checked: true,
+            memory: (entries, hops),
+            known_links,
+            seen: Vec::new(),
+            retired: Vec::new(),
+            queue: VecDeque::new(),
+        }
+    }
+
+    /// The memory that kernel and engine share.
+    pub fn shared(&self) -> (&'static [Entry], &'static [Hop]) {
+        self.memory
+    }
+
+    // ---- what happens -------------------------------------------------------------------------
+
+    /// An instance's interface sends a packet to its gateway. Gives what came out anywhere.
+    pub fn from(&mut self, eni: &str, packet: Packet) -> Vec<Seen> {
+        self.send(eni, packet, Offload::NONE)
+    }
+
+    /// As [`World::from`], with something left to hardware.
+    pub fn send(&mut self, eni: &str, packet: Packet, offload: Offload) -> Vec<Seen> {
+        let link = self.link(eni).clone();
+        let frame = self.frame(&link, packet.src, &packet, offload);
+        self.inject(link.ifindex, frame, offload)
+    }
+
+    /// A packet comes from outside.
+    pub fn net(&mut self, packet: Packet) -> Vec<Seen> {
+        self.send("wan", packet, Offload::NONE)
+    }
+
+    /// The frame in which a station sends a packet to us.
+    pub fn frame(&self, link: &Link, src: Ipv4Addr, packet: &Packet, offload: Offload) -> Vec<u8> {
+        let from = self.mac_of(link, self.next_hop(link, src));
+        let mut frame = ethernet(link.mac, from, 0x0800);
+        frame.extend(packet.bytes());
+        if offload.checksum == Checksum::Partial {
+            make_partial(&mut frame, packet);
+        }
+        frame
+    }
+
+    /// A frame comes in. Gives what came out.
+    pub fn inject(&mut self, ifindex: u32, frame: Vec<u8>, offload: Offload) -> Vec<Seen> {
+        self.queue.push_back((ifindex, frame, offload));
+        self.settle();
+        self.take()
+    }
+
+    /// What came out and was not taken yet.
+    pub fn take(&mut self) -> Vec<Seen> {
+        std::mem::take(&mut self.seen)
+    }
+
+    fn settle(&mut self) {
+        while let Some((ifindex, mut frame, offload)) = self.queue.pop_front() {
+            self.receive(ifindex, &mut frame, offload);
+        }
+        if self.checked {
+            self.engine.check();
+        }
+    }
+
+    fn receive(&mut self, ifindex: u32, frame: &mut [u8], offload: Offload) {
+        let Some(link) = self.links.iter().find(|l| l.ifindex == ifindex).cloned() else {
+            return;
+        };
+        let uplink = match &link.port {
+            PortRef::Uplink(id) => self.config.uplinks.iter().find(|u| u.id == *id),
+            PortRef::Eni(_) => None,
+        };
+        let ours = |dst: Ipv4Addr| {
+            self.config.eips.iter().any(|eip| eip.address == dst)
+                || uplink.is_some_and(|u| u.address.is_some_and(|net| net.addr() == dst))
+        };
+        let port = KernelPort {
+            zone: link.zone,
+            mac: link.mac,
+            uplink: uplink.is_some(),
+            ours: &ours,
+        };
+        let (entries, hops) = self.memory;
+        let geometry = self.geometry();
+        let tick = self.now.tick();
+        match kernel::run(entries, hops, &geometry, &port, frame, offload, tick) {
+            Verdict::Drop(reason) => *self.kernel.drops.entry(reason).or_default() += 1,
+            Verdict::Sent(out) => {
+                self.kernel.hits += 1;
+                self.deliver(out, frame, offload, true);
+            }
+            Verdict::Punt(_) => {
+                self.kernel.punts += 1;
+                let mut sent = Sent::default();
+                let input = Input {
+                    ifindex,
+                    frame,
+                    offload,
+                };
+                self.engine.frame(input, self.now, &mut sent);
+                self.deliver_all(sent);
+            }
+        }
+        self.retired.extend(self.engine.take_retired());
+    }
+
+    /// A frame goes to the engine without the kernel looking at it.
+    pub fn punt(&mut self, ifindex: u32, mut frame: Vec<u8>, offload: Offload) -> Vec<Seen> {
+        let mut sent = Sent::default();
+        let input = Input {
+            ifindex,
+            frame: &mut frame,
+            offload,
+        };
+        self.engine.frame(input, self.now, &mut sent);
+        self.deliver_all(sent);
+        self.settle();
+        self.retired.extend(self.engine.take_retired());
+        self.take()
+    }
+
+    fn deliver_all(&mut self, sent: Sent) {
+        for (ifindex, frame, offload) in sent.0 {
+            self.deliver(ifindex, &frame, offload, false);
+        }
+    }
+
+    /// A station receives a frame, verifies it, and answers if it is an ARP question.
+    fn deliver(&mut self, ifindex: u32, frame: &[u8], offload: Offload, fast: bool) {
+        let link = self.links.iter().find(|l| l.ifindex == ifindex);
+        let link = link
+            .unwrap_or_else(|| panic!("sent by interface {ifindex}, which is gone"))
+            .clone();
+        assert_eq!(frame[6..12], link.mac, "the sender's MAC address");
+        if frame[12..14] == [8, 6] {
+            return self.deliver_arp(&link, frame);
+        }
+        assert_eq!(frame[12..14], [8, 0], "the EtherType");
+        let transport = match offload.checksum {
+            Checksum::Complete => Transport::Complete,
+            Checksum::Partial => Transport::Partial,
+        };
+        let packet = Packet::parse(&frame[14..], transport)
+            .unwrap_or_else(|error| panic!("a bad packet to {:?}: {error}", link.port));
+        let next = self.next_hop(&link, packet.dst);
+        assert_eq!(
+            frame[..6],
+            self.mac_of(&link, next),
+            "the MAC address of {next}, to which {packet:?} was sent"
+        );
+        assert!(packet.ttl > 0, "{packet:?} has no time to live");
+        let size = match offload.gso_size {
+            0 => frame.len() - 14,
+            segment => segment as usize + 40,
+        };
+        let mtu = self.mtu_of(&link);
+        assert!(size <= mtu as usize, "{size} bytes by a link with {mtu}");
+        self.seen.push(Seen {
+            at: name(&link.port).to_owned(),
+            packet,
+            offload,
+            fast,
+        });
+    }
+
+    fn deliver_arp(&mut self, link: &Link, frame: &[u8]) {
+        let address =
+            |at: usize| Ipv4Addr::new(frame[at], frame[at + 1], frame[at + 2], frame[at + 3]);
+        let arp = ArpSeen {
+            ifindex: link.ifindex,
+            reply: frame[21] == 2,
+            mac: frame[22..28].try_into().unwrap(),
+            sender: address(28),
+            target: address(38),
+        };
+        assert_eq!(frame.len(), 42);
+        assert_eq!(arp.mac, link.mac);
+        self.arps.push(arp);
+        let asks = !arp.reply && arp.sender != arp.target;
+        if asks && self.is_at(link, arp.target) && !self.silent.contains(&arp.target) {
+            let reply = self.arp_frame(link, arp.target, true, arp.sender);
+            self.queue.push_back((link.ifindex, reply, Offload::NONE));
+        }
+    }
+
+    /// The ARP message in which a station says where it is, or asks for somebody.
+    pub fn arp_frame(
+        &self,
+        link: &Link,
+        sender: Ipv4Addr,
+        reply: bool,
+        target: Ipv4Addr,
+    ) -> Vec<u8> {
+        let mac = self.mac_of(link, sender);
+        let to = if reply { link.mac } else { [0xff; 6] };
+        let mut frame = ethernet(to, mac, 0x0806);
+        frame.extend([0, 1, 8, 0, 6, 4, 0, 1 + reply as u8]);
+        frame.extend(mac);
+        frame.extend(sender.octets());
+        frame.extend(if reply { link.mac } else { [0; 6] });
+        frame.extend(target.octets());
+        frame
+    }
+
+    /// A station asks for an address. Gives the answers.
+    pub fn ask(&mut self, eni: &str, sender: Ipv4Addr, target: Ipv4Addr) -> Vec<ArpSeen> {
+        let link = self.link(eni).clone();
+        let frame = self.arp_frame(&link, sender, false, target);
+        let before = self.arps.len();
+        self.inject(link.ifindex, frame, Offload::NONE);
+        self.arps[before..]
+            .iter()
+            .filter(|arp| arp.reply)
+            .copied()
+            .collect()
+    }
+
+    /// Lets time go by, with everything that the engine wants to do in it.
+    pub fn advance(&mut self, duration: Duration) {
+        let end = self.now + duration;
+        loop {
+            let mut sent = Sent::default();
+            let next = self.engine.tick(self.now, &mut sent);
+            self.deliver_all(sent);
+            self.settle();
+            let retired = std::mem::take(&mut self.retired);
+            self.engine.release(&retired);
+            self.retired = self.engine.take_retired();
+            if next > self.now && self.now == end {
+                return;
+            }
+            self.now = next.min(end).max(self.now);
+        }
+    }
+
+    pub fn seconds(&mut self, seconds: u64) {
+        self.advance(Duration::from_secs(seconds));
+    }
+
+    /// Puts another configuration in force.
+    pub fn apply(&mut self, toml: &str) {
+        self.apply_config(parse(toml));
+    }
+
+    pub fn apply_config(&mut self, config: Config) {
+        self.config = config;
+        self.links = links_of(&self.config, &mut self.known_links);
+        let snapshot = Snapshot::build(&self.config, &self.links).expect("a snapshot");
+        let mut sent = Sent::default();
+        self.engine.apply(Arc::new(snapshot), self.now, &mut sent);
+        self.deliver_all(sent);
+        self.settle();
+        self.retired.extend(self.engine.take_retired());
+    }
+
+    /// The daemon dies and another one begins over the same memory, with the same configuration.
+    pub fn restart(&mut self) {
+        let config = self.config.clone();
+        self.restart_with(config);
+    }
+
+    pub fn restart_with(&mut self, config: Config) {
+        let (entries, hops) = self.memory;
+        self.config = config;
+        self.links = links_of(&self.config, &mut self.known_links);
+        let snapshot = Snapshot::build(&self.config, &self.links).expect("a snapshot");
+        self.engine = Engine::new(
+            Memory {
+                table: Table::new(entries, SEED),
+                hops,
+            },
+            Arc::new(snapshot),
+            self.now,
+        );
+        self.retired = self.engine.take_retired();
+        self.queue.clear();
+        self.settle();
+    }
+
+    // ---- what there is ------------------------------------------------------------------------
+
+    pub fn geometry(&self) -> Geometry {
+        Geometry {
+            slots: self.memory.0.len() as u32,
+            seed: SEED,
+        }
+    }
+
+    /// The link of a network interface or uplink.
+    pub fn link(&self, id: &str) -> &Link {
+        let found = self.links.iter().find(|link| name(&link.port) == id);
+        found.unwrap_or_else(|| panic!("no link {id}"))
+    }
+
+    fn mtu_of(&self, link: &Link) -> u16 {
+        let configured = match &link.port {
+            PortRef::Uplink(id) => self
+                .config
+                .uplinks
+                .iter()
+                .find(|u| u.id == *id)
+                .and_then(|u| u.mtu),
+            PortRef::Eni(id) => self.config.enis.iter().find(|e| e.id == *id).map(|e| e.mtu),
+        };
+        configured.unwrap_or(link.mtu).min(link.mtu)
+    }
+
+    /// The station that a packet to `dst` is for, on a link.
+    fn next_hop(&self, link: &Link, dst: Ipv4Addr) -> Ipv4Addr {
+        match &link.port {
+            PortRef::Uplink(id) => {
+                let uplink = self.config.uplinks.iter().find(|u| u.id == *id).unwrap();
+                let on_link = uplink.address.is_some_and(|net| net.contains(&dst));
+                match uplink.gateway {
+                    Some(gateway) if !on_link => gateway,
+                    _ => dst,
+                }
+            }
+            PortRef::Eni(id) => {
+                let eni = self.config.enis.iter().find(|e| e.id == *id).unwrap();
+                let vswitch = self.config.vswitches.iter().find(|v| v.id == eni.vswitch);
+                if vswitch.unwrap().cidr.contains(&dst) {
+                    dst
+                } else {
+                    eni.address
+                }
+            }
+        }
+    }
+
+    /// Whether a station with this address is on a link.
+    fn is_at(&self, link: &Link, address: Ipv4Addr) -> bool {
+        match &link.port {
+            PortRef::Uplink(_) => {
+                let ours = self.config.eips.iter().any(|eip| eip.address == address);
+                !ours && self.next_hop(link, address) == address
+            }
+            PortRef::Eni(id) => {
+                let eni = self.config.enis.iter().find(|e| e.id == *id).unwrap();
+                eni.address == address || eni.hosts.iter().any(|net| net.contains(&address))
+            }
+        }
+    }
+
+    pub fn mac_of(&self, link: &Link, address: Ipv4Addr) -> [u8; 6] {
+        let moved = self.moved.get(&address).copied();
+        link.station
+            .or(moved)
+            .unwrap_or_else(|| usual_mac(link.ifindex, address))
+    }
+
+    pub fn stats(&self) -> StatsView {
+        self.engine.stats()
+    }
+
+    /// Packets dropped by the engine and the kernel, by reason.
+    pub fn drops(&self) -> BTreeMap<String, u64> {
+        let engine = self.stats().drops.into_iter();
+        let kernel = self
+            .kernel
+            .drops
+            .iter()
+            .map(|(r, &n)| (r.name().to_owned(), n));
+        let mut all = BTreeMap::new();
+        for (reason, n) in engine.map(|d| (d.reason, d.packets)).chain(kernel) {
+            *all.entry(reason).or_default() += n;
+        }
+        all
+    }
+
+    pub fn dropped(&self, reason: Reason) -> u64 {
+        self.drops().get(reason.name()).copied().unwrap_or(0)
+    }
+
+    pub fn sessions(&self) -> Vec<SessionView> {
+        let filter = SessionFilter::default();
+        let (mut all, mut cursor) = (Vec::new(), Some(0));
+        while let Some(at) = cursor {
+            let (page, next) = self.engine.sessions(at, 100, &filter, self.now);
+            all.extend(page);
+            cursor = next;
+        }
+        all
+    }
+
+    /// The only session.
+    pub fn session(&self) -> SessionView {
+        let mut all = self.sessions();
+        assert_eq!(all.len(), 1, "{all:#?}");
+        all.remove(0)
+    }
+
+    /// Ports that SNAT mappings of an EIP hold: TCP, UDP, ICMP.
+    pub fn ports_used(&self, eip: &str) -> [u32; 3] {
+        let stats = self.stats();
+        let found = stats.eips.iter().find(|e| e.eip == eip);
+        found.unwrap_or_else(|| panic!("no EIP {eip}")).ports_used
+    }
+
+    /// What the flow table holds: slot, key, action, packets.
+    pub fn flows(&self) -> Vec<(usize, flow::Key, flow::Action, u64)> {
+        let entries = self.memory.0.iter().enumerate();
+        entries
+            .filter_map(|(slot, e)| Some((slot, e.key()?, e.action(), e.activity().packets)))
+            .collect()
+    }
+}
+
+/// The reason that `action` adds one to, which is the only one.
+pub fn reason(world: &mut World, action: impl FnOnce(&mut World)) -> String {
+    let before = world.drops();
+    action(world);
+    let after = world.drops();
+    let changed: Vec<_> = after
+        .into_iter()
+        .filter(|(reason, n)| before.get(reason) != Some(n))
+        .collect();
+    assert_eq!(changed.len(), 1, "{changed:?}");
+    let (reason, n) = changed.into_iter().next().unwrap();
+    assert_eq!(n, before.get(&reason).copied().unwrap_or(0) + 1, "{reason}");
+    reason
+}
+
+/// The packet that came out, which is the only one.
+#[track_caller]
+pub fn one(mut seen: Vec<Seen>) -> Seen {
+    assert_eq!(seen.len(), 1, "{seen:#?}");
+    seen.remove(0)
+}
+
+/// The packet that came out of `port`, which is the only one.
+#[track_caller]
+pub fn at(port: &str, seen: Vec<Seen>) -> Packet {
+    let seen = one(seen);
+    assert_eq!(seen.at, port, "{seen:?}");
+    seen.packet
+}
+
+/// Whether nothing came out.
+#[track_caller]
+pub fn none(seen: Vec<Seen>) {
+    assert_eq!(seen, []);
+}
+
+pub fn parse(toml: &str) -> Config {
+    model::file::parse(toml).unwrap_or_else(|error| panic!("{error}\n{toml}"))
+}
+
+pub fn name(port: &PortRef) -> &str {
+    match port {
+        PortRef::Eni(id) | PortRef::Uplink(id) => id,
+    }
+}
+
+fn ethernet(to: [u8; 6], from: [u8; 6], kind: u16) -> Vec<u8> {
+    let mut frame = [to, from].concat();
+    frame.extend(kind.to_be_bytes());
+    frame
+}
+
+/// Leaves the transport checksum to hardware.
+fn make_partial(frame: &mut [u8], packet: &Packet) {
+    let at = 34 + packet.options.len() + if packet.proto() == super::TCP { 16 } else { 6 };
+    let len = frame.len() - 34 - packet.options.len();
+    let mut pseudo = [packet.src.octets(), packet.dst.octets()].concat();
+    pseudo.extend([0, packet.proto()]);
+    pseudo.extend((len as u16).to_be_bytes());
+    let sum = !super::checksum(&[&pseudo]);
+    frame[at..at + 2].copy_from_slice(&sum.to_be_bytes());
+}
+
+/// The links of a configuration. A link that was known before is the same.
+fn links_of(config: &Config, known: &mut Vec<Link>) -> Vec<Link> {
+    let enis = config.enis.iter().map(|eni| {
+        let alone = eni.driver == Driver::Netns;
+        (PortRef::Eni(eni.id.clone()), alone)
+    });
+    let uplinks = config
+        .uplinks
+        .iter()
+        .map(|uplink| (PortRef::Uplink(uplink.id.clone()), false));
+    let mut links = Vec::new();
+    for (port, alone) in enis.chain(uplinks) {
+        if let Some(link) = known.iter().find(|link| link.port == port) {
+            links.push(link.clone());
+            continue;
+        }
+        let n = known.len() as u32 + 1;
+        let link = Link {
+            zone: match port {
+                PortRef::Eni(_) => 100 + n as u16,
+                PortRef::Uplink(_) => UPLINK_ZONE,
+            },
+            port,
+            ifindex: 10 + n,
+            mac: [2, 0, 0, 0, 0, n as u8],
+            station: alone.then_some([2, 0, 0, 0, 1, n as u8]),
+            mtu: 9216,
+            peer: alone,
+        };
+        known.push(link.clone());
+        links.push(link);
+    }
+    links
+}
