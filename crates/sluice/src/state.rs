@@ -169,7 +169,8 @@ impl StateDir {
         }
     }
 
-    fn path(&self) -> PathBuf {
+    /// The record.
+    pub fn path(&self) -> PathBuf {
         self.dir.join("running.toml")
     }
 

@@ -162,6 +162,8 @@ pub struct Applied {
     pub check: bool,
     /// What is different, by kind of resource; kinds without a difference are left out.
     pub changes: Vec<Change>,
+    /// What one must know about it, in sentences.
+    pub notes: Vec<String>,
     /// How long it took, in microseconds.
     pub micros: u64,
 }
@@ -197,20 +199,36 @@ pub struct PortView {
     pub id: String,
     /// `eni` or `uplink`.
     pub kind: String,
+    /// The address: an instance's own, or the uplink's with its prefix.
+    pub address: Option<String>,
     /// The name of the Linux interface.
     pub device: String,
     /// Its index.
     pub ifindex: u32,
+    /// Its driver; empty if it names none.
+    pub driver: String,
     /// Its MAC address.
     pub mac: String,
     /// The largest IP packet in bytes.
     pub mtu: u16,
-    /// Where the programs are hooked in: `tc` or `xdp`.
+    /// Where the programs are hooked in: `tc`, `xdp` or `xdpgeneric`.
     pub hook: String,
-    /// The address: an instance's own, or the uplink's with its prefix.
-    pub address: Option<String>,
+    /// Whether it is switched on and the link below works.
+    pub up: bool,
     /// The network namespace of the instance, if it has one of ours.
     pub namespace: Option<String>,
+    /// Packets received, as Linux counts them: what XDP redirects it leaves out.
+    pub rx_packets: u64,
+    /// Bytes received.
+    pub rx_bytes: u64,
+    /// Packets received and dropped by the driver or for want of memory.
+    pub rx_dropped: u64,
+    /// Packets sent.
+    pub tx_packets: u64,
+    /// Bytes sent.
+    pub tx_bytes: u64,
+    /// Packets to be sent and dropped.
+    pub tx_dropped: u64,
 }
 
 /// Counters of the whole gateway.
@@ -383,6 +401,7 @@ mod tests {
                     added: vec!["eip-1".into()],
                     ..Change::default()
                 }],
+                notes: vec![],
                 micros: 12,
             }),
         ] {

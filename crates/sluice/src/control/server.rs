@@ -399,6 +399,7 @@ mod tests {
                 _ => Ok(Applied {
                     check,
                     changes: vec![],
+                    notes: vec![],
                     micros: text.len() as u64,
                 }),
             }

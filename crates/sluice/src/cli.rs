@@ -1,0 +1,409 @@
+//! The command line.
+
+use crate::control::{self, protocol::Sort};
+use crate::target::{Source, Target, TargetError, parse_protocol};
+use clap::{Args, Parser, Subcommand};
+use std::ffi::OsString;
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+/// NAT gateway and NAT firewall of a public cloud, as one program.
+#[derive(Debug, Parser)]
+#[command(
+    name = "sluice",
+    version,
+    arg_required_else_help = true,
+    after_help = "\
+Examples:
+  sluice demo                                   see it work, in network namespaces
+  sluice serve --config /etc/sluice/gateway.toml
+  sluice apply new.toml                         change the running gateway
+  sluice sessions --instance web-1
+  sluice trace --from web-1 --to 198.51.100.7:443/tcp
+
+`sluice COMMAND --help` tells more about a command."
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+#[expect(
+    missing_docs,
+    reason = "each is described, for the help too, at the type of the same name"
+)]
+pub enum Command {
+    Serve(Serve),
+    Apply(Apply),
+    Down(Down),
+    Sessions(Sessions),
+    Ports(Ports),
+    Stats(Stats),
+    Trace(Trace),
+    Exec(Exec),
+    Demo(Demo),
+    Version(Version),
+}
+
+/// Which gateway is meant.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Daemon {
+    /// The gateway's name [default: the only one that runs, else `sluice`]
+    #[arg(short, long, env = "SLUICE_NAME", conflicts_with = "socket")]
+    pub name: Option<String>,
+    /// The gateway's control socket
+    #[arg(long, env = "SLUICE_SOCKET", value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+}
+
+impl Daemon {
+    /// The control socket that was asked for; `None` if none was.
+    pub fn given(&self) -> Option<PathBuf> {
+        match (&self.socket, &self.name) {
+            (Some(path), _) => Some(path.clone()),
+            (None, Some(name)) => Some(control::socket_path(name)),
+            (None, None) => None,
+        }
+    }
+
+    /// The control socket.
+    pub fn path(&self) -> PathBuf {
+        self.given().unwrap_or_else(|| {
+            let entries = fs::read_dir(control::RUN_DIR).into_iter().flatten();
+            let mut sockets = entries
+                .filter_map(|entry| Some(entry.ok()?.path()))
+                .filter(|path| path.extension().is_some_and(|it| it == "sock"));
+            match (sockets.next(), sockets.next()) {
+                (Some(only), None) => only,
+                _ => control::socket_path("sluice"),
+            }
+        })
+    }
+}
+
+/// Run the gateway until SIGTERM or SIGINT.
+///
+/// Established sessions do not notice when the gateway stops: kernel programs, interfaces and namespaces
+/// stay, and the next `serve` takes them over. `sluice down` or `--remove-on-exit` removes them.
+///
+/// A configuration that was changed with `sluice apply` is kept in the state directory and goes on after
+/// a restart, unless the file has been edited in the meantime: then the file wins.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sluice serve --config /etc/sluice/gateway.toml
+  RUST_LOG=debug sluice serve --config gateway.toml --state ./state --remove-on-exit
+  sluice serve --config gateway.toml --netns edge     in the namespace of `ip netns add edge`")]
+pub struct Serve {
+    /// The configuration: a TOML file
+    #[arg(short, long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// Where the running configuration is kept, in a directory of the gateway's name
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/sluice")]
+    pub state: PathBuf,
+    /// Run in this network namespace: a name under /run/netns
+    #[arg(long, value_name = "NAME")]
+    pub netns: Option<String>,
+    /// The control socket [default: /run/sluice/NAME.sock]
+    #[arg(long, env = "SLUICE_SOCKET", value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+    /// On SIGTERM and SIGINT end all sessions and remove everything, as `sluice down` does
+    #[arg(long)]
+    pub remove_on_exit: bool,
+}
+
+/// Change the running gateway to a file's state, all of it or nothing.
+///
+/// Sessions that the new configuration still allows lose no packet. When the command returns, the change
+/// is on disk and survives a crash. The gateway is the one that the file names (`system.name`), if no
+/// other is given.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sluice apply gateway.toml
+  sluice apply --check gateway.toml        what is wrong with it, or what it would change")]
+pub struct Apply {
+    /// The configuration: a TOML file; `-` reads it from standard input
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Only say what is wrong or what would change; needs no running gateway
+    #[arg(long)]
+    pub check: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Which gateway.
+    #[command(flatten)]
+    pub daemon: Daemon,
+}
+
+/// Remove what a stopped gateway has left: interfaces, namespaces, kernel programs and sessions.
+///
+/// The running configuration in the state directory stays.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  sluice down --config /etc/sluice/gateway.toml")]
+pub struct Down {
+    /// The configuration that the gateway was started with
+    #[arg(short, long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// Where the running configuration is kept
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/sluice")]
+    pub state: PathBuf,
+    /// The network namespace that the gateway ran in
+    #[arg(long, value_name = "NAME")]
+    pub netns: Option<String>,
+}
+
+/// List live sessions: who talks to whom, how it is translated, and how much.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sluice sessions --instance web-1 --protocol tcp
+  sluice sessions --address 198.51.100.7
+  sluice sessions --sort bytes --limit 10 --watch
+  sluice sessions --json --limit 0 | jq length")]
+pub struct Sessions {
+    /// Only those of this network interface (an instance stands for its primary one)
+    #[arg(long, visible_alias = "instance", value_name = "ID")]
+    pub eni: Option<String>,
+    /// Only those through this NAT gateway
+    #[arg(long, value_name = "ID")]
+    pub gateway: Option<String>,
+    /// Only those of this protocol: tcp, udp, icmp, gre or a number
+    #[arg(long, value_parser = protocol)]
+    pub protocol: Option<u8>,
+    /// Only those with this address at either end, before or after translation
+    #[arg(long, value_name = "IP")]
+    pub address: Option<Ipv4Addr>,
+    /// At most so many; 0: all
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub limit: usize,
+    /// The greatest first
+    #[arg(long, value_name = "BY")]
+    pub sort: Option<Sort>,
+    /// Print JSON: one array
+    #[arg(long)]
+    pub json: bool,
+    /// Print again every so many seconds, until interrupted
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2",
+          value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub watch: Option<u64>,
+    /// Which gateway.
+    #[command(flatten)]
+    pub daemon: Daemon,
+}
+
+fn protocol(text: &str) -> Result<u8, TargetError> {
+    parse_protocol(text)
+}
+
+/// List the gateway's interfaces: uplinks and the network interfaces of instances.
+#[derive(Debug, Args)]
+pub struct Ports {
+    /// Print JSON: one array
+    #[arg(long)]
+    pub json: bool,
+    /// Which gateway.
+    #[command(flatten)]
+    pub daemon: Daemon,
+}
+
+/// Show counters: packets by the way they took, drops by reason, sessions, use of EIPs.
+#[derive(Debug, Args)]
+pub struct Stats {
+    /// Print JSON: one object
+    #[arg(long)]
+    pub json: bool,
+    /// Which gateway.
+    #[command(flatten)]
+    pub daemon: Daemon,
+}
+
+/// Tell what would happen to a packet, step by step, or why it would be dropped.
+///
+/// The packet is made up and walks the same engine as real ones; nothing is sent and nothing changes.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sluice trace --from web-1 --to 198.51.100.7:443/tcp       from an instance to the Internet
+  sluice trace --from 203.0.113.9:5555 --to eip-1:80/tcp    from the Internet to an EIP
+  sluice trace --from web-1 --to 198.51.100.7/icmp          a ping")]
+pub struct Trace {
+    /// Where it comes from: an instance or a network interface, or an address of the Internet
+    #[arg(long, value_name = "INSTANCE|IP[:PORT]")]
+    pub from: Source,
+    /// Where it goes: an address, or the name of an EIP or an instance
+    #[arg(long, value_name = "IP|EIP|INSTANCE[:PORT][/PROTOCOL]")]
+    pub to: Target,
+    /// Print JSON: one object
+    #[arg(long)]
+    pub json: bool,
+    /// Which gateway.
+    #[command(flatten)]
+    pub daemon: Daemon,
+}
+
+/// Run a program in an instance's network namespace. Its exit code is passed on.
+///
+/// As with `ip netns exec`, the files of /etc/netns/NAMESPACE take the place of those in /etc.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sluice exec web-1 -- curl http://198.51.100.7/
+  sluice exec web-1 -- bash")]
+pub struct Exec {
+    /// The instance
+    pub instance: String,
+    /// The program and its arguments
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "COMMAND"
+    )]
+    pub command: Vec<OsString>,
+    /// Which gateway.
+    #[command(flatten)]
+    pub daemon: Daemon,
+}
+
+/// Build a gateway with everything around it, prove that it works, remove it.
+///
+/// A VPC with two instances that run web servers, a NAT gateway with two EIPs, SNAT and DNAT entries, a
+/// security group, and an Internet behind a router: all in network namespaces, nothing touches the
+/// machine's own network. Each step is printed with the commands that do the same, and proven with real
+/// clients. Needs root.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sluice demo                  about half a minute; exit code 1 if a proof fails
+  sluice demo --keep           leave it standing to play with
+  sluice demo --remove         remove what --keep has left")]
+pub struct Demo {
+    /// Leave it standing, and say how to play with it
+    #[arg(long)]
+    pub keep: bool,
+    /// Only remove what an earlier demo has left
+    #[arg(long, conflicts_with_all = ["keep", "tc", "xdp"])]
+    pub remove: bool,
+    /// Hook the programs in at TC
+    #[arg(long, conflicts_with = "xdp")]
+    pub tc: bool,
+    /// Hook the programs in at XDP
+    #[arg(long)]
+    pub xdp: bool,
+}
+
+/// Print the version of this program and of the running gateway.
+#[derive(Debug, Args)]
+pub struct Version {
+    /// Print JSON: one object
+    #[arg(long)]
+    pub json: bool,
+    /// Which gateway.
+    #[command(flatten)]
+    pub daemon: Daemon,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::target::Host;
+    use clap::CommandFactory;
+
+    fn parse(line: &str) -> Result<Command, String> {
+        let words = std::iter::once("sluice").chain(line.split_whitespace());
+        let cli = Cli::try_parse_from(words).map_err(|error| error.to_string())?;
+        Ok(cli.command)
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_example_in_the_help_is_understood() {
+        let root = Cli::command();
+        let helps = std::iter::once(&root).chain(root.get_subcommands());
+        let text: String = helps
+            .filter_map(|command| Some(command.get_after_help()?.to_string() + "\n"))
+            .collect();
+        let mut examples = 0;
+        for line in text.lines() {
+            let line = line.trim_start_matches(|c: char| c.is_whitespace());
+            let line = line.strip_prefix("RUST_LOG=debug ").unwrap_or(line);
+            let Some(rest) = line.strip_prefix("sluice ") else {
+                continue;
+            };
+            // What follows several spaces is a comment, what follows a bar another program.
+            let example = rest.split("  ").next().unwrap().split(" |").next().unwrap();
+            assert!(parse(example).is_ok(), "{example}: {:?}", parse(example));
+            examples += 1;
+        }
+        assert!(examples > 20, "{examples}");
+    }
+
+    #[test]
+    fn trace_takes_its_ends_apart() {
+        match parse("trace --from 203.0.113.9:5555 --to eip-1:80/tcp") {
+            Ok(Command::Trace(trace)) => {
+                let address = Ipv4Addr::new(203, 0, 113, 9);
+                assert_eq!(trace.from.host, Host::Address(address));
+                assert_eq!(trace.from.port, Some(5555));
+                assert_eq!(trace.to.host, Host::Name("eip-1".into()));
+                assert_eq!((trace.to.port, trace.to.protocol), (Some(80), 6));
+            }
+            other => panic!("{other:?}"),
+        }
+        let error = parse("trace --from web-1 --to 198.51.100.7/tcp").unwrap_err();
+        assert!(error.contains("tcp needs a port"), "{error}");
+    }
+
+    #[test]
+    fn exec_leaves_the_programs_arguments_alone() {
+        for line in [
+            "exec web-1 -- curl -s --json x",
+            "exec web-1 curl -s --json x",
+            "exec --name gw web-1 -- curl -s --json x",
+        ] {
+            match parse(line) {
+                Ok(Command::Exec(exec)) => {
+                    assert_eq!(exec.instance, "web-1");
+                    assert_eq!(exec.command, ["curl", "-s", "--json", "x"]);
+                }
+                other => panic!("{line}: {other:?}"),
+            }
+        }
+        assert!(parse("exec web-1").is_err());
+    }
+
+    #[test]
+    fn sessions_watch_and_limit_have_defaults() {
+        match parse("sessions --watch --instance web-1") {
+            Ok(Command::Sessions(sessions)) => {
+                assert_eq!((sessions.watch, sessions.limit), (Some(2), 100));
+                assert_eq!(sessions.eni.as_deref(), Some("web-1"));
+            }
+            other => panic!("{other:?}"),
+        }
+        assert!(parse("sessions --watch 0").is_err());
+        assert!(parse("sessions --protocol sctp").is_err());
+        assert!(parse("sessions --sort name").is_err());
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_refused() {
+        for line in [
+            "demo --tc --xdp",
+            "demo --keep --remove",
+            "stats --name a --socket b",
+        ] {
+            assert!(parse(line).is_err(), "{line}");
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! The commands that talk to a running gateway.
+
+mod apply;
+mod exec;
+mod ports;
+mod sessions;
+mod stats;
+mod trace;
+mod version;
+
+use crate::cli::Command;
+use crate::control::client::Client;
+use crate::control::protocol::{Request, Response};
+use crate::error::Error;
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Runs a command and prints to `out`.
+///
+/// # Errors
+/// Whatever keeps it from doing what was asked, as a sentence for people.
+pub fn run(command: Command, out: &mut impl Write) -> Result<ExitCode, Error> {
+    match command {
+        Command::Serve(args) => crate::serve::serve(&args)?,
+        Command::Down(args) => crate::serve::down(&args)?,
+        Command::Demo(args) => return crate::demo::run(&args, out),
+        Command::Apply(args) => apply::run(&args, out)?,
+        Command::Sessions(args) => sessions::run(&args, out)?,
+        Command::Ports(args) => ports::run(&args, out)?,
+        Command::Stats(args) => stats::run(&args, out)?,
+        Command::Trace(args) => trace::run(&args, out)?,
+        Command::Version(args) => version::run(&args, out)?,
+        Command::Exec(args) => return Err(exec::run(&args)),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Asks the gateway at `socket` one thing and takes the answer out of the response.
+fn ask<T>(
+    socket: &Path,
+    request: &Request,
+    answer: impl FnOnce(Response) -> Result<T, Response>,
+) -> Result<T, Error> {
+    let mut client = Client::connect(socket)?;
+    let response = client.ask(request)?;
+    answer(response).map_err(|other| client.unexpected(&other).into())
+}

@@ -1,0 +1,102 @@
+//! `sluice trace`
+
+use super::ask;
+use crate::cli::Trace;
+use crate::control::protocol::{Request, Response, TraceQuery};
+use crate::error::Error;
+use crate::output::{
+    self,
+    table::{Column, Table},
+};
+use engine::TraceView;
+use std::io::Write;
+
+const COLUMNS: &[Column] = &[
+    Column::Text("STEP"),
+    Column::Text("RESOURCE"),
+    Column::Text("RESULT"),
+];
+
+pub fn run(args: &Trace, out: &mut impl Write) -> Result<(), Error> {
+    let request = Request::Trace(TraceQuery {
+        from: args.from.host.clone(),
+        from_port: args.from.port,
+        to: args.to.host.clone(),
+        to_port: args.to.port,
+        protocol: args.to.protocol,
+    });
+    let trace = ask(&args.daemon.path(), &request, |response| match response {
+        Response::Trace(trace) => Ok(trace),
+        other => Err(other),
+    })?;
+    if args.json {
+        output::json(out, &trace)
+    } else {
+        out.write_all(render(trace).as_bytes())
+    }
+    .map_err(Error::Output)
+}
+
+fn render(trace: TraceView) -> String {
+    let mut table = Table::new(COLUMNS);
+    for step in trace.steps {
+        table.row([step.step, step.resource.unwrap_or_default(), step.result]);
+    }
+    let mut text = table.part() + "\n";
+    text += &match trace.translated {
+        Some(tuple) => format!(
+            "{}: arrives as {}:{} -> {}:{}\n",
+            trace.verdict, tuple.src, tuple.src_port, tuple.dst, tuple.dst_port
+        ),
+        None if trace.verdict == "forwarded" => "forwarded\n".to_owned(),
+        None => format!("dropped: {}\n", trace.verdict),
+    };
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use engine::{StepView, TupleView};
+    use std::net::Ipv4Addr;
+
+    fn step(step: &str, resource: Option<&str>, result: &str) -> StepView {
+        StepView {
+            step: step.into(),
+            resource: resource.map(Into::into),
+            result: result.into(),
+        }
+    }
+
+    #[test]
+    fn steps_are_lines_and_the_verdict_ends_them() {
+        let mut trace = TraceView {
+            steps: vec![
+                step(
+                    "port",
+                    Some("web-1"),
+                    "source address is the interface's own",
+                ),
+                step("egress", None, "uplink"),
+            ],
+            verdict: "forwarded".into(),
+            translated: Some(TupleView {
+                src: Ipv4Addr::new(203, 0, 113, 10),
+                src_port: 1024,
+                dst: Ipv4Addr::new(198, 51, 100, 7),
+                dst_port: 443,
+            }),
+        };
+        assert_eq!(
+            render(trace.clone()),
+            "STEP    RESOURCE  RESULT\n\
+             port    web-1     source address is the interface's own\n\
+             egress  -         uplink\n\
+             \n\
+             forwarded: arrives as 203.0.113.10:1024 -> 198.51.100.7:443\n"
+        );
+        trace.verdict = "no_route".into();
+        trace.translated = None;
+        assert!(render(trace).ends_with("\n\ndropped: no_route\n"));
+    }
+}
