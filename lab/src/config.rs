@@ -1,38 +1,7 @@
-//! Configurations, put together from pieces of a file.
-
-use crate::host::Lab;
-
-/// The program's settings and an uplink `wan` as it is in a [`Site`](crate::Site).
-pub fn system(lab: &Lab, hook: &str) -> String {
-    format!(
-        r#"
-[system]
-name = "{}"
-hook = "{hook}"
-max_sessions = 65536
-
-[[uplink]]
-id = "wan"
-device = "wan"
-address = "203.0.113.2/24"
-gateway = "203.0.113.1"
-"#,
-        lab.name()
-    )
-}
-
-/// A VPC 192.168.0.0/16 with two vSwitches, and instances `web-1` (192.168.1.10) and `web-2`
-/// (192.168.2.10) in the security group `sg`, which lets in what [`GROUP`] says. EIPs `eip-1` to `eip-3`
-/// (203.0.113.11 to .13), all bound to the NAT gateway `ngw`. The gateway's table comes last: further
-/// keys and its entries can follow.
-pub fn vpc() -> String {
-    [NETWORK, GROUP, INSTANCES, EIPS, NAT].concat()
-}
-
-/// [`system`] and [`vpc`], and an SNAT entry for everything by `eip-1`.
-pub fn standard(lab: &Lab, hook: &str) -> String {
-    system(lab, hook) + &vpc() + SNAT
-}
+//! Pieces of a configuration file, to be put together.
+//!
+//! The constants are a VPC 192.168.0.0/16 with two vSwitches, an instance in each, `web-1` (192.168.1.10)
+//! and `web-2` (192.168.2.10), three EIPs, `eip-1` to `eip-3` (203.0.113.11 to .13), and a NAT gateway.
 
 /// The VPC and its vSwitches.
 pub const NETWORK: &str = r#"
@@ -99,7 +68,7 @@ address = "203.0.113.13"
 "#;
 
 /// The NAT gateway with all EIPs. Its entries, and the table of its timeouts, can follow.
-pub const NAT: &str = r#"
+pub const GATEWAY: &str = r#"
 [[nat_gateway]]
 id = "ngw"
 vpc = "vpc"
@@ -113,6 +82,14 @@ id = "snat"
 vpc = true
 eips = ["eip-1"]
 "#;
+
+/// An instance in a namespace, in the security group `sg`. Keys of its own may follow.
+pub fn instance(id: &str, vswitch: &str, address: &str) -> String {
+    format!(
+        "\n[[instance]]\nid = \"{id}\"\nvswitch = \"{vswitch}\"\naddress = \"{address}\"\n\
+         security_groups = [\"sg\"]\n"
+    )
+}
 
 /// An SNAT entry for some sources: `source` is a key and its value, `eips` a list.
 pub fn snat(id: &str, source: &str, eips: &str) -> String {
@@ -131,12 +108,5 @@ pub fn dnat(eip: &str, protocol: &str, external: &str, instance: &str, internal:
 pub fn dnat_any(eip: &str, instance: &str) -> String {
     format!(
         "\n[[nat_gateway.dnat]]\neip = \"{eip}\"\nprotocol = \"any\"\ninstance = \"{instance}\"\n"
-    )
-}
-
-/// A rule of a security group that lets traffic in, to be added after a group's table.
-pub fn allow(protocol: &str, ports: &str, peer: &str) -> String {
-    format!(
-        "\n[[security_group.rule]]\ndirection = \"ingress\"\nprotocol = \"{protocol}\"\n{ports}\n{peer}\n"
     )
 }

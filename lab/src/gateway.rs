@@ -143,21 +143,18 @@ impl<'a> Gateway<'a> {
             .unwrap_or_default()
     }
 
-    /// Runs another daemon with the same files and name.
-    pub fn second(&self) -> Output {
-        let line = self.command().replace("control.sock", "control-2.sock");
-        self.lab.run(&line)
-    }
-
-    /// Runs `sluice` with these words, which are separated by spaces, and this gateway's socket.
-    #[track_caller]
-    pub fn cli(&self, words: &str) -> Output {
+    /// The command line of `sluice` with these words, separated by spaces, and this gateway's socket.
+    pub fn cli_line(&self, words: &str) -> String {
         let [_, _, socket] = self.files();
         let (command, rest) = words.split_once(' ').unwrap_or((words, ""));
-        self.lab.run(&format!(
-            "{} {command} --socket {socket} {rest}",
-            binary().display()
-        ))
+        let binary = binary().display();
+        format!("{binary} {command} --socket {socket} {rest}")
+    }
+
+    /// Runs `sluice` with these words and this gateway's socket.
+    #[track_caller]
+    pub fn cli(&self, words: &str) -> Output {
+        self.lab.run(&self.cli_line(words))
     }
 
     #[track_caller]

@@ -8,8 +8,8 @@
 //!
 //! ```no_run
 //! let lab = lab::Lab::new("web");
-//! let site = lab::Site::new(&lab);
-//! let gateway = site.gateway("…the configuration…");
+//! let site = lab::Site::new(&lab, "tc");
+//! let gateway = site.gateway(&site.standard());
 //! gateway.instance("web-1").ok("ping -c 1 198.51.100.10");
 //! ```
 //!
@@ -31,9 +31,11 @@ pub mod config;
 pub mod iperf;
 pub mod raw;
 pub mod servers;
+pub mod sockets;
 
-pub use gateway::Gateway;
+pub use gateway::{Gateway, binary};
 pub use host::{Host, Lab};
+pub use orphans::left as orphans_named;
 pub use program::{Output, Program};
 pub use site::Site;
 pub use wait::{wait_for, wait_some};

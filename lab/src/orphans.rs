@@ -4,7 +4,7 @@ use crate::namespaces;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Once;
 
 /// What the names of all labs begin with; the number of the test process follows.
@@ -12,6 +12,9 @@ pub const PREFIX: &str = "slb";
 
 /// Where the gateways' maps and links are pinned, each in a directory with the gateway's name.
 const PINS: &str = "/run/sluice/bpf";
+
+/// Where the gateways' sockets are by default, and the demo's files.
+const RUN: &str = "/run/sluice";
 
 /// Once a process: takes away the labs of processes that are no more.
 pub fn clear_once() {
@@ -50,25 +53,45 @@ pub fn clear(prefix: &str) {
             namespaces::delete(&name);
         }
     }
-    for dir in [Path::new(PINS), &std::env::temp_dir()] {
-        for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
-            if entry.file_name().to_string_lossy().starts_with(prefix) {
-                let _ = fs::remove_dir_all(entry.path());
-            }
-        }
+    for path in paths(prefix) {
+        let _ = fs::remove_dir_all(&path).or_else(|_| fs::remove_file(&path));
     }
 }
 
+/// What there is whose name begins with `prefix`: processes, namespaces, pins, sockets, files.
+pub fn left(prefix: &str) -> Vec<String> {
+    let processes = processes(prefix).into_iter();
+    let namespaces = namespaces::list().into_iter();
+    let paths = paths(prefix).into_iter();
+    processes
+        .map(|pid| format!("process {pid}"))
+        .chain(namespaces.filter(|name| name.starts_with(prefix)))
+        .chain(paths.map(|path| path.display().to_string()))
+        .collect()
+}
+
+/// Pins, sockets and files.
+fn paths(prefix: &str) -> Vec<PathBuf> {
+    let dirs = [PINS.into(), RUN.into(), std::env::temp_dir()];
+    let entries = dirs
+        .iter()
+        .flat_map(|dir: &PathBuf| fs::read_dir(dir))
+        .flatten()
+        .flatten();
+    entries
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix))
+        .map(|entry| entry.path())
+        .collect()
+}
+
 /// Processes with `prefix` in an argument: each has a path or a namespace of the lab there.
-pub fn processes(prefix: &str) -> Vec<i32> {
+fn processes(prefix: &str) -> Vec<i32> {
     let of_us = |pid: &i32| {
         let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         String::from_utf8_lossy(&line).contains(prefix)
     };
-    fs::read_dir("/proc")
-        .into_iter()
-        .flatten()
-        .flatten()
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
         .filter(of_us)
         .collect()

@@ -1,9 +1,8 @@
-//! Packets made by hand, and plain sockets.
+//! Packets made by hand.
 
 use crate::host::Host;
 use socket2::{Domain, Protocol, Socket, Type};
-use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
-use std::time::Duration;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 /// An IPv4 packet to be written by hand. Its checksums are right.
 #[derive(Clone, Debug)]
@@ -130,26 +129,6 @@ pub fn send<'a>(host: &Host, packets: impl IntoIterator<Item = &'a Vec<u8>> + Se
             socket.send_to(packet, &to.into()).unwrap();
         }
     });
-}
-
-/// A UDP socket of a host, bound to `address` (`0.0.0.0:0` is any). Reading from it ends after 2 s.
-#[track_caller]
-pub fn udp(host: &Host, address: &str) -> UdpSocket {
-    let socket = host.inside(|| UdpSocket::bind(address)).unwrap();
-    let patience = Some(Duration::from_secs(2));
-    socket.set_read_timeout(patience).unwrap();
-    socket
-}
-
-/// What comes next on a socket, and from where. `None` if nothing comes in time.
-pub fn receive(socket: &UdpSocket) -> Option<(Vec<u8>, SocketAddrV4)> {
-    let mut buffer = vec![0; 65536];
-    let (length, from) = socket.recv_from(&mut buffer).ok()?;
-    buffer.truncate(length);
-    match from {
-        std::net::SocketAddr::V4(from) => Some((buffer, from)),
-        std::net::SocketAddr::V6(_) => None,
-    }
 }
 
 #[cfg(test)]

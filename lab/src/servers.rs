@@ -92,6 +92,29 @@ impl Web {
     }
 }
 
+/// Fetches a page.
+#[track_caller]
+pub fn get(host: &Host, url: &str) -> String {
+    host.ok(&format!("curl -sS -m 10 {url}"))
+}
+
+/// Tries to fetch a page for a second, and gives what went wrong.
+#[track_caller]
+pub fn cannot_get(host: &Host, url: &str) -> String {
+    host.fails(&format!("curl -sS -m 1 {url}"))
+}
+
+/// Fetches a file of a [`Web`] server and compares it with what was published.
+#[track_caller]
+pub fn fetch(host: &Host, url: &str, content: &[u8]) {
+    let path = host.file("fetched");
+    host.ok(&format!("curl -sS -m 20 -o {} {url}", path.display()));
+    assert!(
+        fs::read(path).unwrap() == content,
+        "{url} is not what was published"
+    );
+}
+
 /// Starts an FTP server: anonymous, passive mode only, data ports `from..=to`, one file `pub/file`.
 /// `public` is the address that it tells its clients to come to.
 pub fn ftp(host: &Host, public: &str, from: u16, to: u16, file: &[u8]) -> Program {

@@ -1,5 +1,6 @@
 //! Where most tests take place.
 
+use crate::config::{EIPS, GATEWAY, GROUP, INSTANCES, NETWORK, SNAT};
 use crate::gateway::Gateway;
 use crate::host::{Host, Lab};
 
@@ -14,6 +15,7 @@ use crate::host::{Host, Lab};
 #[derive(Debug)]
 pub struct Site<'a> {
     lab: &'a Lab,
+    hook: String,
     /// Where the gateway runs.
     pub gw: Host,
     /// The gateway's next router.
@@ -36,14 +38,15 @@ pub const CLIENT: &str = "198.51.100.20";
 pub const OTHER: &str = "198.51.100.21";
 
 impl<'a> Site<'a> {
-    /// Builds it.
-    pub fn new(lab: &'a Lab) -> Site<'a> {
+    /// Builds it, for a gateway that hooks in at `tc`, `xdp` or `auto`.
+    pub fn new(lab: &'a Lab, hook: &str) -> Site<'a> {
         let [gw, router, server, client, other] =
             ["gw", "router", "server", "client", "other"].map(|name| lab.host(name));
         router.forward();
         lab.link((&gw, "wan", ""), (&router, "up", "203.0.113.1/24"));
-        // The gateway may hook in at XDP.
-        router.checksums_in_software("up");
+        if hook == "xdp" {
+            router.face_xdp("up");
+        }
         router.ip("link add lan type bridge");
         router.ip("link set dev lan up");
         router.address("lan", "198.51.100.1/24");
@@ -62,12 +65,44 @@ impl<'a> Site<'a> {
         }
         Site {
             lab,
+            hook: hook.into(),
             gw,
             router,
             server,
             client,
             other,
         }
+    }
+
+    /// The beginning of a configuration: the program's settings, and the uplink `wan`.
+    pub fn system(&self) -> String {
+        format!(
+            r#"
+[system]
+name = "{}"
+hook = "{}"
+max_sessions = 65536
+
+[[uplink]]
+id = "wan"
+device = "wan"
+address = "203.0.113.2/24"
+gateway = "203.0.113.1"
+"#,
+            self.lab.name(),
+            self.hook
+        )
+    }
+
+    /// A configuration with everything but entries of the NAT gateway: [`Site::system`] and what is in
+    /// [`config`](crate::config).
+    pub fn no_nat(&self) -> String {
+        self.system() + NETWORK + GROUP + INSTANCES + EIPS + GATEWAY
+    }
+
+    /// A configuration of which the whole VPC goes out as `eip-1`. DNAT entries may follow.
+    pub fn standard(&self) -> String {
+        self.no_nat() + SNAT
     }
 
     /// Starts the gateway.

@@ -1,7 +1,7 @@
 //! The lab itself, with the Linux kernel as its gateway: what the other tests rely on.
 
 use lab::site::{CLIENT, SERVER, SERVER_2};
-use lab::{Host, Lab, Site, iperf, raw, servers};
+use lab::{Host, Lab, Site, iperf, raw, servers, sockets};
 use std::process::Command;
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ fn plain(site: &Site, lab: &Lab) -> Host {
 #[test]
 fn programs_talk_across_the_site() {
     let lab = Lab::new("plain");
-    let site = Site::new(&lab);
+    let site = Site::new(&lab, "tc");
     let instance = plain(&site, &lab);
 
     let web = servers::Web::start(&site.server, &[80, 8080]);
@@ -76,15 +76,15 @@ fn programs_talk_across_the_site() {
 #[test]
 fn packets_made_by_hand_arrive() {
     let lab = Lab::new("raw");
-    let site = Site::new(&lab);
-    let socket = raw::udp(&site.server, "0.0.0.0:7000");
+    let site = Site::new(&lab, "tc");
+    let socket = sockets::udp(&site.server, "0.0.0.0:7000");
     let from = format!("{CLIENT}:9").parse().unwrap();
     let to = format!("{SERVER}:7000").parse().unwrap();
     let data: Vec<u8> = (0..4000u32).map(|n| n as u8).collect();
     let mut pieces = raw::Packet::udp(from, to, &data).fragments(1480);
     pieces.reverse();
     raw::send(&site.client, &pieces);
-    assert_eq!(raw::receive(&socket), Some((data, from)));
+    assert_eq!(sockets::receive(&socket), Some((data, from)));
     assert_eq!(site.server.counter("Ip.ReasmOKs"), 1);
 }
 
@@ -95,7 +95,7 @@ fn a_bad_checksum_fails_the_test() {
     let addr = "127.0.0.1:7000".parse().unwrap();
     let mut packet = raw::Packet::udp(addr, addr, b"data");
     packet.payload[6] ^= 1;
-    let _socket = raw::udp(&host, "127.0.0.1:7000");
+    let _socket = sockets::udp(&host, "127.0.0.1:7000");
     raw::send(&host, [&packet.whole()]);
     lab::wait_for("the bad packet to be counted", 2.0, || {
         host.counter("Udp.InCsumErrors") == 1

@@ -1,3 +1,20 @@
 //! The end-to-end tests, as root. Each has a lab of its own; they run side by side.
 
+mod apply;
+mod bulk;
+mod cli;
+mod demo;
+mod devices;
+mod fragments;
+mod ftp;
 mod harness;
+mod hitless;
+mod icmp;
+mod mtu;
+mod nat;
+mod pools;
+mod security;
+mod stun;
+mod trace;
+mod vpc;
+mod web;

@@ -1,0 +1,191 @@
+//! Nobody notices when the daemon dies, is stopped, or is told something else.
+
+use engine::SessionView;
+use lab::servers::{Ssh, get};
+use lab::site::SERVER;
+use lab::sockets::{TcpEcho, UdpEcho, echoes, is_alive, tcp, udp};
+use lab::{Gateway, Lab, Site, config, in_both_hooks, iperf, wait_for};
+use nix::sys::signal::Signal;
+use std::time::Duration;
+
+/// What identifies a session, with its counters: packets from and to the opener.
+fn bindings(gateway: &Gateway) -> Vec<(String, [u64; 2])> {
+    let name = |s: &SessionView| {
+        let SessionView {
+            protocol,
+            direction,
+            eni,
+            original,
+            translated,
+            ..
+        } = s;
+        format!(
+            "{protocol} {direction} {eni} {original:?} {translated:?} {:?}",
+            s.entry
+        )
+    };
+    let mut all: Vec<_> = gateway
+        .sessions()
+        .iter()
+        .map(|s| (name(s), [s.packets_out, s.packets_in]))
+        .collect();
+    all.sort();
+    all
+}
+
+/// Stops the daemon by a signal under load, leaves the kernel alone for two seconds, and starts another.
+fn survives(hook: &str, signal: Signal) {
+    let lab = Lab::new("survives");
+    let site = Site::new(&lab, hook);
+    let config = site.no_nat()
+        + "[nat_gateway.timeouts]\ntcp_transitory = 2\nudp = 30\n"
+        + config::SNAT
+        + &config::dnat("eip-2", "tcp", "22", "web-2", "22")
+        + &config::dnat("eip-2", "udp", "7000", "web-2", "7000");
+    let mut gateway = site.gateway(&config);
+    let [web_1, web_2] = ["web-1", "web-2"].map(|id| gateway.instance(id));
+
+    let _iperf = iperf::serve(&site.server, 5201);
+    let _inside = UdpEcho::start(&web_2, "0.0.0.0:7000");
+    let _echo = TcpEcho::start(&site.server, "0.0.0.0:7001");
+    let ssh = Ssh::start(&web_2);
+    let load = iperf::start(&web_1, &format!("-c {SERVER} -t 7 -i 0.5 -b 500M"));
+    let shell = site.client.spawn(&format!(
+        "{} 'for i in $(seq 60); do echo tick $i; sleep 0.1; done'",
+        ssh.client("203.0.113.12")
+    ));
+    let socket = udp(&site.client, "0.0.0.0:0");
+    let quiet = tcp(&web_2, &format!("{SERVER}:7001")).unwrap();
+    wait_for("everything to be under way", 5.0, || {
+        shell.stdout().contains("tick 3") && gateway.sessions().len() >= 4
+    });
+    assert!(echoes(&socket, "203.0.113.12:7000", b"before"));
+    assert!(is_alive(&quiet));
+    std::thread::sleep(Duration::from_millis(500));
+
+    let before = bindings(&gateway);
+    let opened = gateway.stats().opened;
+    match signal {
+        Signal::SIGKILL => gateway.kill9(),
+        _ => gateway.terminate(),
+    }
+    let ticks = shell.stdout().len();
+    std::thread::sleep(Duration::from_secs(2));
+    // Nobody is at home, and all of them go on.
+    assert!(shell.stdout().len() > ticks);
+    assert!(echoes(&socket, "203.0.113.12:7000", b"nobody home"));
+    assert!(is_alive(&quiet));
+    gateway.run();
+
+    let after = bindings(&gateway);
+    assert_eq!(before.len(), after.len(), "{before:#?}\n{after:#?}");
+    for ((name, was), (again, is)) in before.iter().zip(&after) {
+        assert_eq!(name, again);
+        assert!(
+            is[0] >= was[0] && is[1] >= was[1],
+            "{name}: {was:?} then {is:?}"
+        );
+    }
+    assert_eq!(gateway.stats().adopted, before.len() as u64);
+    assert!(opened >= 4);
+
+    // What the old daemon had given away the new one does not give to others.
+    let taken = gateway.sessions_of("tcp", 7001)[0].translated.src_port;
+    let again = web_1.ok(&format!(
+        "curl -sS -m 5 --local-port {taken} http://{SERVER}:7001/ -o /dev/null --http0.9; true"
+    ));
+    assert_eq!(again, "");
+    let ports: Vec<u16> = gateway
+        .sessions_of("tcp", 7001)
+        .iter()
+        .map(|s| s.translated.src_port)
+        .collect();
+    assert_eq!(ports.len(), 2, "{ports:?}");
+    assert_ne!(ports[0], ports[1]);
+
+    assert!(is_alive(&quiet));
+    let said = shell.wait(15.0).ok();
+    assert!(
+        said.ends_with("tick 60\n") && said.lines().count() == 60,
+        "{said}"
+    );
+    let report = iperf::report(load.wait(15.0));
+    println!("{hook}, {signal}: {report}");
+    let standstill = report.intervals.iter().filter(|&&bytes| bytes == 0).count();
+    assert_eq!(standstill, 0, "{:?}", report.intervals);
+
+    // What ends under the new daemon is forgotten in time, though the old one saw it begin.
+    drop(quiet);
+    wait_for("the TCP sessions to end", 15.0, || {
+        gateway.sessions().iter().all(|s| s.protocol != "tcp")
+    });
+    assert!(echoes(&socket, "203.0.113.12:7000", b"after"));
+    let eips = gateway.stats().eips;
+    assert!(eips.iter().all(|eip| eip.ports_used[0] == 0), "{eips:?}");
+}
+
+in_both_hooks! {
+    fn sessions_survive_a_killed_daemon(hook) {
+        survives(hook, Signal::SIGKILL);
+    }
+
+    fn sessions_survive_a_restart(hook) {
+        survives(hook, Signal::SIGTERM);
+    }
+
+    /// Changes that have nothing to do with a session cost it no packet.
+    fn an_unrelated_change_costs_no_packet(hook) {
+        let lab = Lab::new("change");
+        let site = Site::new(&lab, hook);
+        let one = site.standard() + &config::dnat("eip-1", "udp", "5201", "web-1", "5201")
+            + &config::dnat("eip-1", "tcp", "5201", "web-1", "5201");
+        let two = one.clone()
+            + &config::dnat("eip-3", "tcp", "\"9000-9999\"", "web-2", "\"9000-9999\"")
+            + &config::instance("web-3", "vsw-2", "192.168.2.30");
+        let gateway = site.gateway(&one);
+        let instance = gateway.instance("web-1");
+        let _outside = iperf::serve(&site.server, 5201);
+        let _inside = iperf::serve(&instance, 5201);
+        let out = iperf::start(&instance, &format!("-c {SERVER} -t 4 -b 100M"));
+        let inward = iperf::start(&site.client, "-c 203.0.113.11 -u -l 1200 -b 20M -t 4");
+        wait_for("the load to begin", 5.0, || gateway.sessions().len() >= 4);
+        for n in 0..10 {
+            std::thread::sleep(Duration::from_millis(250));
+            gateway.apply(if n % 2 == 0 { &two } else { &one });
+        }
+        let report = iperf::report(out.wait(15.0));
+        println!("{hook}: {report}");
+        assert_eq!(report.retransmits, 0, "{report}");
+        let report = iperf::report(inward.wait(15.0));
+        println!("{hook}: {report}");
+        assert_eq!(report.lost, 0, "{report}");
+    }
+}
+
+/// Every state that a daemon can be killed in, also while it changes something, is one that the next can
+/// begin with.
+#[test]
+fn a_daemon_killed_again_and_again_leaves_a_working_gateway() {
+    let lab = Lab::new("again");
+    let site = Site::new(&lab, "auto");
+    let one = site.standard() + &config::dnat("eip-1", "tcp", "80", "web-1", "80");
+    let two = one.clone() + &config::instance("web-3", "vsw-2", "192.168.2.30");
+    let mut gateway = site.gateway(&one);
+    let instance = gateway.instance("web-1");
+    let _echo = TcpEcho::start(&site.server, "0.0.0.0:7001");
+    let stream = tcp(&instance, &format!("{SERVER}:7001")).unwrap();
+    assert!(is_alive(&stream));
+    let path = site.gw.write("changes.toml", &two);
+    for n in 0..8 {
+        let changing = lab.spawn(&gateway.cli_line(&format!("apply {}", path.display())));
+        std::thread::sleep(Duration::from_millis(n * 4));
+        gateway.kill9();
+        drop(changing);
+        gateway.run();
+        assert!(is_alive(&stream), "after kill {n}");
+        assert_eq!(gateway.sessions().len(), 1, "after kill {n}");
+        gateway.apply(&one);
+    }
+    let _web = lab::servers::Web::start(&instance, &[80]);
+    assert!(get(&site.client, "http://203.0.113.11/").starts_with("web-1 80"));
+}
