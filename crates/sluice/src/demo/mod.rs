@@ -12,7 +12,7 @@ use crate::error::Error;
 use engine::SessionView;
 use model::Hook;
 use proof::Proof;
-use scenario::{CONFIG, DIR, DOWNLOAD, GATEWAY, INTERNET, LOG, NAME, WEB_SERVERS};
+use scenario::{CONFIG, DIR, DOWNLOAD, GATEWAY, INTERNET, LOG, NAME, WEB_SERVERS, XDP};
 use serde::de::DeserializeOwned;
 use stage::{Output, Stage};
 use std::fs::{self, File};
@@ -27,7 +27,12 @@ use std::time::Instant;
 /// If something is missing, cannot be built, or the user interrupts. In every case what was built is
 /// removed, unless it is to be kept.
 pub fn run(args: &Demo, out: &mut impl Write) -> Result<ExitCode, Error> {
-    let missing = preflight::missing();
+    let hook = match (args.tc, args.xdp) {
+        (true, _) => Hook::Tc,
+        (_, true) => Hook::Xdp,
+        _ => Hook::Auto,
+    };
+    let missing = preflight::missing(hook);
     if !missing.is_empty() {
         return Err(Error::Other(format!(
             "the demo cannot run here. What is missing:\n  {}",
@@ -45,11 +50,6 @@ pub fn run(args: &Demo, out: &mut impl Write) -> Result<ExitCode, Error> {
         show.text("Nothing of the demo is left.\n")?;
         return Ok(ExitCode::SUCCESS);
     }
-    let hook = match (args.tc, args.xdp) {
-        (true, _) => Hook::Tc,
-        (_, true) => Hook::Xdp,
-        _ => Hook::Auto,
-    };
     let begin = Instant::now();
     build(&mut stage, &mut show, hook)?;
     prove(&stage, &mut show)?;
@@ -144,17 +144,25 @@ impl<W: Write> Show<'_, W> {
 
     /// What a program printed, indented.
     fn output(&mut self, output: &Output) -> Result<(), Error> {
-        let lines = output.stdout.lines().chain(output.stderr.lines());
-        let lines = lines.filter(|line| !line.is_empty());
-        let text: String = lines.map(|line| format!("  {line}\n")).collect();
-        self.text(&text)
+        let both = [output.stdout.trim_end(), output.stderr.trim_end()];
+        self.text(&indent(both.iter().flat_map(|text| text.lines())))
     }
+}
+
+/// Lines with two spaces before what is in them.
+fn indent<'a>(lines: impl Iterator<Item = &'a str>) -> String {
+    let indented = lines.map(|line| match line {
+        "" => "\n".to_owned(),
+        line => format!("  {line}\n"),
+    });
+    indented.collect()
 }
 
 /// Builds the scenario, from the outside in.
 fn build(stage: &mut Stage, show: &mut Show<impl Write>, hook: Hook) -> Result<(), Error> {
     show.heading("The Internet: a router, and behind it a network with a server and a client")?;
-    for line in INTERNET {
+    let xdp = XDP.iter().filter(|_| hook == Hook::Xdp);
+    for line in INTERNET.iter().chain(xdp) {
         show.command(line)?;
         stage.must(line)?;
     }
@@ -163,8 +171,7 @@ fn build(stage: &mut Stage, show: &mut Show<impl Write>, hook: Hook) -> Result<(
     write(CONFIG, &scenario::config(hook))?;
     show.command(&format!("cat {CONFIG}"))?;
     let shown = scenario::config(hook);
-    let shown = shown.lines().filter(|line| !line.is_empty());
-    show.text(&shown.map(|line| format!("  {line}\n")).collect::<String>())?;
+    show.text(&indent(shown.lines().filter(|line| !line.is_empty())))?;
     let serve = format!("sluice serve --config {CONFIG} --state {DIR}/state --netns {GATEWAY}");
     show.command(&format!("{serve} 2> {LOG} &"))?;
     stage.start_gateway(&serve)?;

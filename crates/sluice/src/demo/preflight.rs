@@ -1,5 +1,6 @@
 //! What the demo needs of the machine, and how to get what is missing.
 
+use model::Hook;
 use nix::sys::utsname::uname;
 use nix::unistd::geteuid;
 use std::env;
@@ -20,6 +21,9 @@ const TOOLS: [(&str, &str); 6] = [
     ("sysctl", "procps"),
 ];
 
+/// Another one that it runs for XDP.
+const ETHTOOL: (&str, &str) = ("ethtool", "ethtool");
+
 /// Capabilities that root can lack in a container: number and name (`linux/capability.h`).
 const CAPABILITIES: [(u32, &str); 3] = [
     (12, "CAP_NET_ADMIN"),
@@ -27,8 +31,9 @@ const CAPABILITIES: [(u32, &str); 3] = [
     (39, "CAP_BPF"),
 ];
 
-/// Everything that is missing, each in a sentence with the way to get it. Empty if the demo can run.
-pub fn missing() -> Vec<String> {
+/// Everything that is missing, each in a sentence with the way to get it. Empty if the demo can run with
+/// this hook.
+pub fn missing(hook: Hook) -> Vec<String> {
     let mut missing = Vec::new();
     if geteuid().is_root() {
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -55,7 +60,10 @@ pub fn missing() -> Vec<String> {
         }
     }
     let path = env::var_os("PATH").unwrap_or_default();
-    missing.extend(missing_tools(&env::split_paths(&path).collect::<Vec<_>>()));
+    let path: Vec<PathBuf> = env::split_paths(&path).collect();
+    let mut tools = TOOLS.to_vec();
+    tools.extend((hook == Hook::Xdp).then_some(ETHTOOL));
+    missing.extend(missing_tools(&tools, &path));
     missing
 }
 
@@ -95,23 +103,20 @@ fn missing_capabilities(status: &str) -> Option<String> {
     })
 }
 
-fn missing_tools(path: &[PathBuf]) -> Option<String> {
+fn missing_tools(tools: &[(&str, &str)], path: &[PathBuf]) -> Option<String> {
     let found = |dir: &Path, name: &str| {
         fs::metadata(dir.join(name))
             .is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
     };
-    let lacking: Vec<_> = TOOLS
+    let lacking = tools
         .iter()
-        .filter(|(name, _)| !path.iter().any(|dir| found(dir, name)))
-        .collect();
-    (!lacking.is_empty()).then(|| {
-        let list = |of: fn(&&(&'static str, &'static str)) -> &'static str, between| {
-            lacking.iter().map(of).collect::<Vec<_>>().join(between)
-        };
+        .filter(|(name, _)| !path.iter().any(|dir| found(dir, name)));
+    let (names, packages): (Vec<&str>, Vec<&str>) = lacking.copied().unzip();
+    (!names.is_empty()).then(|| {
         format!(
             "{}: not found in PATH. On Debian: `apt-get install {}`",
-            list(|it| it.0, ", "),
-            list(|it| it.1, " ")
+            names.join(", "),
+            packages.join(" ")
         )
     })
 }
@@ -159,7 +164,7 @@ mod tests {
     fn tools_are_looked_for_and_their_packages_named() {
         let dir = tempfile::tempdir().unwrap();
         let path = [dir.path().to_owned()];
-        let all = missing_tools(&path).unwrap();
+        let all = missing_tools(&TOOLS, &path).unwrap();
         assert!(
             all.starts_with("ip, nginx, curl, ping, traceroute, sysctl:"),
             "{all}"
@@ -168,7 +173,7 @@ mod tests {
             fs::write(dir.path().join(name), "").unwrap();
         }
         assert_eq!(
-            missing_tools(&path).unwrap(),
+            missing_tools(&TOOLS, &path).unwrap(),
             all,
             "files that cannot be run"
         );
@@ -176,9 +181,9 @@ mod tests {
         for (name, _) in TOOLS {
             fs::set_permissions(dir.path().join(name), executable.clone()).unwrap();
         }
-        assert_eq!(missing_tools(&path), None);
+        assert_eq!(missing_tools(&TOOLS, &path), None);
         fs::remove_file(dir.path().join("ping")).unwrap();
-        let one = missing_tools(&path).unwrap();
+        let one = missing_tools(&TOOLS, &path).unwrap();
         assert!(one.ends_with("`apt-get install iputils-ping`"), "{one}");
     }
 }

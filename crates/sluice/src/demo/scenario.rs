@@ -52,6 +52,10 @@ pub const INTERNET: &[&str] = &[
     "ip -n sluice-demo-net route add default via 198.51.100.1",
 ];
 
+/// What XDP needs besides on a veth pair: that the far end computes its checksums itself, and can take
+/// what is redirected to it.
+pub const XDP: &[&str] = &["ip netns exec sluice-demo-router ethtool -K to-gateway tx off gro on"];
+
 /// The gateway's configuration.
 pub fn config(hook: Hook) -> String {
     format!(
@@ -244,7 +248,7 @@ mod tests {
     #[test]
     fn every_name_of_the_scenario_can_be_found_again_for_removal() {
         assert!(GATEWAY.starts_with(PREFIX));
-        for command in INTERNET {
+        for command in INTERNET.iter().chain(XDP) {
             let words: Vec<&str> = command.split_whitespace().collect();
             assert_eq!(words[0], "ip");
             let names = words.iter().filter(|word| word.starts_with("sluice"));

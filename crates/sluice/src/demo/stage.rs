@@ -57,15 +57,15 @@ impl Stage {
                 .map_err(Error::io("handle signals"))?;
         }
         fs::create_dir_all(RUN_DIR).map_err(Error::io(format!("make {RUN_DIR}")))?;
-        let path = Path::new(RUN_DIR).join("demo.lock");
-        let lock = File::create(&path).map_err(Error::io(format!("open {}", path.display())))?;
+        // Nobody else locks the directory, and so no file is left.
+        let lock = File::open(RUN_DIR).map_err(Error::io(format!("open {RUN_DIR}")))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 return Err(Error::Other("another demo runs: wait for its end".into()));
             }
             Err(TryLockError::Error(error)) => {
-                return Err(Error::io(format!("lock {}", path.display()))(error));
+                return Err(Error::io(format!("lock {RUN_DIR}"))(error));
             }
         }
         if clear()? {
