@@ -1,9 +1,8 @@
 //! The whole of it: what the program opens, changes, asks and closes.
 
 use crate::error::{Context, Error};
-use crate::maps::{Adopted, Counters, Maps, Sizes};
+use crate::maps::{Adopted, Counters, Lock, Maps, Sizes};
 use crate::netns::Home;
-use crate::object::KernelError;
 use crate::ports::{self, PortStatus, Ports, Prepared};
 use crate::programs::Programs;
 use crate::sender::{SendCounters, Sender};
@@ -12,7 +11,7 @@ use engine::{Engine, Memory, Snapshot, Time};
 use flow::table::{MIN_SLOTS, Table};
 use model::{Config, UplinkMode};
 use std::collections::BTreeSet;
-use std::fs::{self, File, TryLockError};
+use std::fs;
 use std::io::ErrorKind;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -153,16 +152,10 @@ impl Datapath {
 /// [`Datapath::open`].
 pub fn remove(system: &str, netns: Option<&str>) -> Result<(), Error> {
     let dir = pins(system);
-    let what = || format!("lock {}", dir.display());
-    let lock = match File::open(&dir) {
-        Err(error) if error.kind() == ErrorKind::NotFound => None,
-        file => Some(file.context(what)?),
+    let _lock = match dir.exists() {
+        true => Some(Lock::take(&dir)?),
+        false => None,
     };
-    match lock.as_ref().map(File::try_lock) {
-        None | Some(Ok(())) => {}
-        Some(Err(TryLockError::WouldBlock)) => return Err(KernelError::Busy { dir }.into()),
-        Some(Err(TryLockError::Error(error))) => return Err(error).context(what),
-    }
     Home::open(netns)?.run(|| remove_all(system))?
 }
 

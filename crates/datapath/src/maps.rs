@@ -99,8 +99,7 @@ pub struct Maps {
     ports: &'static [Port],
     eips: HashMap<MapData, u32, u32>,
     counters: PerCpuArray<MapData, u64>,
-    /// Locked; the lock ends with the process.
-    _lock: File,
+    _lock: Lock,
 }
 
 impl Maps {
@@ -263,7 +262,7 @@ impl Counters {
 }
 
 /// Makes sure that `dir` is on a bpf file system, and locks it.
-fn lock(dir: &Path) -> Result<File, KernelError> {
+fn lock(dir: &Path) -> Result<Lock, KernelError> {
     let parent = dir.parent().unwrap_or(dir);
     fs::create_dir_all(parent).meaning(|| format!("create {}", parent.display()))?;
     if !is_bpffs(parent)? {
@@ -283,13 +282,33 @@ fn lock(dir: &Path) -> Result<File, KernelError> {
         .meaning(|| format!("mount a bpf file system on {}", parent.display()))?;
     }
     fs::create_dir_all(dir).meaning(|| format!("create {}", dir.display()))?;
-    let file = File::open(dir).meaning(|| format!("open {}", dir.display()))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(KernelError::Busy {
-            dir: dir.to_path_buf(),
-        }),
-        Err(TryLockError::Error(error)) => Err(error).meaning(|| format!("lock {}", dir.display())),
+    Lock::take(dir)
+}
+
+/// The right to the maps of a directory. It ends with this value, at the latest with the process.
+#[derive(Debug)]
+pub(crate) struct Lock(File);
+
+impl Lock {
+    /// Takes it, or says that another daemon has it.
+    pub fn take(dir: &Path) -> Result<Lock, KernelError> {
+        let file = File::open(dir).meaning(|| format!("open {}", dir.display()))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Lock(file)),
+            Err(TryLockError::WouldBlock) => Err(KernelError::Busy {
+                dir: dir.to_path_buf(),
+            }),
+            Err(TryLockError::Error(error)) => {
+                Err(error).meaning(|| format!("lock {}", dir.display()))
+            }
+        }
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing the file is not enough: a child process between fork and exec has it open too.
+        let _ = self.0.unlock();
     }
 }
 

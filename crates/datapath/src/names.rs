@@ -78,7 +78,10 @@ mod tests {
     fn names_are_the_same_tomorrow() {
         // Written down: a change would orphan what an earlier version has made.
         assert_eq!(near("sluice", "web-1", 0), "sl01fbfcdf");
-        assert_eq!(mac("sluice", "web-1", End::Far), [0x0a, 0x9b, 0x5e, 0xb4, 0xe6, 0x0b]);
+        assert_eq!(
+            mac("sluice", "web-1", End::Far),
+            [0x0a, 0x9b, 0x5e, 0xb4, 0xe6, 0x0b]
+        );
     }
 
     #[test]

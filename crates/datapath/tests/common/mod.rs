@@ -2,6 +2,8 @@
 //! away at its end, also if it fails.
 #![allow(dead_code)]
 
+pub mod site;
+
 use datapath::netns;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
