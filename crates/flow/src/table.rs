@@ -58,7 +58,8 @@ impl Geometry {
         Probe {
             pair,
             pairs,
-            step: 1 + ((scattered * (pairs as u64 - 1)) >> 32) as u32,
+            // Odd, so that the sequence visits every pair of a table whose size is a power of two.
+            step: 1 + 2 * ((scattered * (pairs as u64 / 2)) >> 32) as u32,
             side: home & 1,
             at: 0,
         }

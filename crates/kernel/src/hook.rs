@@ -1,7 +1,8 @@
 //! What differs between the two places in the kernel that a packet can be taken from.
 
 use aya_ebpf::bindings::{
-    __sk_buff, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR, TC_ACT_OK, TC_ACT_SHOT, xdp_action, xdp_md,
+    __sk_buff, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR, TC_ACT_SHOT, TC_ACT_UNSPEC, xdp_action,
+    xdp_md,
 };
 use aya_ebpf::helpers::{
     bpf_l4_csum_replace, bpf_redirect, bpf_redirect_peer, bpf_skb_load_bytes, bpf_skb_pull_data,
@@ -94,8 +95,7 @@ impl Tc {
 
     #[inline(always)]
     fn csum_replace(&self, offset: usize, delta: u16, flags: u32) {
-        // The sum is one's complement: both zeroes change nothing.
-        if delta != 0 && delta != 0xffff {
+        if delta != 0 {
             // SAFETY: the context is valid. With a size of 0, `to` is the difference. It fails only if
             // memory runs out; then the checksum is wrong and the receiver drops the packet.
             unsafe { bpf_l4_csum_replace(self.0, offset as u32, 0, delta as u64, flags as u64) };
@@ -104,7 +104,8 @@ impl Tc {
 }
 
 impl Hook for Tc {
-    const PASS: u32 = TC_ACT_OK as u32;
+    // The next program of the interface gets it, if there is one.
+    const PASS: u32 = TC_ACT_UNSPEC as u32;
     const DROP: u32 = TC_ACT_SHOT as u32;
 
     #[inline(always)]
