@@ -28,6 +28,8 @@ pub enum Error {
         path: PathBuf,
         error: model::file::Error,
     },
+    #[error("the configuration cannot be brought into force: {0}")]
+    NotInForce(String),
     #[error("cannot read standard input: {0}")]
     Input(io::Error),
     #[error("cannot print: {0}")]

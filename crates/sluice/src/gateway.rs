@@ -7,6 +7,7 @@ use crate::error::Error;
 use crate::output::units;
 use crate::state::{Record, StateDir};
 use crate::target::Host;
+use datapath::maps::Adopted;
 use datapath::{Datapath, PortStatus};
 use engine::{DropView, Engine, PortRef, Probe, ProbeFrom, SessionFilter, Time, TraceView};
 use flow::abi::Punt;
@@ -56,7 +57,19 @@ impl Daemon {
         text: String,
         config: Config,
     ) -> Result<Daemon, Error> {
-        let datapath = Datapath::open(&config, None)?;
+        let datapath = Datapath::open(&config, None)
+            .map_err(|error| Error::NotInForce(located(&text, &error)))?;
+        match datapath.adopted() {
+            Adopted::Fresh => {}
+            Adopted::Same => {
+                let adopted = datapath.engine(|engine, _, _| engine.stats().adopted)?;
+                let sessions = units::plural(adopted, "session");
+                tracing::info!("{sessions} of an earlier gateway go on");
+            }
+            Adopted::Replaced(why) => {
+                tracing::warn!("{why}: the sessions of the earlier gateway have ended");
+            }
+        }
         let record = Record { config_hash, text };
         state.stage(&record)?.commit()?;
         Ok(Daemon {
@@ -130,7 +143,7 @@ impl Gateway for Daemon {
             running
                 .datapath
                 .apply(&config)
-                .map_err(|it| it.to_string())?;
+                .map_err(|error| located(text, &error))?;
             if let Err(error) = staged.commit() {
                 running
                     .datapath
@@ -145,7 +158,10 @@ impl Gateway for Daemon {
             let time = units::micros(applied.micros);
             let kinds = applied.changes.iter().map(|change| &*change.kind);
             let kinds = kinds.collect::<Vec<_>>().join(", ");
-            tracing::info!("configuration applied in {time}; changed: {kinds}");
+            match &*kinds {
+                "" => tracing::info!("configuration applied in {time}; nothing has changed"),
+                kinds => tracing::info!("configuration applied in {time}; changed: {kinds}"),
+            }
         }
         Ok(applied)
     }
@@ -252,6 +268,20 @@ impl Gateway for Daemon {
 
     fn namespace(&self, instance: &str) -> Result<String, String> {
         self.with(|running| namespace(&running.config, instance))
+    }
+}
+
+/// An error of the data path, with the line of the configuration that it is about, if that is known.
+fn located(text: &str, error: &datapath::Error) -> String {
+    use datapath::Error::{NoDevice, UnfitDevice};
+    let (NoDevice { device, .. } | UnfitDevice { device, .. }) = error else {
+        return error.to_string();
+    };
+    let quoted = format!("\"{device}\"");
+    let mut lines = text.lines();
+    match lines.position(|line| line.contains("device") && line.contains(&quoted)) {
+        Some(line) => format!("line {}: {error}", line + 1),
+        None => error.to_string(),
     }
 }
 
@@ -418,6 +448,22 @@ mod tests {
                 .unwrap_err()
                 .contains("no instance")
         );
+    }
+
+    #[test]
+    fn an_interface_that_is_not_there_is_an_error_with_its_line() {
+        let text = include_str!("../../../docs/example.toml");
+        let error = datapath::Error::NoDevice {
+            resource: "uplink wan".into(),
+            device: "eth1".into(),
+        };
+        let line = text.lines().position(|line| line == "device = \"eth1\"");
+        let told = located(text, &error);
+        let begin = format!("line {}: uplink wan: ", line.unwrap() + 1);
+        assert!(told.starts_with(&begin), "{told}");
+        assert_eq!(located("", &error), error.to_string());
+        let other = datapath::Error::Stopped;
+        assert_eq!(located(text, &other), other.to_string());
     }
 
     #[test]

@@ -6,9 +6,10 @@ use crate::control::protocol::{Request, Response, SessionQuery, SessionsEnd};
 use crate::error::Error;
 use crate::output::{
     table::{Column, Table},
+    tuple,
     units::{bytes, count, plural, seconds},
 };
-use engine::{SessionView, TupleView};
+use engine::SessionView;
 use std::io::{self, IsTerminal, Write};
 use std::thread;
 use std::time::Duration;
@@ -147,24 +148,10 @@ fn row(table: &mut Table, session: SessionView) {
     ]);
 }
 
-/// A tuple: with ports, with the identifier of an ICMP echo, or with addresses alone.
-fn tuple(tuple: &TupleView, protocol: &str) -> String {
-    let TupleView {
-        src,
-        src_port,
-        dst,
-        dst_port,
-    } = tuple;
-    match protocol {
-        "tcp" | "udp" => format!("{src}:{src_port} > {dst}:{dst_port}"),
-        "icmp" => format!("{src} id {src_port} > {dst}"),
-        _ => format!("{src} > {dst}"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use engine::TupleView;
 
     fn session(protocol: &str) -> SessionView {
         let original = TupleView {
@@ -238,16 +225,6 @@ mod tests {
                 "kernel"
             ]
         );
-    }
-
-    #[test]
-    fn ports_are_written_where_there_are_any() {
-        let original = session("tcp").original;
-        assert_eq!(
-            tuple(&original, "icmp"),
-            "192.168.1.10 id 40000 > 198.51.100.7"
-        );
-        assert_eq!(tuple(&original, "47"), "192.168.1.10 > 198.51.100.7");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::output::{
     table::{Column, Table},
 };
 use engine::TraceView;
+use model::text::protocol_name;
 use std::io::Write;
 
 const COLUMNS: &[Column] = &[
@@ -32,22 +33,22 @@ pub fn run(args: &Trace, out: &mut impl Write) -> Result<(), Error> {
     if args.json {
         output::json(out, &trace)
     } else {
-        out.write_all(render(trace).as_bytes())
+        out.write_all(render(trace, args.to.protocol).as_bytes())
     }
     .map_err(Error::Output)
 }
 
-fn render(trace: TraceView) -> String {
+fn render(trace: TraceView, protocol: u8) -> String {
     let mut table = Table::new(COLUMNS);
     for step in trace.steps {
         table.row([step.step, step.resource.unwrap_or_default(), step.result]);
     }
     let mut text = table.part() + "\n";
     text += &match trace.translated {
-        Some(tuple) => format!(
-            "{}: arrives as {}:{} -> {}:{}\n",
-            trace.verdict, tuple.src, tuple.src_port, tuple.dst, tuple.dst_port
-        ),
+        Some(tuple) => {
+            let tuple = output::tuple(&tuple, &protocol_name(protocol));
+            format!("{}: arrives as {tuple}\n", trace.verdict)
+        }
         None if trace.verdict == "forwarded" => "forwarded\n".to_owned(),
         None => format!("dropped: {}\n", trace.verdict),
     };
@@ -58,6 +59,7 @@ fn render(trace: TraceView) -> String {
 mod tests {
     use super::*;
     use engine::{StepView, TupleView};
+    use model::text::TCP;
     use std::net::Ipv4Addr;
 
     fn step(step: &str, resource: Option<&str>, result: &str) -> StepView {
@@ -88,15 +90,15 @@ mod tests {
             }),
         };
         assert_eq!(
-            render(trace.clone()),
+            render(trace.clone(), TCP),
             "STEP    RESOURCE  RESULT\n\
              port    web-1     source address is the interface's own\n\
              egress  -         uplink\n\
              \n\
-             forwarded: arrives as 203.0.113.10:1024 -> 198.51.100.7:443\n"
+             forwarded: arrives as 203.0.113.10:1024 > 198.51.100.7:443\n"
         );
         trace.verdict = "no_route".into();
         trace.translated = None;
-        assert!(render(trace).ends_with("\n\ndropped: no_route\n"));
+        assert!(render(trace, TCP).ends_with("\n\ndropped: no_route\n"));
     }
 }

@@ -168,7 +168,7 @@ fn build(stage: &mut Stage, show: &mut Show<impl Write>, hook: Hook) -> Result<(
     }
 
     show.heading("The gateway: a VPC with two vSwitches and two instances, two EIPs, SNAT, DNAT")?;
-    write(CONFIG, &scenario::config(hook))?;
+    write(Path::new(CONFIG), &scenario::config(hook))?;
     show.command(&format!("cat {CONFIG}"))?;
     let shown = scenario::config(hook);
     show.text(&indent(shown.lines().filter(|line| !line.is_empty())))?;
@@ -187,16 +187,16 @@ fn build(stage: &mut Stage, show: &mut Show<impl Write>, hook: Hook) -> Result<(
         File::create(Path::new(DIR).join("download")).and_then(|file| file.set_len(DOWNLOAD));
     download.map_err(Error::io("make the file to download"))?;
     for server in &WEB_SERVERS {
-        write(&server.path(), &server.config())?;
-        let line = format!("{} nginx -c {}", server.place, server.path());
+        let path = server.file("conf");
+        write(&path, &server.config())?;
+        let line = format!("{} nginx -c {}", server.place, path.display());
         show.command(&line)?;
         stage.must(&line)?;
     }
     Ok(())
 }
 
-fn write(path: &str, text: &str) -> Result<(), Error> {
-    let path = Path::new(path);
+fn write(path: &Path, text: &str) -> Result<(), Error> {
     if let Some(dir) = path.parent() {
         fs::create_dir_all(dir).map_err(Error::io(format!("make {}", dir.display())))?;
     }

@@ -9,7 +9,7 @@
 //! ```
 
 use model::Hook;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The gateway's name: of its socket, its kernel objects and its instances' namespaces.
 pub const NAME: &str = "sluice-demo";
@@ -191,21 +191,20 @@ pub const WEB_SERVERS: [WebServer; 3] = [
 ];
 
 impl WebServer {
-    /// The path of its configuration.
-    pub fn path(&self) -> String {
-        format!("{DIR}/{}.conf", self.name)
+    /// One of its files: `conf`, `pid`, `log` …
+    pub fn file(&self, what: &str) -> PathBuf {
+        Path::new(DIR).join(format!("{}.{what}", self.name))
     }
 
     /// Its configuration: it answers with its name, the port, and the address that it sees.
     pub fn config(&self) -> String {
-        let file = |what: &str| Path::new(DIR).join(self.name).with_extension(what);
         let mut listen = String::new();
         for on in self.listen {
             listen += &format!("        listen {on};\n");
         }
         let mut temporary = String::new();
         for what in ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"] {
-            temporary += &format!("    {what}_temp_path {};\n", file(what).display());
+            temporary += &format!("    {what}_temp_path {};\n", self.file(what).display());
         }
         format!(
             r#"worker_processes 1;
@@ -221,8 +220,8 @@ http {{
     }}
 }}
 "#,
-            pid = file("pid").display(),
-            log = file("log").display(),
+            pid = self.file("pid").display(),
+            log = self.file("log").display(),
             name = self.name
         )
     }
@@ -261,8 +260,8 @@ mod tests {
                 "{command}"
             );
         }
-        for path in [CONFIG, LOG, &WEB_SERVERS[0].path()] {
-            assert!(Path::new(path).starts_with(DIR));
+        for path in [CONFIG.into(), LOG.into(), WEB_SERVERS[0].file("conf")] {
+            assert!(path.starts_with(DIR));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The demo's stage: what is run on it, and how it is cleared.
 
-use super::scenario::{DIR, GATEWAY, LOG, NAME, PREFIX};
+use super::scenario::{DIR, GATEWAY, LOG, NAME, PREFIX, WEB_SERVERS, WebServer};
 use crate::control::client::Client;
 use crate::control::protocol::{Request, Response};
 use crate::control::{RUN_DIR, socket_path};
@@ -229,7 +229,8 @@ pub fn clear() -> Result<bool, Error> {
     for signal in [Signal::SIGTERM, Signal::SIGKILL] {
         let deadline = Instant::now() + END_TIME;
         loop {
-            let processes: Vec<Pid> = names.iter().flat_map(|name| processes_in(name)).collect();
+            let inside = names.iter().flat_map(|name| processes_in(name));
+            let processes: Vec<Pid> = inside.chain(web_servers()).collect();
             if processes.is_empty() || Instant::now() > deadline {
                 break;
             }
@@ -259,6 +260,21 @@ fn namespaces() -> Result<Vec<String>, Error> {
     let mut names = datapath::netns::list()?;
     names.retain(|name| name.starts_with(PREFIX));
     Ok(names)
+}
+
+/// The web servers: they outlive the name of their namespace if the gateway has removed it.
+fn web_servers() -> Vec<Pid> {
+    let running = |server: &WebServer| {
+        let pid = fs::read_to_string(server.file("pid"))
+            .ok()?
+            .trim()
+            .parse()
+            .ok()?;
+        // The number may be another process's by now.
+        let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+        (name.trim() == "nginx").then(|| Pid::from_raw(pid))
+    };
+    WEB_SERVERS.iter().filter_map(running).collect()
 }
 
 /// The processes in a network namespace.
