@@ -21,8 +21,8 @@ use hashbrown::{HashMap, HashTable};
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 
-/// How many shared ports are tried for a new session before it is given up. While a ninth of
-/// the ports is free towards the destination, the chance to find none is 10⁻¹³.
+/// How many shared ports are tried for a new session before it is given up; a smaller range is tried as a
+/// whole. While a tenth of the ports is free towards the destination, the chance to find none is 10⁻¹².
 const TRIES: u32 = 256;
 
 /// Index of a mapping.
@@ -240,12 +240,16 @@ impl Nat {
                 port as u32 + 1
             };
         }
-        // A port that others have, too.
+        // A port that others have, too: any, independently of each other, so that no part of the ports
+        // is full before the others.
         let ports = ports?;
-        let start = self.spread(inner.address, eip, inner.port) as u32 % span;
-        let step = if span > TRIES { (span / TRIES) | 1 } else { 1 };
+        let start = inner_key(inner, eip).hash(self.seed) as u32 % span;
         for n in 0..TRIES.min(span) {
-            let port = (low + (start + n * step) % span) as u16;
+            let offset = match span {
+                ..=TRIES => (start + n) % span,
+                _ => self.spread(start, n, 0) as u32 % span,
+            };
+            let port = (low + offset) as u16;
             let shared = ports.owned.contains(port) && !ports.reserved.contains(port);
             if shared && usable(port.to_be()) {
                 return new(port, false);

@@ -451,6 +451,13 @@ impl World {
         found.unwrap_or_else(|| panic!("no link {id}"))
     }
 
+    /// The link is made anew when the next configuration is put in force.
+    pub fn forget_link(&mut self, id: &str) {
+        let link = self.link(id).clone();
+        let known = self.known_links.iter_mut().find(|known| **known == link);
+        known.unwrap().ifindex = 0;
+    }
+
     fn mtu_of(&self, link: &Link) -> u16 {
         let configured = match &link.port {
             PortRef::Uplink(id) => self
@@ -640,7 +647,8 @@ fn links_of(config: &Config, known: &mut Vec<Link>) -> Vec<Link> {
         .map(|uplink| (PortRef::Uplink(uplink.id.clone()), false));
     let mut links = Vec::new();
     for (port, alone) in enis.chain(uplinks) {
-        if let Some(link) = known.iter().find(|link| link.port == port) {
+        let same = |link: &&Link| link.port == port && link.ifindex != 0;
+        if let Some(link) = known.iter().find(same) {
             links.push(link.clone());
             continue;
         }

@@ -4,6 +4,14 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod apply;
 mod dnat;
+mod fragments;
+mod icmp;
 mod inside;
+mod neighbours;
+mod ports;
+mod restart;
 mod snat;
+mod tcp;
+mod trace;
