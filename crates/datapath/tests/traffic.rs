@@ -2,10 +2,13 @@
 
 mod common;
 
-use common::site::{EIP, INTERNET, Site};
+use common::site::{self, EIP, INTERNET, Site};
+use datapath::Datapath;
 use nix::sys::socket::{setsockopt, sockopt};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::unix::process::ExitStatusExt;
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
@@ -202,4 +205,40 @@ fn a_first_packet_that_stands_for_many_is_punted_and_sent_whole() {
         frames < payload.len() as u64 / 1200,
         "one frame, not {frames} packets"
     );
+}
+
+const SYSTEM: &str = "SLD_SYSTEM";
+const HOME: &str = "SLD_HOME";
+
+#[test]
+fn a_panic_ends_the_process_and_no_session() {
+    let site = site();
+    let config = site.config(HOOKS[0], "");
+    let datapath = site.open(&config).unwrap();
+    let (client, server, _) = connect(&site, "web-1");
+    talk(&client, &server, "before");
+    drop(datapath);
+
+    let ended = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "a_daemon_that_panics", "--ignored"])
+        .env(SYSTEM, &site.system)
+        .env(HOME, &site.home.0)
+        .output()
+        .unwrap();
+    assert_eq!(ended.status.signal(), Some(libc::SIGABRT), "{ended:?}");
+
+    talk(&client, &server, "nobody is there");
+    let _datapath = site.open(&config).unwrap();
+    talk(&client, &server, "after");
+}
+
+#[test]
+#[ignore = "the process that another test watches"]
+fn a_daemon_that_panics() {
+    let (Ok(system), Ok(home)) = (std::env::var(SYSTEM), std::env::var(HOME)) else {
+        return;
+    };
+    let config = site::config(&system, HOOKS[0], "");
+    let datapath = Datapath::open(&config, Some(&home)).unwrap();
+    let _: Result<(), _> = datapath.engine(|_, _, _| panic!("as the test wants"));
 }

@@ -109,15 +109,12 @@ impl Site {
 
     /// The configuration, with settings of the system and further resources.
     pub fn config(&self, system: &str, more: &str) -> Config {
-        self.config_without("", system, more)
+        config(&self.system, system, more)
     }
 
-    /// The configuration without the instance `without` and what names it.
+    /// The configuration without the instance `without`.
     pub fn config_without(&self, without: &str, system: &str, more: &str) -> Config {
-        let name = &self.system;
-        let text =
-            format!("[system]\nname = \"{name}\"\nmax_sessions = 4096\n{system}\n{BASE}\n{more}\n");
-        let mut config = model::file::parse(&text).unwrap_or_else(|error| panic!("{error}"));
+        let mut config = self.config(system, more);
         config.enis.retain(|eni| eni.id != without);
         config
     }
@@ -166,6 +163,13 @@ impl Site {
         traces.extend(pins.exists().then(|| pins.display().to_string()));
         traces
     }
+}
+
+/// The configuration of a gateway with a name.
+pub fn config(name: &str, system: &str, more: &str) -> Config {
+    let text =
+        format!("[system]\nname = \"{name}\"\nmax_sessions = 4096\n{system}\n{BASE}\n{more}\n");
+    model::file::parse(&text).unwrap_or_else(|error| panic!("{error}"))
 }
 
 impl Drop for Site {
