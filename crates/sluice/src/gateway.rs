@@ -5,7 +5,7 @@ use crate::control::protocol::*;
 use crate::control::server::{Gateway, SessionPage};
 use crate::error::Error;
 use crate::output::units;
-use crate::state::{Record, StateDir};
+use crate::state::{Record, Staged, StateDir, StateError};
 use crate::target::Host;
 use datapath::maps::Adopted;
 use datapath::{Datapath, PortStatus};
@@ -25,12 +25,12 @@ pub struct Daemon {
     name: String,
     started: Instant,
     state: StateDir,
-    config_hash: String,
     running: RwLock<Option<Running>>,
 }
 
 struct Running {
     config: Config,
+    record: Record,
     datapath: Datapath,
 }
 
@@ -57,8 +57,10 @@ impl Daemon {
         text: String,
         config: Config,
     ) -> Result<Daemon, Error> {
+        let record = Record { config_hash, text };
+        let staged = state.stage(&record)?;
         let datapath = Datapath::open(&config, None)
-            .map_err(|error| Error::NotInForce(located(&text, &error)))?;
+            .map_err(|error| Error::NotInForce(located(&record.text, &error)))?;
         match datapath.adopted() {
             Adopted::Fresh => {}
             Adopted::Same => {
@@ -70,14 +72,16 @@ impl Daemon {
                 tracing::warn!("{why}: the sessions of the earlier gateway have ended");
             }
         }
-        let record = Record { config_hash, text };
-        state.stage(&record)?.commit()?;
+        staged.commit()?;
         Ok(Daemon {
             name: config.system.name.clone(),
             started: Instant::now(),
             state,
-            config_hash: record.config_hash,
-            running: RwLock::new(Some(Running { config, datapath })),
+            running: RwLock::new(Some(Running {
+                config,
+                record,
+                datapath,
+            })),
         })
     }
 
@@ -90,6 +94,18 @@ impl Daemon {
         match self.write().take() {
             Some(running) if remove => Ok(running.datapath.remove()?),
             _ => Ok(()),
+        }
+    }
+
+    /// Goes back to the configuration before a change that could not be recorded, and says how that went.
+    fn undo(&self, running: &Running, why: &StateError) -> String {
+        let restored = self.state.stage(&running.record).and_then(Staged::commit);
+        match (running.datapath.apply(&running.config), restored) {
+            (Ok(()), Ok(())) => why.to_string(),
+            (Ok(()), Err(_)) => {
+                format!("{why}; the change is undone, but may come back with a restart")
+            }
+            (Err(undo), _) => format!("{why}; the change is in force and cannot be undone: {undo}"),
         }
     }
 
@@ -135,7 +151,7 @@ impl Gateway for Daemon {
         };
         if !check {
             let record = Record {
-                config_hash: self.config_hash.clone(),
+                config_hash: running.record.config_hash.clone(),
                 text: text.to_owned(),
             };
             // Whatever can fail comes before the packets see the change; then it is made durable.
@@ -145,13 +161,10 @@ impl Gateway for Daemon {
                 .apply(&config)
                 .map_err(|error| located(text, &error))?;
             if let Err(error) = staged.commit() {
-                running
-                    .datapath
-                    .apply(&running.config)
-                    .map_err(|undo| format!("{error}, and it cannot be undone: {undo}"))?;
-                return Err(error.to_string());
+                return Err(self.undo(running, &error));
             }
             running.config = config;
+            running.record = record;
         }
         applied.micros = begin.elapsed().as_micros() as u64;
         if !check {
@@ -244,6 +257,7 @@ impl Gateway for Daemon {
                     punted: punted.filter(|it| it.packets > 0).collect(),
                     slow_path: engine.packets,
                     forwarded: engine.forwarded,
+                    answered: engine.answered,
                     originated: engine.originated,
                 },
                 drops: drops.filter(|it| it.packets > 0).collect(),

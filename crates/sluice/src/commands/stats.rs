@@ -95,6 +95,11 @@ fn render(stats: &StatsReport) -> String {
         ),
         ("forwarded", packets.forwarded, "of these sent on"),
         (
+            "answered",
+            packets.answered,
+            "of these for the gateway itself: ping, ARP",
+        ),
+        (
             "originated",
             packets.originated,
             "packets that it made: ARP, ICMP, resets",

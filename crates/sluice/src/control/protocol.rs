@@ -267,6 +267,8 @@ pub struct PacketsView {
     pub slow_path: u64,
     /// That it sent on.
     pub forwarded: u64,
+    /// That were for the gateway itself, which answered or took note: ping, ARP.
+    pub answered: u64,
     /// That it made itself: ARP, ICMP, resets.
     pub originated: u64,
 }
