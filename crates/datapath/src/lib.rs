@@ -3,7 +3,7 @@
 //!
 //! [`Datapath`] is the whole of it, in operation. Below it:
 //!
-//! * [`maps`], [`programs`], [`object`]: the kernel half: shared memory, programs, and loading both;
+//! * [`maps`], [`programs`], [`object`], `pin`: the kernel half: shared memory, programs, and loading both;
 //! * `worker`, `grace`: the thread that feeds punted packets to the engine; slots that wait for readers;
 //! * [`Sender`], `vnet`: sending frames, with what is left to hardware;
 //! * `ports`, `instance`, `zones`, `names`: bringing Linux and the configuration together;
@@ -24,6 +24,7 @@ mod names;
 mod netlink;
 pub mod netns;
 pub mod object;
+mod pin;
 mod ports;
 pub mod programs;
 mod sender;

@@ -9,6 +9,7 @@
 //! The daemon holds a lock on DIR as long as it lives, since the table has one writer.
 
 use crate::object::{self, KernelError, Meaning, errno};
+use crate::pin::{detach, names, remove};
 use aya::Ebpf;
 use aya::maps::{Array, HashMap, Map, MapData, MapInfo, PerCpuArray, RingBuf};
 use flow::abi::{self, HOP_SLOTS, Hop, PORT_SLOTS, Port, Punt, VERSION, counter};
@@ -187,22 +188,24 @@ impl Maps {
         RingBuf::try_from(map).meaning(what)
     }
 
+    /// The addresses that we answer for on uplinks.
+    pub fn eips(&self) -> Result<BTreeSet<Ipv4Addr>, KernelError> {
+        let address = |key: Result<u32, _>| key.map(|key| Ipv4Addr::from(key.to_ne_bytes()));
+        let keys = self.eips.keys().map(address);
+        keys.collect::<Result<_, _>>()
+            .meaning(|| "read map EIPS".into())
+    }
+
     /// Makes `wanted` the addresses that we answer for on uplinks.
     pub fn set_eips(&mut self, wanted: &BTreeSet<Ipv4Addr>) -> Result<(), KernelError> {
         let what = || "change map EIPS".to_owned();
-        let mut missing = wanted.clone();
-        let mut gone = Vec::new();
-        for key in self.eips.keys() {
-            let key = key.meaning(what)?;
-            if !missing.remove(&Ipv4Addr::from(key.to_ne_bytes())) {
-                gone.push(key);
-            }
-        }
-        for address in missing {
+        let found = self.eips()?;
+        for address in wanted.difference(&found) {
             let key = u32::from_ne_bytes(address.octets());
             self.eips.insert(key, 1, 0).meaning(what)?;
         }
-        for key in gone {
+        for address in found.difference(wanted) {
+            let key = u32::from_ne_bytes(address.octets());
             self.eips.remove(&key).meaning(what)?;
         }
         Ok(())
@@ -377,13 +380,15 @@ fn survey(
 /// Takes everything away that is pinned, attachments first, and makes a new configuration.
 fn fresh(dir: &Path, sizes: Sizes) -> Result<abi::Config, KernelError> {
     let links = dir.join("links");
-    for below in std::iter::once("links".to_owned()).chain(names(dir)?) {
-        let below = dir.join(below);
-        for name in names(&below)? {
-            remove(&below.join(name))?;
-        }
-        if below != links && below.is_dir() {
-            fs::remove_dir(&below).meaning(|| format!("remove {}", below.display()))?;
+    for link in names(&links)? {
+        detach(&links.join(link))?;
+    }
+    for set in names(dir)?.iter().map(|name| dir.join(name)) {
+        if set != links && set.is_dir() {
+            for map in names(&set)? {
+                remove(&set.join(map))?;
+            }
+            fs::remove_dir(&set).meaning(|| format!("remove {}", set.display()))?;
         }
     }
     let mut seed = [0; 16];
@@ -397,34 +402,6 @@ fn fresh(dir: &Path, sizes: Sizes) -> Result<abi::Config, KernelError> {
         slots: sizes.slots,
         seed: Seed(word(0), word(8)),
     })
-}
-
-/// The names in a directory; none if it does not exist.
-pub(crate) fn names(dir: &Path) -> Result<Vec<String>, KernelError> {
-    let what = || format!("read {}", dir.display());
-    let entries = match fs::read_dir(dir) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.meaning(what)?,
-    };
-    entries
-        .map(|entry| {
-            Ok(entry
-                .meaning(what)?
-                .file_name()
-                .to_string_lossy()
-                .into_owned())
-        })
-        .collect()
-}
-
-/// Removes a pin if it is there.
-pub(crate) fn remove(pin: &Path) -> Result<(), KernelError> {
-    match fs::remove_file(pin) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(error).meaning(|| format!("remove {}", pin.display()))
-        }
-        _ => Ok(()),
-    }
 }
 
 fn pinned_config(set: &Path) -> Result<Option<abi::Config>, KernelError> {

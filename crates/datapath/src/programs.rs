@@ -5,8 +5,9 @@
 //! by. Every interface here is one of the current thread's network namespace.
 
 use crate::ethtool::Ethtool;
-use crate::maps::{Maps, names, remove};
+use crate::maps::Maps;
 use crate::object::{self, KernelError, Meaning, errno};
+use crate::pin::{detach, names, remove};
 use aya::Ebpf;
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::tc::{SchedClassifierLink, TcAttachOptions};
@@ -118,8 +119,11 @@ impl Programs {
     /// Puts a program on an interface, or exchanges the one that an earlier daemon left there, and says
     /// where it is now.
     pub fn attach(&mut self, ifindex: u32, hook: Hook) -> Result<Attached, KernelError> {
-        let name = if_indextoname(ifindex).map_err(|_| KernelError::NoInterface(ifindex))?;
+        let name = if_indextoname(ifindex).unwrap_or_default();
         let name = name.to_string_lossy().into_owned();
+        if name.is_empty() {
+            return Err(KernelError::NoInterface(ifindex));
+        }
         let attached = match hook {
             Hook::Tc => self.attach_tc(ifindex, &name)?,
             Hook::Auto if !in_hardware(&name) => self.attach_tc(ifindex, &name)?,
@@ -137,7 +141,7 @@ impl Programs {
         // Only now, so that there is no moment without a program.
         for other in Attached::ALL {
             if other != attached {
-                remove(&self.pin(ifindex, other)?)?;
+                detach(&self.pin(ifindex, other)?)?;
             }
         }
         Ok(attached)
@@ -146,7 +150,7 @@ impl Programs {
     /// Takes the programs off an interface.
     pub fn detach(&mut self, ifindex: u32) -> Result<(), KernelError> {
         for attached in Attached::ALL {
-            remove(&self.pin(ifindex, attached)?)?;
+            detach(&self.pin(ifindex, attached)?)?;
         }
         Ok(())
     }
@@ -171,7 +175,7 @@ impl Programs {
         for pin in names(&self.links)? {
             let kept = parse(&pin).is_some_and(|(of, ifindex, _)| of == namespace && keep(ifindex));
             if !kept {
-                remove(&self.links.join(pin))?;
+                detach(&self.links.join(pin))?;
             }
         }
         Ok(())

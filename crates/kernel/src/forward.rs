@@ -61,6 +61,9 @@ pub fn run<H: Hook>(hook: H) -> u32 {
     } else {
         count(counter::drop(Reason::QueueFull));
     }
+    if verdict == H::PASS {
+        count(counter::PASS);
+    }
     verdict
 }
 
@@ -208,6 +211,8 @@ fn hit<H: Hook>(hook: &H, key: &Key, entry: &Entry) -> Verdict {
     }
     let len = hook.len();
     let mtu = hop.mtu.load(Relaxed) as u32;
+    // What fits the link counts as one packet: whether a small frame stands for several is written in a
+    // cache line of its own.
     let mut packets = 1;
     if len - ETH as u32 > mtu {
         let gso_size = hook.gso_size();
