@@ -61,10 +61,12 @@ impl Engine {
             let port = snapshot.port_by_ifindex(ifindex)?;
             Some((port, snapshot.asker(port)))
         });
+        let slots = memory.table.geometry().slots as usize;
+        let sessions = Sessions::new(slots, snapshot.max_sessions);
         let mut engine = Engine {
             snapshot: Arc::clone(&snapshot),
             table: memory.table,
-            sessions: Sessions::new(seed, snapshot.max_sessions),
+            sessions,
             nat: Nat::new(seed),
             neighbours,
             fragments: Fragments::default(),
@@ -81,7 +83,6 @@ impl Engine {
             per_source: HashMap::new(),
             limits: HashMap::new(),
             retired: Vec::new(),
-            not_offloaded: 0,
             sweep: Sweep::new(now),
         };
         engine.nat.reserve(&snapshot);
@@ -142,7 +143,7 @@ impl Engine {
             return false;
         };
         self.redirect(ix, [there, home], plan.flags());
-        self.rebind(ix, &plan);
+        self.rebind(s, ix, &plan);
         true
     }
 
@@ -170,15 +171,16 @@ impl Engine {
 
     /// Puts down for a session what `plan` says of it: whose it is, what mapping it holds, whether it counts
     /// against a limit.
-    fn rebind(&mut self, ix: SessionIx, plan: &Plan) {
+    fn rebind(&mut self, s: &Snapshot, ix: SessionIx, plan: &Plan) {
         let session = self.sessions.session_mut(ix);
         session.eni = plan.eni;
         session.gateway = plan.gateway;
         session.entry = plan.entry;
         session.direction = plan.direction;
         let [original, reply] = session.keys;
-        let was_limited = std::mem::replace(&mut session.limited, plan.limited());
-        if was_limited != plan.limited() {
+        let limited = plan.limit(s).is_some();
+        let was_limited = std::mem::replace(&mut session.limited, limited);
+        if was_limited != limited {
             self.count_source(&original, if was_limited { -1 } else { 1 });
         }
         let old = self.sessions.session(ix).mapping;
@@ -218,14 +220,14 @@ impl Engine {
                 continue;
             };
             let answers = back.action().flags & flags::ORIGINAL == 0;
-            let taken = |key| self.sessions.find(key).is_some();
-            if !answers || key == reply || taken(&key) || taken(&reply) {
+            let taken = |key| self.find(key).is_some();
+            if !answers || key == reply || taken(&key) || taken(&reply) || !self.leads(slot, &key) {
                 continue;
             }
             let hops = [action.hop, back.action().hop];
-            self.sessions.add(Session {
+            let ix = self.sessions.add(Session {
                 keys: [key, reply],
-                slots: [slot, other],
+                slots: [NO_SLOT; 2],
                 hops,
                 slow: None,
                 mapping: None,
@@ -238,6 +240,7 @@ impl Engine {
                 limited: false,
                 live: true,
             });
+            self.sessions.place(ix, [slot, other]);
             for hop in hops {
                 self.neighbours.count(hop, 1);
             }
@@ -245,9 +248,8 @@ impl Engine {
         }
         // What has no partner is half a session: the other half was never written or already gone.
         for (slot, entry) in self.table.iter() {
-            if entry
-                .key()
-                .is_some_and(|key| self.sessions.find(&key).is_none())
+            if let Some(key) = entry.key()
+                && (self.find(&key).is_none() || !self.leads(slot, &key))
             {
                 self.retire([slot, NO_SLOT]);
             }
@@ -263,6 +265,12 @@ impl Engine {
                 }
             }
         }
+    }
+
+    /// Whether a lookup of `key` leads to this slot. It may not, if the earlier daemon died in the middle of
+    /// writing it.
+    fn leads(&self, slot: u32, key: &Key) -> bool {
+        self.table.find(key).is_some_and(|(found, _)| found == slot)
     }
 
     fn adopt_session(&mut self, s: &Snapshot, ix: SessionIx, now: Time) {

@@ -117,11 +117,15 @@ impl Plan {
         routed | mapped
     }
 
-    /// Whether the session counts against the limit of its source (RFC 6888, REQ-4): if its source is
-    /// translated by a gateway.
-    pub fn limited(&self) -> bool {
-        self.direction != Direction::In
-            && matches!(self.entry, Some(Entry::Snat(..) | Entry::Dnat(..)))
+    /// How many sessions its source may have (RFC 6888, REQ-4), if the source is translated by a gateway
+    /// that limits them. Only such sessions are counted.
+    pub fn limit(&self, s: &Snapshot) -> Option<u32> {
+        match self.entry {
+            Some(Entry::Snat(g, _) | Entry::Dnat(g, _)) if self.direction != Direction::In => {
+                s.gateway(g).max_per_source
+            }
+            _ => None,
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use crate::io::{Offload, Output, Time};
 use crate::limit::Bucket;
 use crate::nat::Nat;
 use crate::neighbours::Neighbours;
-use crate::sessions::{Sessions, Way};
+use crate::sessions::{SessionIx, Sessions, Way};
 use crate::snapshot::{Binding, Local, Owner, Port, Snapshot};
 use crate::tuple;
 use crate::wire::{self, ERROR_MAX, IcmpError, Ipv4};
@@ -76,8 +76,6 @@ pub struct Engine {
     pub(crate) limits: HashMap<u32, Bucket>,
     /// Slots of the flow table that await a grace period.
     pub(crate) retired: Vec<u32>,
-    /// Sessions that the flow table had no room for.
-    pub(crate) not_offloaded: u32,
     pub(crate) sweep: crate::sweep::Sweep,
 }
 
@@ -128,6 +126,11 @@ impl Engine {
             None => Err(Reason::Malformed),
         };
         self.account(result);
+    }
+
+    /// The session that packets with this key belong to, and which way they go.
+    pub(crate) fn find(&self, key: &Key) -> Option<(SessionIx, Way)> {
+        self.sessions.find(&self.table, key)
     }
 
     /// Counts a frame under what became of it.
@@ -195,7 +198,7 @@ impl Engine {
             proto::ICMP => key.dport == tuple::ECHO_REQUEST,
             _ => true,
         };
-        let mut found = self.sessions.find(key);
+        let mut found = self.find(key);
         if let Some((ix, way)) = found
             && key.proto == proto::TCP
             && opens
@@ -480,7 +483,7 @@ impl Engine {
         key: &Key,
         out: &mut impl Output,
     ) -> Result<Fate, Reason> {
-        let (ix, way) = self.sessions.find(key).ok_or(Reason::FragmentTimeout)?;
+        let (ix, way) = self.find(key).ok_or(Reason::FragmentTimeout)?;
         self.forward(s, at, ix, way, frame, packet, offload, out)
     }
 }

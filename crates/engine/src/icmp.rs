@@ -48,7 +48,6 @@ impl Engine {
 
         // The quoted packet left by this port, so packets that answer it come in here.
         let (ix, way) = self
-            .sessions
             .find(&tuple::reverse(&key, at.zone()))
             .ok_or(Reason::IcmpUnmatched)?;
         let session = self.sessions.session(ix);

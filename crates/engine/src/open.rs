@@ -94,10 +94,10 @@ impl Engine {
             start: at.now.second(),
             direction: plan.direction,
             flags: plan.flags(),
-            limited: plan.limited(),
+            limited: plan.limit(s).is_some(),
             live: true,
         });
-        if plan.limited() {
+        if plan.limit(s).is_some() {
             self.count_source(key, 1);
         }
         for hop in [there, home] {
@@ -117,9 +117,8 @@ impl Engine {
         if self.sessions.len() >= s.max_sessions {
             return Err(Reason::SessionLimit);
         }
-        let limit = plan.gateway.and_then(|g| s.gateway(g).max_per_source);
         let count = || self.per_source.get(&(key.zone, key.src));
-        match limit.filter(|_| plan.limited()) {
+        match plan.limit(s) {
             Some(limit) if count().is_some_and(|&count| count >= limit) => Err(Reason::SourceLimit),
             _ => Ok(()),
         }
@@ -163,7 +162,7 @@ impl Engine {
             };
             tuple::reverse(&translated, zone)
         };
-        let usable = |reply: &Key| reply != key && self.sessions.find(reply).is_none();
+        let usable = |reply: &Key| reply != key && self.find(reply).is_none();
 
         if let Source::Pool { gateway, snat } = plan.source {
             let inner = Inner::of(key);
@@ -257,12 +256,11 @@ impl Engine {
     /// Puts a session's flows into the flow table, counting from `activity`. If there is no room, the
     /// slow path counts.
     pub(crate) fn install(&mut self, ix: SessionIx, activity: [Activity; 2]) {
-        let session = self.sessions.session_mut(ix);
-        self.not_offloaded -= session.slow.take().is_some() as u32;
+        let session = self.sessions.session(ix);
         let mut slots = [NO_SLOT; 2];
         for way in Way::BOTH {
-            let action = session.action(way);
             let n = way as usize;
+            let action = session.action(way);
             match self
                 .table
                 .insert(&session.keys[n], &action, &activity[n], session.start)
@@ -271,13 +269,11 @@ impl Engine {
                 Err(flow::table::Full) => break,
             }
         }
-        if slots[1] == NO_SLOT {
-            session.slots = [NO_SLOT; 2];
-            session.slow = Some(Box::new(activity));
-            self.not_offloaded += 1;
-            self.retire(slots);
+        if slots[1] != NO_SLOT {
+            self.sessions.place(ix, slots);
         } else {
-            session.slots = slots;
+            self.retire(slots);
+            self.sessions.place_slow(ix, activity);
         }
     }
 
@@ -285,7 +281,6 @@ impl Engine {
     pub(crate) fn end(&mut self, ix: SessionIx) {
         let session = self.sessions.remove(ix);
         self.retire(session.slots);
-        self.not_offloaded -= session.slow.is_some() as u32;
         if let Some(mapping) = session.mapping {
             self.nat.release(mapping);
         }

@@ -181,7 +181,7 @@ impl Engine {
             opened: c.opened,
             closed: c.closed,
             adopted: c.adopted,
-            not_offloaded: self.not_offloaded as u64,
+            not_offloaded: self.sessions.not_offloaded() as u64,
             packets: c.packets,
             forwarded: c.forwarded,
             answered: c.answered,
@@ -299,7 +299,7 @@ impl Engine {
         key: &Key,
         steps: &mut Vec<StepView>,
     ) -> Option<Key> {
-        let (ix, way) = self.sessions.find(key)?;
+        let (ix, way) = self.find(key)?;
         let session = self.sessions.session(ix);
         let zone = session.keys[way.other() as usize].zone;
         let translated = tuple::reverse(&session.keys[way.other() as usize], 0);

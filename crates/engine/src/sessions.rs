@@ -1,10 +1,11 @@
-//! The sessions: a slab, found by the key of either direction.
+//! The sessions: a slab. The flow table is its index: each slot has a session.
 
 use crate::decide::{Direction, Entry};
 use crate::nat::MappingIx;
 use crate::snapshot::{EniIx, GatewayIx, Ticks};
-use flow::{Activity, Key, Seed, proto, seen};
-use hashbrown::HashTable;
+use flow::table::Table;
+use flow::{Activity, Key, proto, seen};
+use hashbrown::HashMap;
 
 /// Index of a session.
 pub(crate) type SessionIx = u32;
@@ -126,28 +127,33 @@ impl State {
 pub(crate) struct Sessions {
     slab: Vec<Session>,
     free: Vec<SessionIx>,
-    /// Session times two, plus the way.
-    index: HashTable<u32>,
-    seed: Seed,
-    live: u32,
+    /// By slot of the flow table: session times two, plus the way. Of a slot that holds no flow of ours it
+    /// says anything.
+    by_slot: Vec<u32>,
+    /// The same for sessions that have no slots.
+    slow: HashMap<Key, u32>,
 }
 
 impl Sessions {
-    /// With room for `expected` sessions: growing would copy or rehash all of them while packets wait. The
-    /// room costs memory only as it is used.
-    pub fn new(seed: Seed, expected: u32) -> Sessions {
+    /// With room for `expected` sessions in a flow table with so many slots: growing would copy all of them
+    /// while packets wait. The room costs memory only as it is used.
+    pub fn new(slots: usize, expected: u32) -> Sessions {
         Sessions {
             slab: Vec::with_capacity(expected as usize),
             free: Vec::new(),
-            index: HashTable::with_capacity(expected as usize * 2),
-            seed,
-            live: 0,
+            by_slot: vec![0; slots],
+            slow: HashMap::new(),
         }
     }
 
     /// Live sessions.
     pub fn len(&self) -> u32 {
-        self.live
+        (self.slab.len() - self.free.len()) as u32
+    }
+
+    /// Those that the flow table had no room for.
+    pub fn not_offloaded(&self) -> u32 {
+        self.slow.len() as u32 / 2
     }
 
     /// Places in the slab, live or not: the bound of [`Sessions::get`].
@@ -171,23 +177,21 @@ impl Sessions {
     }
 
     /// The session that packets with this key belong to, and which way they go.
-    pub fn find(&self, key: &Key) -> Option<(SessionIx, Way)> {
-        let found = *self
-            .index
-            .find(key.hash(self.seed), |&at| self.key(at) == key)?;
-        Some((found / 2, Way::BOTH[found as usize % 2]))
+    pub fn find(&self, table: &Table, key: &Key) -> Option<(SessionIx, Way)> {
+        let found = match table.find(key) {
+            Some((slot, _)) => self.by_slot[slot as usize],
+            None if self.slow.is_empty() => return None,
+            None => *self.slow.get(key)?,
+        };
+        let (ix, way) = (found / 2, Way::BOTH[found as usize % 2]);
+        let session = self.get(ix)?;
+        (session.keys[way as usize] == *key).then_some((ix, way))
     }
 
-    fn key(&self, at: u32) -> &Key {
-        &self.slab[at as usize / 2].keys[at as usize % 2]
-    }
-
-    /// Adds a session. Neither of its keys may be in use.
+    /// Adds a session. It can be found when it has been [placed](Sessions::place).
     pub fn add(&mut self, session: Session) -> SessionIx {
         debug_assert!(session.live && session.keys[0] != session.keys[1]);
-        debug_assert!(session.keys.iter().all(|key| self.find(key).is_none()));
-        let hashes = session.keys.map(|key| key.hash(self.seed));
-        let ix = match self.free.pop() {
+        match self.free.pop() {
             Some(ix) => {
                 self.slab[ix as usize] = session;
                 ix
@@ -196,42 +200,55 @@ impl Sessions {
                 self.slab.push(session);
                 self.slab.len() as u32 - 1
             }
-        };
-        for (way, hash) in hashes.into_iter().enumerate() {
-            let (slab, seed) = (&self.slab, self.seed);
-            self.index.insert_unique(hash, ix * 2 + way as u32, |&at| {
-                slab[at as usize / 2].keys[at as usize % 2].hash(seed)
-            });
         }
-        self.live += 1;
-        ix
     }
 
-    /// Takes a live session out.
-    pub fn remove(&mut self, ix: SessionIx) -> Session {
-        for way in 0..2 {
-            let at = ix * 2 + way;
-            let hash = self.key(at).hash(self.seed);
-            if let Ok(found) = self.index.find_entry(hash, |&other| other == at) {
-                found.remove();
+    /// A session has these slots in the flow table.
+    pub fn place(&mut self, ix: SessionIx, slots: [u32; 2]) {
+        self.unplace(ix);
+        let session = &mut self.slab[ix as usize];
+        session.slots = slots;
+        for (way, slot) in slots.into_iter().enumerate() {
+            self.by_slot[slot as usize] = ix * 2 + way as u32;
+        }
+    }
+
+    /// A session has no room in the flow table: its packets are counted here.
+    pub fn place_slow(&mut self, ix: SessionIx, activity: [Activity; 2]) {
+        let session = &mut self.slab[ix as usize];
+        session.slots = [NO_SLOT; 2];
+        session.slow = Some(Box::new(activity));
+        for (way, key) in session.keys.into_iter().enumerate() {
+            self.slow.insert(key, ix * 2 + way as u32);
+        }
+    }
+
+    fn unplace(&mut self, ix: SessionIx) {
+        let session = &mut self.slab[ix as usize];
+        if session.slow.take().is_some() {
+            for key in session.keys {
+                self.slow.remove(&key);
             }
         }
-        self.live -= 1;
+    }
+
+    /// Takes a live session out. Its slots are for the caller to retire.
+    pub fn remove(&mut self, ix: SessionIx) -> Session {
+        self.unplace(ix);
         self.free.push(ix);
         let session = &mut self.slab[ix as usize];
         let removed = session.clone();
         session.live = false;
-        session.slow = None;
         removed
     }
 
-    /// Checks that index, slab and count agree.
+    /// Checks that slab and counts agree.
     #[cfg(any(test, feature = "check"))]
     pub fn check(&self) {
-        let live = self.slab.iter().filter(|session| session.live).count();
-        assert_eq!(live as u32, self.live);
-        assert_eq!(self.index.len(), 2 * live);
-        assert_eq!(self.free.len(), self.slab.len() - live);
+        let live = || self.slab.iter().filter(|session| session.live);
+        assert_eq!(live().count() as u32, self.len());
+        let slow = live().filter(|session| session.slow.is_some()).count();
+        assert_eq!(slow * 2, self.slow.len());
     }
 }
 

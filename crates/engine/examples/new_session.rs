@@ -1,0 +1,206 @@
+//! What a new session costs the engine: time and memory.
+//!
+//! `cargo run --release -p engine --example new_session [SESSIONS]` opens that many UDP sessions (a million
+//! by default) of many clients to many servers through a NAT gateway with 16 EIPs, and prints how long
+//! one takes while there are few and while there are many, how much memory each has, and what it costs to
+//! go through all of them: to expire them, and to put a new configuration in force.
+
+use engine::{Engine, Input, Link, Memory, Offload, Output, PortRef, Snapshot, Time, UPLINK_ZONE};
+use flow::abi::Hop;
+use flow::table::Table;
+use flow::{Entry, Seed};
+use std::fmt::Write;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+struct Nowhere;
+
+impl Output for Nowhere {
+    fn transmit(&mut self, _: u32, _: &[u8], _: Offload) {}
+}
+
+fn config() -> String {
+    let mut eips = String::new();
+    let mut names = String::new();
+    for n in 0..16 {
+        write!(
+            eips,
+            "[[eip]]\nid = \"e{n}\"\naddress = \"203.0.113.{}\"\n",
+            10 + n
+        )
+        .unwrap();
+        write!(names, "\"e{n}\",").unwrap();
+    }
+    format!(
+        r#"
+[system]
+max_sessions = 4000000
+[[uplink]]
+id = "wan"
+device = "eth1"
+address = "203.0.113.2/24"
+gateway = "203.0.113.1"
+[[vpc]]
+id = "vpc"
+cidr = "10.0.0.0/8"
+[[vswitch]]
+id = "vsw"
+vpc = "vpc"
+cidr = "10.0.0.0/16"
+[[instance]]
+id = "lan"
+vswitch = "vsw"
+address = "10.0.0.10"
+hosts = ["10.0.128.0/17"]
+{eips}
+[[nat_gateway]]
+id = "ngw"
+vpc = "vpc"
+eips = [{names}]
+[[nat_gateway.snat]]
+vpc = true
+eips = [{names}]
+"#
+    )
+}
+
+/// The frame of a client's datagram to a server.
+fn frame(mac: [u8; 6], n: u32) -> [u8; 60] {
+    let client = Ipv4Addr::from(0x0a00_8000 | (n.wrapping_mul(2_654_435_761) >> 17));
+    let server = Ipv4Addr::from(0xc633_6400 + (n >> 14) % 4096);
+    let mut frame = [0; 60];
+    frame[..6].copy_from_slice(&mac);
+    frame[6..12].copy_from_slice(&[2, 0, 0, 0, 1, 1]);
+    frame[12..14].copy_from_slice(&[8, 0]);
+    let ip = &mut frame[14..34];
+    ip[0] = 0x45;
+    ip[3] = 46;
+    ip[8..10].copy_from_slice(&[64, 17]);
+    ip[12..16].copy_from_slice(&client.octets());
+    ip[16..20].copy_from_slice(&server.octets());
+    let sum = !(flow::checksum::sum(ip, 0) as u16);
+    ip[10..12].copy_from_slice(&sum.to_ne_bytes());
+    frame[34..36].copy_from_slice(&(1024 + (n % 60_000) as u16).to_be_bytes());
+    frame[36..38].copy_from_slice(&443u16.to_be_bytes());
+    frame[38..40].copy_from_slice(&26u16.to_be_bytes());
+    frame
+}
+
+/// The time that this thread has had a processor: on a busy machine, that is not the clock's.
+fn cpu() -> Duration {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let nanos = stat.split_whitespace().next().and_then(|n| n.parse().ok());
+    Duration::from_nanos(nanos.unwrap_or(0))
+}
+
+/// Bytes of memory in use.
+fn resident() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let kib = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<usize>().ok());
+    kib.unwrap_or(0) * 1024
+}
+
+fn main() {
+    let sessions: u32 = match std::env::args().nth(1).map(|n| n.parse()) {
+        None => 1_000_000,
+        Some(Ok(sessions)) => sessions,
+        Some(Err(error)) => return eprintln!("the number of sessions: {error}"),
+    };
+    let slots = (sessions as usize * 3).next_multiple_of(2).max(64);
+    let entries: Vec<Entry> = (0..slots).map(|_| Entry::default()).collect();
+    let hops: Vec<Hop> = (0..1024).map(|_| Hop::default()).collect();
+    let (entries, hops) = (entries.leak(), hops.leak());
+    let links = [
+        Link {
+            port: PortRef::Eni("lan".into()),
+            zone: 2,
+            ifindex: 2,
+            mac: [2, 0, 0, 0, 0, 2],
+            station: Some([2, 0, 0, 0, 1, 1]),
+            mtu: 1500,
+            peer: true,
+        },
+        Link {
+            port: PortRef::Uplink("wan".into()),
+            zone: UPLINK_ZONE,
+            ifindex: 3,
+            mac: [2, 0, 0, 0, 0, 3],
+            station: Some([2, 0, 0, 0, 1, 2]),
+            mtu: 1500,
+            peer: false,
+        },
+    ];
+    let config = model::file::parse(&config()).expect("a configuration");
+    let snapshot = || Arc::new(Snapshot::build(&config, &links).expect("a snapshot"));
+    let memory = Memory {
+        table: Table::new(entries, Seed(3, 5)),
+        hops,
+    };
+    let empty = resident();
+    let mut now = Time(1_000_000_000);
+    let mut engine = Engine::new(memory, snapshot(), now);
+
+    let mut done = 0;
+    let step = (sessions / 10).max(1);
+    println!("{slots} slots in the flow table: {} MiB", slots * 64 >> 20);
+    while done < sessions {
+        let count = step.min(sessions - done);
+        let mut frames: Vec<_> = (done..done + count)
+            .map(|n| frame(links[0].mac, n))
+            .collect();
+        let start = cpu();
+        for frame in &mut frames {
+            let input = Input {
+                ifindex: 2,
+                frame,
+                offload: Offload::NONE,
+            };
+            engine.frame(input, now, &mut Nowhere);
+        }
+        let each = (cpu() - start).as_nanos() as f64 / count as f64;
+        done += count;
+        println!("{done:>9} sessions: {each:>6.0} ns for a new one");
+    }
+    assert_eq!(engine.stats().sessions, sessions as u64);
+    let used = resident() - empty;
+    println!(
+        "memory: {} bytes a session in the engine, {} with the flow table; {} MiB in all",
+        used / sessions as usize,
+        used / sessions as usize + slots * 64 / sessions as usize,
+        (used + slots * 64) >> 20
+    );
+
+    let start = cpu();
+    engine.apply(snapshot(), now, &mut Nowhere);
+    println!(
+        "a new configuration: {:.0} ns a session",
+        (cpu() - start).as_nanos() as f64 / sessions as f64
+    );
+
+    let mut round = |now: &mut Time, what: &str| {
+        let mut total = Duration::ZERO;
+        let mut longest = Duration::ZERO;
+        let end = *now + Duration::from_secs(20);
+        while *now < end {
+            let start = cpu();
+            let next = engine.tick(*now, &mut Nowhere);
+            let took = cpu() - start;
+            total += took;
+            longest = longest.max(took);
+            *now = if next > *now {
+                next
+            } else {
+                *now + Duration::from_micros(100)
+            };
+        }
+        let live = engine.stats().sessions;
+        println!(
+            "{what}: {total:.1?} in 20 s, {longest:.1?} at most at once, {live} sessions left"
+        );
+    };
+    round(&mut now, "looking at all");
+    now = now + Duration::from_secs(60);
+    round(&mut now, "ending all");
+}
