@@ -3,6 +3,7 @@
 use crate::error::{Context, Error};
 use crate::maps::{Adopted, Counters, Lock, Maps, Sizes};
 use crate::netns::Home;
+use crate::pin;
 use crate::ports::{self, PortStatus, Ports, Prepared};
 use crate::programs::Programs;
 use crate::sender::{SendCounters, Sender};
@@ -39,8 +40,8 @@ struct State {
     ports: Ports,
     programs: Programs,
     maps: Maps,
-    /// The addresses in force; `None` as long as they are an earlier data path's.
-    eips: Option<BTreeSet<Ipv4Addr>>,
+    /// The addresses in force.
+    eips: BTreeSet<Ipv4Addr>,
 }
 
 impl Datapath {
@@ -161,14 +162,15 @@ pub fn remove(system: &str, netns: Option<&str>) -> Result<(), Error> {
 
 fn remove_all(system: &str) -> Result<(), Error> {
     let dir = pins(system);
-    let pins = match fs::remove_dir_all(&dir) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    };
-    // The interfaces in any case.
-    let ports = ports::remove_all(system);
-    pins.context(|| format!("remove {}", dir.display()))?;
-    ports
+    let links = dir.join("links");
+    for link in pin::names(&links)? {
+        pin::detach(&links.join(link))?;
+    }
+    match fs::remove_dir_all(&dir) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        done => done.context(|| format!("remove {}", dir.display()))?,
+    }
+    ports::remove_all(system)
 }
 
 /// Starts everything on the maps, in the gateway's network namespace.
@@ -180,7 +182,7 @@ fn start(
     let mut state = State {
         ports: Ports::open(&config.system.name)?,
         programs: Programs::load(&maps)?,
-        eips: None,
+        eips: maps.eips()?,
         maps,
     };
     let sender = Sender::open()?;
@@ -217,7 +219,7 @@ impl State {
             .and_then(|snapshot| {
                 // The new addresses beside the old ones: from now on both are ours.
                 let mut all = addresses(config);
-                all.extend(self.eips.iter().flatten());
+                all.extend(&self.eips);
                 self.maps.set_eips(&all)?;
                 Ok(Arc::new(snapshot))
             });
@@ -233,7 +235,7 @@ impl State {
     fn commit(&mut self, config: &Config, prepared: Prepared) {
         let map = self.maps.ports();
         self.ports.commit(prepared, &mut self.programs, map);
-        self.eips = Some(addresses(config));
+        self.eips = addresses(config);
         self.settle_eips();
     }
 
@@ -244,8 +246,7 @@ impl State {
 
     /// Only takes addresses away, which fails only if the map is gone.
     fn settle_eips(&mut self) {
-        let Some(eips) = &self.eips else { return };
-        if let Err(error) = self.maps.set_eips(eips) {
+        if let Err(error) = self.maps.set_eips(&self.eips) {
             log::warn!("{error}");
         }
     }

@@ -6,19 +6,22 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::stat::{FileStat, fstat, stat};
 use nix::sys::statfs::{NSFS_MAGIC, statfs};
 use std::ffi::{CStr, CString, OsStr};
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Where the namespaces' names are.
 pub const RUN_DIR: &str = "/run/netns";
+
+/// The current thread's namespace.
+const CURRENT: &str = "/proc/thread-self/ns/net";
 
 /// Where files are that take the place of those in `/etc` for programs in a namespace.
 const ETC_DIR: &str = "/etc/netns";
@@ -71,47 +74,55 @@ pub fn in_namespace<R: Send>(name: &str, work: impl FnOnce() -> R + Send) -> Res
     Home::open(Some(name))?.run(work)
 }
 
-/// The namespace that the gateway itself is in: a named one, or the process's.
+/// A namespace to work in, from any thread.
 #[derive(Debug)]
-pub(crate) struct Home(Option<(String, OwnedFd)>);
+pub(crate) struct Home {
+    /// How errors name it.
+    name: String,
+    file: OwnedFd,
+}
 
 impl Home {
-    /// Opens it, so that it stays the same whatever happens to its name.
+    /// Opens a named one, or the one that the current thread is in. It stays the same whatever happens to
+    /// its name or to the thread.
     pub fn open(name: Option<&str>) -> Result<Home, Error> {
-        let Some(name) = name else {
-            return Ok(Home(None));
+        let file = match name {
+            Some(name) => open(name)?,
+            None => File::open(CURRENT)
+                .context(|| format!("open {CURRENT}"))?
+                .into(),
         };
-        Ok(Home(Some((name.into(), open(name)?))))
+        let name = name.unwrap_or("of this process").into();
+        Ok(Home { name, file })
     }
 
     /// Whether this is a name of it.
     pub fn is(&self, name: &str) -> bool {
-        let identity = |file: fs::Metadata| (file.dev(), file.ino());
-        let named = path(name).ok().and_then(|path| fs::metadata(path).ok());
-        let own = self.run(|| fs::metadata("/proc/thread-self/ns/net"));
-        match (named, own) {
-            (Some(named), Ok(Ok(own))) => identity(named) == identity(own),
-            _ => false,
-        }
+        let named = path(name).ok().and_then(|path| stat(&path).ok());
+        let own = fstat(&self.file).ok();
+        let identity = |file: FileStat| (file.st_dev, file.st_ino);
+        named.is_some() && named.map(identity) == own.map(identity)
     }
 
     /// Runs `work` inside.
     pub fn run<R: Send>(&self, work: impl FnOnce() -> R + Send) -> Result<R, Error> {
-        let Some((name, file)) = &self.0 else {
-            return Ok(work());
-        };
         on_thread(|| {
-            setns(file, CloneFlags::CLONE_NEWNET)
-                .context(|| format!("enter network namespace {name}"))?;
+            setns(&self.file, CloneFlags::CLONE_NEWNET)
+                .context(|| format!("enter network namespace {}", self.name))?;
             Ok(work())
         })
     }
 }
 
-fn on_thread<R: Send>(work: impl FnOnce() -> R + Send) -> R {
-    std::thread::scope(|scope| match scope.spawn(work).join() {
-        Ok(result) => result,
-        Err(panic) => std::panic::resume_unwind(panic),
+/// Runs `work`, which may leave its thread changed, on one of its own.
+fn on_thread<R: Send>(work: impl FnOnce() -> Result<R, Error> + Send) -> Result<R, Error> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new()
+            .spawn_scoped(scope, work)
+            .context(|| "start a thread".into())?;
+        thread
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
 }
 
@@ -127,7 +138,7 @@ pub fn create(name: &str, prepare: impl FnOnce() -> Result<(), Error> + Send) ->
     let made = on_thread(|| {
         unshare(CloneFlags::CLONE_NEWNET).context(|| format!("make network namespace {name}"))?;
         prepare()?;
-        bind(Path::new("/proc/thread-self/ns/net"), &path)
+        bind(Path::new(CURRENT), &path)
             .context(|| format!("mount network namespace {name} at {}", path.display()))
     });
     if made.is_err() {

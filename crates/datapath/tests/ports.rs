@@ -5,7 +5,7 @@ mod common;
 use common::Scratch;
 use common::site::Site;
 use datapath::links::Links;
-use datapath::{Error, Feature, PortStatus};
+use datapath::{Datapath, Error, Feature, PortStatus};
 use engine::PortRef;
 
 /// What must not change when nothing about a port changes.
@@ -397,4 +397,25 @@ fn there_is_one_gateway_of_a_name() {
     datapath::remove(&site.system, Some(&site.home.0)).unwrap();
     assert_eq!(site.traces(), Vec::<String>::new());
     datapath::remove(&site.system, Some(&site.home.0)).unwrap();
+}
+
+#[test]
+fn the_namespace_is_that_of_the_thread_that_opened() {
+    let site = Site::new();
+    let config = site.config("", "");
+    let datapath = site.home.inside(|| Datapath::open(&config, None).unwrap());
+    let before = identity(&datapath.ports().unwrap());
+    datapath.apply(&config).unwrap();
+    assert_eq!(identity(&datapath.ports().unwrap()), before);
+    // An instance whose namespace would be the gateway's own is refused.
+    let mut own = site.config("", "");
+    own.system.name = "sld".into();
+    let eni = own.enis.iter_mut().find(|eni| eni.id == "web-1").unwrap();
+    eni.instance = "own".into();
+    let gateway = Scratch("sld-own".into());
+    datapath::netns::create(&gateway.0, || Ok(())).unwrap();
+    own.uplinks.clear();
+    let error = Datapath::open(&own, Some(&gateway.0)).err().unwrap();
+    assert!(error.to_string().contains("the gateway's own"), "{error}");
+    datapath::remove("sld", Some(&gateway.0)).unwrap();
 }
