@@ -171,21 +171,27 @@ impl Nic {
         let Some((mut links, far)) = self.far_end(near)? else {
             return Err(self.problem(format!("the far end of {} is gone", near.name)));
         };
-        if !near.up {
-            links::disable_ipv6(&near.name)?;
-        }
-        bring_link(home, near, self.mac(End::Near), self.mtu)?;
         if !far.up {
             netns::in_namespace(&self.namespace, || links::disable_ipv6(&far.name))??;
         }
         bring_link(&mut links, &far, self.mac(End::Far), self.mtu)?;
+        if !near.up {
+            links::disable_ipv6(&near.name)?;
+        }
+        bring_link(home, near, self.mac(End::Near), self.mtu)?;
         for (feature, on) in [
             (Feature::Gro, true),
             (Feature::TxChecksum, self.partial_checksums),
         ] {
             links.set_offload(&far.name, feature, on)?;
         }
-        self.bring_address(&mut links, &far)
+        self.bring_address(&mut links, &far)?;
+        // The first packet of an instance should not be lost.
+        if !far.operational {
+            links.wait_operational(far.index)?;
+            home.wait_operational(near.index)?;
+        }
+        Ok(())
     }
 
     fn bring_address(&self, links: &mut Links, far: &Interface) -> Result<(), Error> {

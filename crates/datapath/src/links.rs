@@ -11,6 +11,7 @@ use netlink_packet_route::RouteNetlinkMessage as Message;
 use netlink_packet_route::address::{AddressAttribute, AddressMessage, AddressScope};
 use netlink_packet_route::link::{
     InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage,
+    State,
 };
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteMessage, RouteProtocol, RouteScope, RouteType,
@@ -19,9 +20,13 @@ use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 /// The routing table that routes are in if nothing else is said.
 pub const MAIN_TABLE: u32 = 254;
+
+/// How long an end of a veth pair may take to become operational. The kernel looks once a second.
+const OPERATIONAL: Duration = Duration::from_secs(10);
 
 /// Packets and bytes that went through an interface, as the host counts them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,6 +62,9 @@ pub struct Interface {
     pub up: bool,
     /// Whether the link below works.
     pub carrier: bool,
+    /// Whether it takes packets to send (RFC 2863: `ifOperStatus` is `up`). This comes some time after
+    /// `carrier`, and from drivers of some kinds never.
+    pub operational: bool,
     /// What `ip link set … alias` says; empty if nothing.
     pub alias: String,
     /// Index of the other end (in its own namespace) if it is one of a pair.
@@ -190,6 +198,20 @@ impl Links {
         message.header.flags = LinkFlags::Up;
         message.header.change_mask = LinkFlags::Up;
         self.set(message, || format!("set interface {index} up"))
+    }
+
+    /// Waits until an end of a veth pair takes packets to send. The kernel gets to that in its own time
+    /// after both ends are up, and drops what is sent before, in silence.
+    pub fn wait_operational(&mut self, index: u32) -> Result<(), Error> {
+        let deadline = Instant::now() + OPERATIONAL;
+        while Instant::now() < deadline {
+            match self.by_index(index)? {
+                Some(interface) if interface.operational => return Ok(()),
+                _ => std::thread::sleep(Duration::from_millis(1)),
+            }
+        }
+        Err(io::Error::from(io::ErrorKind::TimedOut))
+            .context(|| format!("wait for interface {index} to become operational"))
     }
 
     /// Sets what `ip link` shows as alias; at most 255 bytes.
@@ -428,6 +450,7 @@ fn interface(message: Message) -> Option<Interface> {
         mtu: 0,
         up: link.header.flags.contains(LinkFlags::Up),
         carrier: link.header.flags.contains(LinkFlags::LowerUp),
+        operational: false,
         alias: String::new(),
         peer: None,
         counters: Counters::default(),
@@ -437,6 +460,7 @@ fn interface(message: Message) -> Option<Interface> {
             LinkAttribute::IfName(name) => interface.name = name,
             LinkAttribute::IfAlias(alias) => interface.alias = alias,
             LinkAttribute::Mtu(mtu) => interface.mtu = mtu,
+            LinkAttribute::OperState(state) => interface.operational = state == State::Up,
             LinkAttribute::Link(peer) => interface.peer = Some(peer),
             LinkAttribute::Address(mac) if ethernet => interface.mac = mac.try_into().ok(),
             LinkAttribute::LinkInfo(infos) => {

@@ -53,9 +53,10 @@ impl Bench {
             .add_veth(&pair, &netns::open(&far.0).unwrap())
             .unwrap()
             .index;
-        here.set_up(ifindex).unwrap();
         let end = there.find("eth0").unwrap().unwrap().index;
         there.set_up(end).unwrap();
+        here.set_up(ifindex).unwrap();
+        here.wait_operational(ifindex).unwrap();
         there
             .add_address(end, "192.168.1.5/24".parse().unwrap())
             .unwrap();
@@ -91,7 +92,7 @@ impl Bench {
             )
             .unwrap();
             setsockopt(&listener, sockopt::RcvBufForce, &(8 << 20)).unwrap();
-            setsockopt(&listener, sockopt::ReceiveTimeout, &TimeVal::seconds(2)).unwrap();
+            setsockopt(&listener, sockopt::ReceiveTimeout, &TimeVal::seconds(10)).unwrap();
             listener
         })
     }
@@ -244,7 +245,7 @@ fn a_large_udp_frame_reaches_a_socket_as_datagrams() {
     let server = bench.far.inside(|| {
         let server = UdpSocket::bind("192.168.1.5:7").unwrap();
         server
-            .set_read_timeout(Some(Duration::from_secs(2)))
+            .set_read_timeout(Some(Duration::from_secs(10)))
             .unwrap();
         server
     });

@@ -104,6 +104,8 @@ impl Site {
         here.set_up(near.index).unwrap();
         let far = there.find("eth0").unwrap().unwrap();
         there.set_up(far.index).unwrap();
+        here.wait_operational(near.index).unwrap();
+        there.wait_operational(far.index).unwrap();
         far
     }
 
