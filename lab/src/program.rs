@@ -1,7 +1,7 @@
 //! Programs that run beside the test.
 
 use crate::wait::wait_some;
-use nix::sys::signal::{Signal, killpg};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use std::cell::{Cell, RefCell};
 use std::fs::{self, File};
@@ -115,6 +115,13 @@ impl Program {
     pub fn signal(&self, signal: Signal) {
         if self.ended().is_none() {
             let _ = killpg(Pid::from_raw(self.pid() as i32), signal);
+        }
+    }
+
+    /// Sends a signal to it and not to its children, if it still runs.
+    pub fn signal_alone(&self, signal: Signal) {
+        if self.ended().is_none() {
+            let _ = kill(Pid::from_raw(self.pid() as i32), signal);
         }
     }
 

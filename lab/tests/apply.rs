@@ -5,6 +5,8 @@ use lab::site::{CLIENT, SERVER};
 use lab::sockets::{TcpEcho, is_alive, tcp};
 use lab::{Lab, Site, config, wait_for};
 use nix::sys::signal::Signal;
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
 
 #[test]
 fn what_is_wrong_changes_nothing_and_names_the_line() {
@@ -63,7 +65,7 @@ fn what_is_wrong_changes_nothing_and_names_the_line() {
     // And the check of a file that is right only says what it would do.
     let path = site.gw.write(
         "check.toml",
-        good.clone() + &config::dnat("eip-2", "tcp", "81", "web-1", "80"),
+        good.clone() + &config::dnat("eip-2", "tcp", "81", "web-2", "80"),
     );
     let text = gateway
         .cli(&format!("apply --check {}", path.display()))
@@ -117,14 +119,25 @@ fn a_change_ends_what_it_forbids() {
     assert!(!is_alive(&one) && !is_alive(&two) && !is_alive(&inward));
     wait_for("the sessions to end", 2.0, || gateway.sessions().is_empty());
 
-    // Another EIP for the same clients: a session cannot change its address, so it ends.
+    // Another EIP for the same clients: those that have the old one keep it as long as the gateway has
+    // it, new ones get the other.
     gateway.apply(&both);
     let (one, two, inward) = open();
-    gateway.apply(&both.replace("[\"eip-2\"]", "[\"eip-3\"]"));
-    assert!(is_alive(&one) && is_alive(&inward));
-    assert!(!is_alive(&two));
+    let other = both.replace("[\"eip-2\"]", "[\"eip-3\"]");
+    gateway.apply(&other);
+    assert!(is_alive(&one) && is_alive(&two) && is_alive(&inward));
     let again = tcp(&hosts[1], &format!("{SERVER}:7001")).unwrap();
     assert!(is_alive(&again));
+    let sessions = gateway.sessions();
+    let seen_as = sessions
+        .iter()
+        .filter(|s| s.eni == "web-2")
+        .map(|s| s.translated.src);
+    let eips = ["203.0.113.12", "203.0.113.13"].map(|eip| eip.parse().unwrap());
+    assert_eq!(seen_as.collect::<BTreeSet<Ipv4Addr>>(), eips.into());
+    gateway.apply(&other.replace("\"eip-2\", ", ""));
+    assert!(is_alive(&one) && is_alive(&again) && is_alive(&inward));
+    assert!(!is_alive(&two));
 }
 
 /// Instances come and go with the configuration, and with them what they are made of.
@@ -197,15 +210,21 @@ fn a_second_daemon_is_refused() {
     let instance = gateway.instance("web-1");
     let _web = Web::start(&instance, &[80]);
     let line = gateway.command();
-    for line in [
+    let other_socket = line.replace("control.sock", "control-2.sock");
+    for (line, part) in [
         // With the same files, and with none in common but the name.
-        line.replace("control.sock", "control-2.sock"),
-        line.replace("control.sock", "control-2.sock")
-            .replace("gw-state", "gw-state-2"),
-        line.replace("gw-state", "gw-state-2"),
+        (&other_socket, "runs already"),
+        (
+            &other_socket.replace("gw-state", "gw-state-2"),
+            "another daemon is running",
+        ),
+        (
+            &line.replace("gw-state", "gw-state-2"),
+            "another daemon is running",
+        ),
     ] {
-        let message = lab.run(&line).fails();
-        assert!(message.contains("already"), "{message}");
+        let message = lab.run(line).fails();
+        assert!(message.contains(part), "{message}");
         assert_eq!(
             get(&site.client, "http://203.0.113.11/"),
             format!("web-1 80 {CLIENT}\n")

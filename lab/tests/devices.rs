@@ -25,6 +25,7 @@ in_both_hooks! {
             + &attached("guest", "192.168.1.30", "ve0")));
         reached_both_ways(&site, &guest, "203.0.113.11");
         let web_1 = gateway.instance("web-1");
+        let _web = Web::start(&guest, &[80]);
         assert_eq!(get(&web_1, "http://192.168.1.30/"), "guest 80 192.168.1.10\n");
         guest.ok("ping -c 1 -W 1 192.168.1.10");
     }
@@ -102,7 +103,7 @@ in_both_hooks! {
         site.gw.ok(&format!("ping -c 1 -W 1 {SERVER}"));
         site.client.ok("ping -c 1 -W 1 203.0.113.2");
         site.client.ok("ping -c 1 -W 1 -s 4000 203.0.113.2");
-        assert!(gateway.stats().packets.host > 50, "{:?}", gateway.stats().packets);
+        assert!(gateway.stats().packets.host > 20, "{:?}", gateway.stats().packets);
         // The host answers ARP for itself, Sluice for the EIPs, each once.
         for address in ["203.0.113.2", "203.0.113.11"] {
             let text = site.router.ok(&format!("arping -c 2 -w 3 -I up {address}"));
@@ -200,4 +201,119 @@ fn an_interface_that_goes_away_and_comes_back() {
     gateway.apply(&config);
     guest.ok(&format!("ping -c 2 -W 1 {SERVER}"));
     web_1.ok(&format!("ping -c 1 -W 1 {SERVER}"));
+}
+
+/// EIPs are announced by ARP: routers that knew another owner learn of the new one.
+#[test]
+fn eips_are_announced() {
+    let lab = Lab::new("announced");
+    let site = Site::new(&lab, "auto");
+    let stale = "lladdr 02:00:00:00:00:99 dev up nud reachable";
+    for address in ["203.0.113.2", "203.0.113.11", "203.0.113.12"] {
+        site.router
+            .ip(&format!("neighbour replace {address} {stale}"));
+    }
+    let gateway = site.gateway(&site.standard());
+    let mac = gateway.ports().remove(0).mac;
+    for address in ["203.0.113.2", "203.0.113.11", "203.0.113.12"] {
+        lab::wait_for("the router to learn of it", 5.0, || {
+            let entry = site.router.ip(&format!("neighbour show {address} dev up"));
+            entry.contains(&mac)
+        });
+    }
+}
+
+/// A second uplink, and EIPs that are not in the network of theirs but routed there: each is reached by its
+/// own, and its sessions leave by it.
+#[test]
+fn each_eip_has_its_uplink() {
+    let lab = Lab::new("uplinks");
+    let site = Site::new(&lab, "auto");
+    lab.link(
+        (&site.gw, "wan2", ""),
+        (&site.router, "up2", "192.0.2.1/24"),
+    );
+    site.router.ip("route add 198.18.0.8/29 via 192.0.2.2");
+    let more = r#"
+[[uplink]]
+id = "wan2"
+device = "wan2"
+address = "192.0.2.2/24"
+gateway = "192.0.2.1"
+
+[[eip]]
+id = "eip-far"
+address = "198.18.0.9"
+uplink = "wan2"
+instance = "web-2"
+
+[[eip]]
+id = "eip-near"
+address = "192.0.2.10"
+uplink = "wan2"
+"#;
+    let config = site
+        .no_nat()
+        .replace("\n[[eip]]\n", "\n[[eip]]\nuplink = \"wan\"\n")
+        .replace("\"eip-3\"]", "\"eip-3\", \"eip-near\"]")
+        + &config::snat("one", "instance = \"web-1\"", "[\"eip-near\"]")
+        + &config::dnat("eip-1", "tcp", "80", "web-1", "80")
+        + &config::dnat("eip-near", "tcp", "8080", "web-2", "80")
+        + more;
+    let gateway = site.gateway(&config);
+    let [web_1, web_2] = ["web-1", "web-2"].map(|id| gateway.instance(id));
+    let _outside = Web::start(&site.server, &[80]);
+    let _webs = [&web_1, &web_2].map(|host| Web::start(host, &[80]));
+    for (host, eip) in [(&web_1, "192.0.2.10"), (&web_2, "198.18.0.9")] {
+        let page = get(host, &format!("http://{SERVER}/"));
+        assert_eq!(page, format!("server 80 {eip}\n"));
+    }
+    for (at, name) in [
+        ("203.0.113.11", "web-1"),
+        ("198.18.0.9", "web-2"),
+        ("192.0.2.10:8080", "web-2"),
+    ] {
+        let page = get(&site.client, &format!("http://{at}/"));
+        assert_eq!(page, format!("{name} 80 {CLIENT}\n"));
+    }
+    // What leaves by the second uplink has not been seen on the first.
+    let sent = |device: &str| -> u64 {
+        let text = site.router.ip(&format!("-s -j link show {device}"));
+        let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+        json[0]["stats64"]["rx"]["packets"].as_u64().unwrap()
+    };
+    let before = sent("up");
+    for _ in 0..50 {
+        get(&web_1, &format!("http://{SERVER}/"));
+    }
+    assert!(sent("up2") > 200, "{}", sent("up2"));
+    assert!(sent("up") < before + 10, "{} then {}", before, sent("up"));
+    // Hairpin between EIPs of different uplinks.
+    assert_eq!(get(&web_1, "http://198.18.0.9/"), "web-2 80 192.0.2.10\n");
+    assert_eq!(get(&web_2, "http://203.0.113.11/"), "web-1 80 198.18.0.9\n");
+}
+
+/// Routers are replaced, by hand or by VRRP: with another MAC address at the same place, traffic goes on.
+#[test]
+fn a_router_with_another_mac_address_is_found() {
+    let lab = Lab::new("router");
+    let site = Site::new(&lab, "auto");
+    let gateway = site.gateway(&site.standard());
+    let instance = gateway.instance("web-1");
+    instance.ok(&format!("ping -c 1 -W 1 {SERVER}"));
+    site.router.ip("link set dev up address 02:00:00:00:00:77");
+    // It says so itself, as VRRP does; nobody should have to wait for a timeout.
+    site.router.ok("arping -c 1 -U -I up 203.0.113.1");
+    lab::wait_for("the way out", 5.0, || {
+        instance
+            .run(&format!("ping -c 1 -W 0.2 {SERVER}"))
+            .success()
+    });
+    // And without a word, it takes a little longer.
+    site.router.ip("link set dev up address 02:00:00:00:00:78");
+    lab::wait_for("the way out", 40.0, || {
+        instance
+            .run(&format!("ping -c 1 -W 0.2 {SERVER}"))
+            .success()
+    });
 }

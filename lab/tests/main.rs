@@ -12,6 +12,7 @@ mod hitless;
 mod icmp;
 mod mtu;
 mod nat;
+mod packets;
 mod pools;
 mod security;
 mod stun;

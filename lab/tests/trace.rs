@@ -92,7 +92,7 @@ rule = [
             "198.18.0.1:80/tcp".into(),
             "198.18.0.1:80".into(),
             "blackhole",
-            &["198.18.0.0/15"],
+            &["vpc/system 198.18.0.1 into a blackhole"],
         ),
         (
             "web-2",

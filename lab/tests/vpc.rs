@@ -56,8 +56,7 @@ fn vpcs_with_the_same_addresses_are_apart() {
     assert_eq!(get(&b1, "http://192.168.2.10/"), "web-b2 80 192.168.1.10\n");
     // What only one has is not found from the other; by its EIP, as from anywhere, it is.
     a1.ok("ping -c 1 -W 1 192.168.1.77");
-    let text = b1.fails("ping -c 1 -W 1 192.168.1.77");
-    assert!(text.contains("Destination Host Unreachable"), "{text}");
+    b1.fails("ping -c 1 -W 1 192.168.1.77");
     assert_eq!(get(&b1, "http://203.0.113.11/"), "web-1 80 203.0.113.13\n");
 }
 
@@ -157,7 +156,7 @@ fn custom_routes_and_an_instance_as_a_router() {
 id = "vtb"
 vpc = "vpc"
 route = [
-    { destination = "10.99.0.0/16", instance = "router" },
+    { destination = "10.99.0.0/16", instance = "appliance" },
     { destination = "10.99.7.0/24", blackhole = true },
 ]
 "#;
@@ -165,15 +164,18 @@ route = [
         "cidr = \"192.168.2.0/24\"",
         "cidr = \"192.168.2.0/24\"\nroute_table = \"vtb\"",
     ) + tables
-        + &config::instance("router", "vsw-1", "192.168.1.30")
+        + &config::instance("appliance", "vsw-1", "192.168.1.30")
         + "hosts = [\"10.99.0.0/16\"]\n";
     let gateway = site.gateway(&config);
-    let [web_1, web_2, router] = ["web-1", "web-2", "router"].map(|id| gateway.instance(id));
+    let [web_1, web_2, router] = ["web-1", "web-2", "appliance"].map(|id| gateway.instance(id));
     router.address("lo", "10.99.1.1/32");
     let _web = Web::start(&router, &[80]);
     let _outside = Web::start(&site.server, &[80]);
 
-    assert_eq!(get(&web_2, "http://10.99.1.1/"), "router 80 192.168.2.10\n");
+    assert_eq!(
+        get(&web_2, "http://10.99.1.1/"),
+        "appliance 80 192.168.2.10\n"
+    );
     web_2.fails("ping -c 1 -W 1 10.99.7.1");
     assert_eq!(gateway.drops("blackhole"), 1);
     // Its table has no way out; that of the other vSwitch has, but does not know the router's network.
