@@ -58,3 +58,28 @@ fn wait() {
         std::thread::sleep(LONG);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    #[test]
+    fn every_slot_comes_back_once() {
+        let grace = Grace::start().unwrap();
+        let begin = Instant::now();
+        let mut back = Vec::new();
+        for slot in 0..100 {
+            grace.retire(vec![slot]);
+            back.extend(grace.over().into_iter().flatten());
+        }
+        grace.retire(Vec::new());
+        while back.len() < 100 && begin.elapsed() < Duration::from_secs(60) {
+            back.extend(grace.over().into_iter().flatten());
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        back.sort_unstable();
+        assert_eq!(back, (0..100).collect::<Vec<_>>());
+        assert_eq!(grace.over(), None);
+    }
+}
