@@ -39,6 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "flows", "hook", "ns/packet", "net", "line"
     );
     for (flows, slots) in [(1, 1 << 21), (1_000_000, 1 << 21)] {
+        let _ = std::fs::remove_dir_all(DIR);
         let (maps, _) = Maps::open(Path::new(DIR), Sizes::new(slots))?;
         let programs = Programs::load(&maps)?;
         let ring = fill(&maps, flows)?;
