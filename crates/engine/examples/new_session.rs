@@ -20,7 +20,7 @@ impl Output for Nowhere {
     fn transmit(&mut self, _: u32, _: &[u8], _: Offload) {}
 }
 
-fn config() -> String {
+fn config(sessions: u32) -> String {
     let mut eips = String::new();
     let mut names = String::new();
     for n in 0..16 {
@@ -35,7 +35,7 @@ fn config() -> String {
     format!(
         r#"
 [system]
-max_sessions = 4000000
+max_sessions = {sessions}
 [[uplink]]
 id = "wan"
 device = "eth1"
@@ -132,7 +132,7 @@ fn main() {
             peer: false,
         },
     ];
-    let config = model::file::parse(&config()).expect("a configuration");
+    let config = model::file::parse(&config(sessions)).expect("a configuration");
     let snapshot = || Arc::new(Snapshot::build(&config, &links).expect("a snapshot"));
     let memory = Memory {
         table: Table::new(entries, Seed(3, 5)),
@@ -151,10 +151,13 @@ fn main() {
             .map(|n| frame(links[0].mac, n))
             .collect();
         let start = cpu();
-        for frame in &mut frames {
+        for n in 0..frames.len() {
+            if let Some(next) = frames.get(n + 1) {
+                engine.expect(2, next);
+            }
             let input = Input {
                 ifindex: 2,
-                frame,
+                frame: &mut frames[n],
                 offload: Offload::NONE,
             };
             engine.frame(input, now, &mut Nowhere);

@@ -67,7 +67,7 @@ impl Engine {
             snapshot: Arc::clone(&snapshot),
             table: memory.table,
             sessions,
-            nat: Nat::new(seed),
+            nat: Nat::new(seed, snapshot.max_sessions),
             neighbours,
             fragments: Fragments::default(),
             counters: Counters {
@@ -85,7 +85,7 @@ impl Engine {
             retired: Vec::new(),
             sweep: Sweep::new(now),
         };
-        engine.nat.reserve(&snapshot);
+        engine.nat.configure(&snapshot);
         engine.adopt(&snapshot, now);
         engine.sweep.announce(&snapshot, None);
         engine
@@ -95,7 +95,7 @@ impl Engine {
     /// still allows with their present translation go on untouched; the others end.
     pub fn apply(&mut self, snapshot: Arc<Snapshot>, now: Time, _out: &mut impl Output) {
         let before = std::mem::replace(&mut self.snapshot, Arc::clone(&snapshot));
-        self.nat.reserve(&snapshot);
+        self.nat.configure(&snapshot);
         let dropped = self.neighbours.relink(|ifindex| {
             let port = snapshot.port_by_ifindex(ifindex)?;
             Some((port, snapshot.asker(port)))

@@ -2,6 +2,7 @@
 
 use crate::decide::{self, Denied, From, Unreachable};
 use crate::explain::Silent;
+use crate::forward;
 use crate::fragments::{Datagram, Fragments};
 use crate::io::{Offload, Output, Time};
 use crate::limit::Bucket;
@@ -128,6 +129,18 @@ impl Engine {
         self.account(result);
     }
 
+    /// A hint that this frame comes next, by the interface with this index. What it will need of the flow
+    /// table is fetched from memory while the frame before it is dealt with.
+    pub fn expect(&self, ifindex: u32, frame: &[u8]) {
+        if let Some(&port) = self.snapshot.by_ifindex.get(&ifindex)
+            && wire::ethertype(frame) == Some(ETHERTYPE_IPV4)
+            && let Ok(packet) = Ipv4::parse(frame)
+            && let Ok(key) = packet.key(frame, self.snapshot.ports[port].link.zone)
+        {
+            self.table.prefetch(&key);
+        }
+    }
+
     /// The session that packets with this key belong to, and which way they go.
     pub(crate) fn find(&self, key: &Key) -> Option<(SessionIx, Way)> {
         self.sessions.find(&self.table, key)
@@ -208,7 +221,7 @@ impl Engine {
             found = None;
         }
         if let Some((ix, way)) = found {
-            return self.forward(s, at, ix, way, frame, packet, offload, out);
+            return self.forward(s, at, ix, way, frame, packet, offload, false, out);
         }
         if self.is_gateway(s, at.port.owner, key) {
             return self.answer_for_gateway(s, at, frame, packet, key, out);
@@ -222,8 +235,9 @@ impl Engine {
                 _ => Err(Reason::IcmpUnmatched),
             };
         }
-        match self.open(s, at, packet, key) {
-            Ok(ix) => self.forward(s, at, ix, Way::Original, frame, packet, offload, out),
+        let first = forward::activity(at, frame, packet, offload);
+        match self.open(s, at, packet, key, first) {
+            Ok(ix) => self.forward(s, at, ix, Way::Original, frame, packet, offload, true, out),
             Err(denied) if eip_answers(s, key, denied.reason) && !packet.is_fragment() => {
                 self.echo(at, frame, packet, out);
                 Ok(Fate::Answered)
@@ -484,7 +498,7 @@ impl Engine {
         out: &mut impl Output,
     ) -> Result<Fate, Reason> {
         let (ix, way) = self.find(key).ok_or(Reason::FragmentTimeout)?;
-        self.forward(s, at, ix, way, frame, packet, offload, out)
+        self.forward(s, at, ix, way, frame, packet, offload, false, out)
     }
 }
 

@@ -13,6 +13,7 @@ use flow::{Action, Activity, checksum, flags, proto, seen};
 
 impl Session {
     /// What is done with packets that go `way`.
+    #[inline]
     pub(crate) fn action(&self, way: Way) -> Action {
         let from = &self.keys[way as usize];
         // Packets leave as what the other way's packets answer.
@@ -42,7 +43,8 @@ impl Engine {
         matches!(state, State::Closed | State::Reset)
     }
 
-    /// Sends a packet on: checks TTL and size, counts, rewrites, and hands it to the next hop.
+    /// Sends a packet on: checks TTL and size, counts it unless it is counted, rewrites it, and hands it to
+    /// the next hop.
     #[expect(clippy::too_many_arguments, reason = "a packet and its context")]
     pub(crate) fn forward(
         &mut self,
@@ -53,6 +55,7 @@ impl Engine {
         frame: &mut [u8],
         packet: &Ipv4,
         mut offload: Offload,
+        counted: bool,
         out: &mut impl Output,
     ) -> Result<Fate, Reason> {
         let session = self.sessions.session(ix);
@@ -61,7 +64,10 @@ impl Engine {
             return Err(Reason::TtlExpired);
         }
         let hop = session.hops[way as usize];
-        let action = session.action(way);
+        let action = match session.slow {
+            None => self.table.entry(session.slots[way as usize]).action(),
+            Some(_) => session.action(way),
+        };
         let translated = (action.src, action.dst) != (packet.src, packet.dst);
 
         let mtu = self.neighbours.mtu(hop) as usize;
@@ -80,7 +86,9 @@ impl Engine {
             self.too_big(s, at, mtu, frame, packet, out);
             return Err(Reason::FragmentationNeeded);
         }
-        self.count(ix, way, at, frame, packet, headers, offload);
+        if !counted {
+            self.count(ix, way, &activity(at, frame, packet, offload));
+        }
 
         if !fits && smaller {
             offload.gso_size = (mtu - headers) as u16;
@@ -97,42 +105,27 @@ impl Engine {
         self.neighbours.send(hop, frame, offload, at.now, out)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "what there is to count")]
-    fn count(
-        &mut self,
-        ix: SessionIx,
-        way: Way,
-        at: Arrival,
-        frame: &[u8],
-        packet: &Ipv4,
-        headers: usize,
-        offload: Offload,
-    ) {
-        let packets = match offload.gso_size {
-            0 => 1,
-            size => (packet.end - ETH)
-                .saturating_sub(headers)
-                .div_ceil(size as usize) as u64,
-        };
-        let bytes = frame.len() as u64;
-        let tick = at.now.tick();
-        let tcp = packet.proto == proto::TCP && packet.offset == 0;
-        let bits = |before| match tcp {
-            true => seen::of(packet.tcp_flags(frame), before),
-            false => 0,
-        };
+    /// Counts a packet of a session.
+    fn count(&mut self, ix: SessionIx, way: Way, packet: &Activity) {
         let session = self.sessions.session_mut(ix);
+        let seen = |before: u8| match packet.seen {
+            0 => 0,
+            // What was seen before a segment matters for what it means.
+            bits if before & seen::RST != 0 && bits & seen::RST == 0 => bits | seen::AFTER_RST,
+            bits => bits,
+        };
         match &mut session.slow {
             Some(slow) => {
                 let activity = &mut slow[way as usize];
-                activity.seen |= bits(activity.seen);
-                activity.last_seen = tick;
-                activity.packets += packets;
-                activity.bytes += bytes;
+                activity.seen |= seen(activity.seen);
+                activity.last_seen = packet.last_seen;
+                activity.packets += packet.packets;
+                activity.bytes += packet.bytes;
             }
             None => {
                 let entry = self.table.entry(session.slots[way as usize]);
-                entry.count(tick, packets, bytes, bits(entry.activity().seen));
+                let seen = seen(entry.activity().seen);
+                entry.count(packet.last_seen, packet.packets, packet.bytes, seen);
             }
         }
     }
@@ -180,6 +173,24 @@ impl Engine {
             self.table.retire(slot);
             self.retired.push(slot);
         }
+    }
+}
+
+/// What a packet adds to its flow's activity.
+pub(crate) fn activity(at: Arrival, frame: &[u8], packet: &Ipv4, offload: Offload) -> Activity {
+    let headers = packet.l4 - ETH + transport_header(frame, packet);
+    let payload = (packet.end - ETH).saturating_sub(headers);
+    Activity {
+        seen: match packet.proto {
+            proto::TCP if packet.offset == 0 => seen::of(packet.tcp_flags(frame), 0),
+            _ => 0,
+        },
+        last_seen: at.now.tick(),
+        packets: match offload.gso_size {
+            0 => 1,
+            size => payload.div_ceil(size as usize) as u64,
+        },
+        bytes: packet.end as u64,
     }
 }
 

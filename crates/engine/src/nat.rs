@@ -14,10 +14,11 @@
 //! **Filtering** is not decided here, but only a port's owner can be reached by unknown peers.
 
 use crate::ports::PortSet;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Gateway, Snapshot};
 use crate::tuple;
 use flow::{Key, Seed, proto};
 use hashbrown::{HashMap, HashTable};
+use model::Filtering;
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 
@@ -104,7 +105,8 @@ pub(crate) struct Nat {
     mappings: Vec<Mapping>,
     free: Vec<MappingIx>,
     by_inner: HashTable<MappingIx>,
-    by_outer: HashTable<MappingIx>,
+    /// Owners by external port, kept as long as somebody is let in by their ports.
+    by_outer: Option<HashTable<MappingIx>>,
     eips: HashMap<u32, EipPorts>,
     seed: Seed,
 }
@@ -118,20 +120,33 @@ fn class(protocol: u8) -> usize {
 }
 
 impl Nat {
-    pub fn new(seed: Seed) -> Nat {
+    /// With room for `expected` mappings: growing would rehash all of them while packets wait.
+    pub fn new(seed: Seed, expected: u32) -> Nat {
         Nat {
-            mappings: Vec::new(),
+            mappings: Vec::with_capacity(expected as usize),
             free: Vec::new(),
-            by_inner: HashTable::new(),
-            by_outer: HashTable::new(),
+            by_inner: HashTable::with_capacity(expected as usize),
+            by_outer: None,
             eips: HashMap::new(),
             seed,
         }
     }
 
-    /// Takes the DNAT entries of `snapshot` into account: their ports are not given to SNAT any more.
-    /// Mappings that have one already keep it.
-    pub fn reserve(&mut self, snapshot: &Snapshot) {
+    /// Takes a new configuration into account. Ports of DNAT entries are not given to SNAT any more;
+    /// mappings that have one already keep it.
+    pub fn configure(&mut self, snapshot: &Snapshot) {
+        let open = |g: &Gateway| g.filtering == Filtering::EndpointIndependent;
+        if !snapshot.gateways.iter().any(open) {
+            self.by_outer = None;
+        } else if self.by_outer.is_none() {
+            self.by_outer = Some(HashTable::with_capacity(self.mappings.capacity()));
+            for ix in 0..self.mappings.len() as MappingIx {
+                let mapping = &self.mappings[ix as usize];
+                if mapping.sessions > 0 && mapping.owner {
+                    self.list_outer(ix);
+                }
+            }
+        }
         self.eips.retain(|_, eip| {
             for ports in &mut eip.classes {
                 ports.reserved = PortSet::default();
@@ -171,9 +186,11 @@ impl Nat {
             .copied()
     }
 
-    /// The mapping that owns an external port.
+    /// The mapping that owns an external port, if a gateway of the configuration filters independently of
+    /// the endpoint.
     pub fn owner(&self, protocol: u8, eip: u32, port: u16) -> Option<MappingIx> {
         self.by_outer
+            .as_ref()?
             .find(outer_key(protocol, eip, port).hash(self.seed), |&ix| {
                 let m = &self.mappings[ix as usize];
                 m.inner.proto == protocol && m.eip == eip && m.port == port
@@ -284,12 +301,19 @@ impl Nat {
     pub fn adopt(&mut self, inner: &Inner, eip: u32, port: u16) -> MappingIx {
         let choice = match self.find(inner, eip) {
             Some(ix) if self.mappings[ix as usize].port == port => Choice::Existing(ix),
-            other => Choice::New {
-                eip,
-                port,
-                owner: self.owner(inner.proto, eip, port).is_none(),
-                listed: other.is_none(),
-            },
+            other => {
+                let known = self.eips.get(&eip);
+                let taken = known.is_some_and(|eip| {
+                    let ports = &eip.classes[class(inner.proto)];
+                    ports.owned.contains(u16::from_be(port))
+                });
+                Choice::New {
+                    eip,
+                    port,
+                    owner: !taken,
+                    listed: other.is_none(),
+                }
+            }
         };
         self.commit(inner, choice)
     }
@@ -318,12 +342,7 @@ impl Nat {
             let ports = &mut known.classes[class(inner.proto)];
             ports.owned.insert(u16::from_be(port));
             ports.busy.insert(u16::from_be(port));
-            let hash = outer_key(inner.proto, eip, port).hash(self.seed);
-            let (mappings, seed) = (&self.mappings, self.seed);
-            self.by_outer.insert_unique(hash, ix, |&ix| {
-                let m = &mappings[ix as usize];
-                outer_key(m.inner.proto, m.eip, m.port).hash(seed)
-            });
+            self.list_outer(ix);
         }
         if listed {
             let hash = inner_key(inner, eip).hash(self.seed);
@@ -334,6 +353,17 @@ impl Nat {
             });
         }
         ix
+    }
+
+    fn list_outer(&mut self, ix: MappingIx) {
+        if let Some(by_outer) = &mut self.by_outer {
+            let (mappings, seed) = (&self.mappings, self.seed);
+            let hash = |&ix: &MappingIx| {
+                let m = &mappings[ix as usize];
+                outer_key(m.inner.proto, m.eip, m.port).hash(seed)
+            };
+            by_outer.insert_unique(hash(&ix), ix, hash);
+        }
     }
 
     /// A session of the mapping has ended; with the last one the mapping ends and its port is free.
@@ -355,9 +385,9 @@ impl Nat {
         if mapping.sessions > 0 {
             return;
         }
-        if mapping.owner {
+        if let Some(by_outer) = self.by_outer.as_mut().filter(|_| mapping.owner) {
             let hash = outer_key(mapping.inner.proto, mapping.eip, mapping.port).hash(self.seed);
-            if let Ok(found) = self.by_outer.find_entry(hash, |&other| other == ix) {
+            if let Ok(found) = by_outer.find_entry(hash, |&other| other == ix) {
                 found.remove();
             }
         }
@@ -399,7 +429,8 @@ impl Nat {
             *sessions.entry(m.eip).or_default() += count as u64;
             if m.owner {
                 owners += 1;
-                assert_eq!(self.owner(m.inner.proto, m.eip, m.port), Some(ix), "{m:?}");
+                let found = self.owner(m.inner.proto, m.eip, m.port);
+                assert_eq!(found, self.by_outer.as_ref().map(|_| ix), "{m:?}");
                 let class = class(m.inner.proto);
                 *ports.entry((m.eip, class)).or_default() += 1;
                 let known = &self.eips[&m.eip].classes[class];
@@ -411,7 +442,11 @@ impl Nat {
             }
         }
         assert_eq!(self.mappings.len() - self.free.len(), uses.len());
-        assert_eq!(self.by_outer.len(), owners);
+        assert!(
+            self.by_outer
+                .as_ref()
+                .is_none_or(|index| index.len() == owners)
+        );
         assert_eq!(self.by_inner.len(), listed);
         for (eip, known) in &self.eips {
             assert_eq!(known.sessions, sessions.get(eip).copied().unwrap_or(0));

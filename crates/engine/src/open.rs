@@ -40,13 +40,14 @@ impl From<Reason> for Denied {
 }
 
 impl Engine {
-    /// Opens a session for a packet that belongs to none.
+    /// Opens a session for a packet that belongs to none, and counts the packet.
     pub(crate) fn open(
         &mut self,
         s: &Snapshot,
         at: Arrival,
         packet: &Ipv4,
         key: &Key,
+        first: Activity,
     ) -> Result<SessionIx, Denied> {
         let plan = decide::decide(s, &self.nat, at.from(), key, None, &mut Silent)?;
         if plan.routed && packet.ttl <= 1 {
@@ -78,16 +79,12 @@ impl Engine {
         else {
             return Err(Reason::NeighbourQueueFull.into());
         };
-        let mapping = match translation.choice {
-            Some(choice) => Some(self.nat.commit(&Inner::of(key), choice)),
-            None => plan.mapping.map(|ix| self.nat.share(ix)),
-        };
         let ix = self.sessions.add(Session {
             keys: [*key, translation.reply],
             slots: [NO_SLOT; 2],
             hops: [there, home],
             slow: None,
-            mapping,
+            mapping: None,
             eni: plan.eni,
             gateway: plan.gateway,
             entry: plan.entry,
@@ -97,6 +94,10 @@ impl Engine {
             limited: plan.limit(s).is_some(),
             live: true,
         });
+        self.sessions.session_mut(ix).mapping = match translation.choice {
+            Some(choice) => Some(self.nat.commit(&Inner::of(key), choice)),
+            None => plan.mapping.map(|mapping| self.nat.share(mapping)),
+        };
         if plan.limit(s).is_some() {
             self.count_source(key, 1);
         }
@@ -104,11 +105,11 @@ impl Engine {
             self.neighbours.count(hop, 1);
         }
         self.counters.opened += 1;
-        let fresh = Activity {
-            last_seen: at.now.tick(),
+        let none = Activity {
+            last_seen: first.last_seen,
             ..Activity::default()
         };
-        self.install(ix, [fresh; 2]);
+        self.install(ix, [first, none]);
         Ok(ix)
     }
 
@@ -177,6 +178,8 @@ impl Engine {
                     }
                 };
                 let address = tuple::raw(s.eip(eip).address);
+                // Probably the source port is kept: two things are then looked up at once.
+                self.table.prefetch(&reply(address, key.sport));
                 let free = |port| usable(&reply(address, port));
                 let Some(choice) = self.nat.choose(&inner, address, ports, free) else {
                     rec.step("port", || {

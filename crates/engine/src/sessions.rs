@@ -189,6 +189,7 @@ impl Sessions {
     }
 
     /// Adds a session. It can be found when it has been [placed](Sessions::place).
+    #[inline(always)]
     pub fn add(&mut self, session: Session) -> SessionIx {
         debug_assert!(session.live && session.keys[0] != session.keys[1]);
         match self.free.pop() {

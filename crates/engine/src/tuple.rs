@@ -20,6 +20,7 @@ pub(crate) const ECHO_REQUEST: u16 = 0x0800u16.to_be();
 pub(crate) const ECHO_REPLY: u16 = 0;
 
 /// The key of packets that answer those of `key`, as they come in by `zone`.
+#[inline(always)]
 pub(crate) fn reverse(key: &Key, zone: u16) -> Key {
     let (sport, dport) = match key.proto {
         proto::ICMP if key.dport == ECHO_REQUEST => (key.sport, ECHO_REPLY),

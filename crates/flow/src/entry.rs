@@ -73,6 +73,7 @@ pub struct Action {
 impl Action {
     /// The action that turns packets of `key` into packets of `new` (whose zone is not used) and sends
     /// them to `hop`, with the checksum differences worked out.
+    #[inline(always)]
     pub const fn new(key: &Key, new: &Key, hop: u16, flags: u8) -> Action {
         let addr_delta = neutral(checksum::add(
             checksum::delta32(key.src, new.src),

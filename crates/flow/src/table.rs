@@ -193,6 +193,18 @@ impl Table {
         find(&self.geometry, key, |slot| self.entries.get(slot as usize))
     }
 
+    /// Has the processor fetch the place where `key` probably lies, for a lookup soon.
+    #[inline]
+    pub fn prefetch(&self, key: &Key) {
+        #[cfg(target_arch = "x86_64")]
+        {
+            use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            let home = self.entry(self.geometry.home(key));
+            // SAFETY: a hint, which reads nothing as far as the program can see.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(core::ptr::from_ref(home).cast()) }
+        }
+    }
+
     /// Puts a flow in and gives its slot. `key` must not be in the table.
     ///
     /// `activity` is what the flow counts from; `start` is the second in which its session began.
