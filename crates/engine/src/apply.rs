@@ -1,7 +1,7 @@
 //! A new configuration, and a table that an earlier daemon has left: deciding again about sessions.
 
 use crate::decide::{self, Direction, Exit, From, Plan, Source, still_fits};
-use crate::engine::{Counters, Engine, Memory};
+use crate::engine::{Core, Counters, Engine, Memory};
 use crate::explain::Silent;
 use crate::fragments::Fragments;
 use crate::io::{Output, Time, UPLINK_ZONE};
@@ -63,52 +63,48 @@ impl Engine {
         });
         let slots = memory.table.geometry().slots as usize;
         let sessions = Sessions::new(slots, snapshot.max_sessions);
-        let mut engine = Engine {
-            snapshot: Arc::clone(&snapshot),
+        let mut core = Core {
             table: memory.table,
             sessions,
             nat: Nat::new(seed, snapshot.max_sessions),
             neighbours,
             fragments: Fragments::default(),
-            counters: Counters {
-                opened: 0,
-                closed: 0,
-                adopted: 0,
-                packets: 0,
-                forwarded: 0,
-                answered: 0,
-                originated: 0,
-                drops: [0; Reason::COUNT],
-            },
+            counters: Counters::default(),
             per_source: HashMap::new(),
             limits: HashMap::new(),
             retired: Vec::new(),
             sweep: Sweep::new(now),
         };
-        engine.nat.configure(&snapshot);
-        engine.adopt(&snapshot, now);
-        engine.sweep.announce(&snapshot, None);
-        engine
+        core.nat.configure(&snapshot);
+        core.adopt(&snapshot, now);
+        core.sweep.announce(&snapshot, None);
+        Engine { snapshot, core }
     }
 
     /// Puts a new configuration in force: for the next packet, and for every session. Sessions that it
     /// still allows with their present translation go on untouched; the others end.
     pub fn apply(&mut self, snapshot: Arc<Snapshot>, now: Time, _out: &mut impl Output) {
-        let before = std::mem::replace(&mut self.snapshot, Arc::clone(&snapshot));
-        self.nat.configure(&snapshot);
+        let before = std::mem::replace(&mut self.snapshot, snapshot);
+        self.core.apply(&self.snapshot, &before, now);
+    }
+}
+
+impl Core {
+    fn apply(&mut self, s: &Snapshot, before: &Snapshot, now: Time) {
+        self.nat.configure(s);
         let dropped = self.neighbours.relink(|ifindex| {
-            let port = snapshot.port_by_ifindex(ifindex)?;
-            Some((port, snapshot.asker(port)))
+            let port = s.port_by_ifindex(ifindex)?;
+            Some((port, s.asker(port)))
         });
         self.counters.drops[Reason::HopGone as usize] += dropped;
         self.limits
-            .retain(|ifindex, _| snapshot.by_ifindex.contains_key(ifindex));
+            .retain(|ifindex, _| s.by_ifindex.contains_key(ifindex));
         for ix in 0..self.sessions.places() {
-            if self.sessions.get(ix).is_some() && !self.refit(&snapshot, ix, now) {
+            if self.sessions.get(ix).is_some() && !self.refit(s, ix, now) {
                 self.end(ix);
             }
         }
-        self.sweep.announce(&snapshot, Some(&before));
+        self.sweep.announce(s, Some(before));
     }
 
     /// Decides about a session again. If it may go on, what it says of resources and next hops and what it

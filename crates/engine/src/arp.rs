@@ -5,14 +5,14 @@
 //! never see each other's link. On an uplink we answer for EIPs and, if it is ours alone, for its
 //! address.
 
-use crate::engine::{Arrival, Engine, Fate};
+use crate::engine::{Arrival, Core, Fate};
 use crate::io::Output;
 use crate::snapshot::{Local, Owner, Snapshot};
 use crate::wire::Arp;
 use flow::reason::Reason;
 use std::net::Ipv4Addr;
 
-impl Engine {
+impl Core {
     pub(crate) fn arp(
         &mut self,
         s: &Snapshot,

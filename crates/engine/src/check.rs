@@ -1,6 +1,6 @@
 //! The engine's books, audited: for tests only.
 
-use crate::engine::Engine;
+use crate::engine::{Core, Engine};
 use crate::sessions::{NO_SLOT, Way};
 use crate::tuple;
 use hashbrown::HashMap;
@@ -12,6 +12,12 @@ impl Engine {
     /// # Panics
     /// If something does not agree.
     pub fn check(&self) {
+        self.core.check();
+    }
+}
+
+impl Core {
+    fn check(&self) {
         let mut mappings: HashMap<u32, u32> = HashMap::new();
         let mut hops: HashMap<u16, u32> = HashMap::new();
         let mut sources: HashMap<(u16, u32), u32> = HashMap::new();

@@ -1,6 +1,6 @@
 //! Sending a packet along its session, as the kernel would.
 
-use crate::engine::{Arrival, Engine, Fate};
+use crate::engine::{Arrival, Core, Fate};
 use crate::fragments::Datagram;
 use crate::io::{Offload, Output};
 use crate::sessions::{NO_SLOT, Session, SessionIx, State, Way};
@@ -26,7 +26,7 @@ impl Session {
     }
 }
 
-impl Engine {
+impl Core {
     /// What was seen of a session's packets, in both ways.
     pub(crate) fn activity(&self, session: &Session) -> [Activity; 2] {
         match &session.slow {

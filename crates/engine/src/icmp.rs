@@ -4,7 +4,8 @@
 //! translated. Its receiver must find the packet as it sent it, so the quotation is translated back.
 //! Errors neither open nor refresh sessions, and none is answered with an error.
 
-use crate::engine::{Arrival, Engine, Fate, may_send};
+use crate::answers::may_send;
+use crate::engine::{Arrival, Core, Fate};
 use crate::io::{Offload, Output};
 use crate::snapshot::{Owner, Snapshot};
 use crate::tuple;
@@ -16,7 +17,7 @@ use flow::{Action, Key, checksum, flags, proto};
 /// Destination unreachable, time exceeded, parameter problem.
 const ERRORS: [u8; 3] = [3, 11, 12];
 
-impl Engine {
+impl Core {
     /// An ICMP message other than echo.
     pub(crate) fn icmp(
         &mut self,

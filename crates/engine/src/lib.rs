@@ -24,6 +24,7 @@
 
 #![forbid(unsafe_code)]
 
+mod answers;
 mod apply;
 mod arp;
 #[cfg(any(test, feature = "check"))]
@@ -41,6 +42,7 @@ mod lpm;
 mod nat;
 mod neighbours;
 mod open;
+mod packet;
 mod ports;
 mod query;
 mod routing;

@@ -1,7 +1,7 @@
 //! Opening and ending sessions.
 
 use crate::decide::{self, Denied, Exit, Plan, Source};
-use crate::engine::{Arrival, Engine};
+use crate::engine::{Arrival, Core};
 use crate::explain::{Recorder, Silent};
 use crate::io::{Time, UPLINK_ZONE};
 use crate::nat::{Choice, Inner};
@@ -39,7 +39,7 @@ impl From<Reason> for Denied {
     }
 }
 
-impl Engine {
+impl Core {
     /// Opens a session for a packet that belongs to none, and counts the packet.
     pub(crate) fn open(
         &mut self,

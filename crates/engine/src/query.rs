@@ -1,7 +1,8 @@
 //! What the engine tells about itself.
 
+use crate::answers::{eip_answers, may_send};
 use crate::decide::{self, Denied, Entry, From};
-use crate::engine::{Engine, eip_answers, may_send};
+use crate::engine::{Core, Engine};
 use crate::explain::{Recorder, Silent};
 use crate::io::Time;
 use crate::sessions::{Session, Way};
@@ -77,14 +78,14 @@ impl Engine {
         now: Time,
     ) -> (Vec<SessionView>, Option<u32>) {
         let mut found = Vec::new();
-        let places = self.sessions.places();
+        let places = self.core.sessions.places();
         let looked_at = u32::try_from(limit.saturating_mul(16).max(1)).unwrap_or(u32::MAX);
         let last = places.min(cursor.saturating_add(looked_at));
         for ix in cursor..last {
             if found.len() >= limit {
                 return (found, Some(ix));
             }
-            if let Some(session) = self.sessions.get(ix)
+            if let Some(session) = self.core.sessions.get(ix)
                 && self.fits(session, filter)
             {
                 found.push(self.session_view(session, now));
@@ -120,8 +121,8 @@ impl Engine {
     fn session_view(&self, session: &Session, now: Time) -> SessionView {
         let s = &self.snapshot;
         let eni = s.eni(session.eni);
-        let (state, idle, timeout) = self.idleness(session, now);
-        let [original, reply] = self.activity(session);
+        let (state, idle, timeout) = self.core.idleness(s, session, now);
+        let [original, reply] = self.core.activity(session);
         SessionView {
             protocol: tuple::protocol(session.keys[0].proto),
             direction: session.direction.name().into(),
@@ -146,7 +147,7 @@ impl Engine {
     /// The engine's counters.
     pub fn stats(&self) -> StatsView {
         let s = &self.snapshot;
-        let c = &self.counters;
+        let c = &self.core.counters;
         let drops = Reason::ALL.iter().filter_map(|&reason| {
             let packets = c.drops[reason as usize];
             (packets > 0).then(|| DropView {
@@ -156,7 +157,7 @@ impl Engine {
             })
         });
         let eips = s.eips.iter().map(|eip| {
-            let (ports_used, sessions, ports_exhausted) = self.nat.usage(eip.address);
+            let (ports_used, sessions, ports_exhausted) = self.core.nat.usage(eip.address);
             let (binding, ports) = match eip.binding {
                 Binding::None => (None, None),
                 Binding::Eni(eni) => (Some(s.eni(eni).id.clone()), None),
@@ -176,16 +177,16 @@ impl Engine {
             }
         });
         StatsView {
-            sessions: self.sessions.len() as u64,
+            sessions: self.core.sessions.len() as u64,
             max_sessions: s.max_sessions as u64,
             opened: c.opened,
             closed: c.closed,
             adopted: c.adopted,
-            not_offloaded: self.sessions.not_offloaded() as u64,
+            not_offloaded: self.core.sessions.not_offloaded() as u64,
             packets: c.packets,
             forwarded: c.forwarded,
             answered: c.answered,
-            originated: c.originated + self.neighbours.asked(),
+            originated: c.originated + self.core.neighbours.asked(),
             drops: drops.collect(),
             eips: eips.collect(),
         }
@@ -195,7 +196,7 @@ impl Engine {
     pub fn trace(&self, probe: &Probe) -> Result<TraceView, TraceError> {
         let (owner, key) = self.imagine(probe)?;
         let mut steps: Vec<StepView> = Vec::new();
-        let (verdict, translated) = match self.walk(&self.snapshot, owner, &key, &mut steps) {
+        let (verdict, translated) = match self.core.walk(&self.snapshot, owner, &key, &mut steps) {
             Ok(Some(translated)) => ("forwarded", Some(tuple::view(&translated))),
             Ok(None) => ("answered", None),
             Err(reason) => (reason.name(), None),
@@ -243,7 +244,9 @@ impl Engine {
         };
         Ok((owner, key))
     }
+}
 
+impl Core {
     /// Does as [`Engine::frame`] would, without doing it. Gives the translated tuple; `None` if the packet
     /// would be answered.
     fn walk(

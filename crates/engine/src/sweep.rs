@@ -4,10 +4,10 @@
 //! Expiry reads the kernel's counters from the flow table: there are no timers for sessions. All of them
 //! are looked at in turn, a slice at a time, at most once a second and slower if there are very many.
 
-use crate::engine::Engine;
+use crate::engine::{Core, Engine};
 use crate::io::{Offload, Output, Time};
 use crate::sessions::{Session, State};
-use crate::snapshot::{Snapshot, Ticks};
+use crate::snapshot::Snapshot;
 use crate::wire::Arp;
 use flow::reason::Reason;
 use hashbrown::HashSet;
@@ -80,6 +80,12 @@ impl Engine {
     /// Does what is due. Gives the time at which it wants to be called again; that may be `now`, if
     /// there is more to do than fits between two packets.
     pub fn tick(&mut self, now: Time, out: &mut impl Output) -> Time {
+        self.core.tick(&self.snapshot, now, out)
+    }
+}
+
+impl Core {
+    fn tick(&mut self, s: &Snapshot, now: Time, out: &mut impl Output) -> Time {
         if now >= self.sweep.housekeeping {
             self.sweep.housekeeping = now + ROUND;
             self.counters.drops[Reason::NeighbourUnreachable as usize] +=
@@ -93,7 +99,7 @@ impl Engine {
                 if self
                     .sessions
                     .get(ix)
-                    .is_some_and(|session| self.is_expired(session, now))
+                    .is_some_and(|session| self.is_expired(s, session, now))
                 {
                     self.end(ix);
                 }
@@ -126,20 +132,16 @@ impl Engine {
         self.sweep.announce = announce;
     }
 
-    /// The timeouts that hold for a session.
-    pub(crate) fn timeouts(&self, session: &Session) -> &Ticks {
-        match session.gateway {
-            Some(gateway) => &self.snapshot.gateway(gateway).timeouts,
-            None => &self.snapshot.timeouts,
-        }
-    }
-
     /// State, ticks since the last packet, and the ticks that may pass without one.
-    pub(crate) fn idleness(&self, session: &Session, now: Time) -> (State, u32, u32) {
+    pub(crate) fn idleness(&self, s: &Snapshot, session: &Session, now: Time) -> (State, u32, u32) {
         let [original, reply] = self.activity(session);
         let proto = session.keys[0].proto;
         let state = State::of(proto, original.seen, reply.seen);
-        let timeout = state.timeout(proto, self.timeouts(session));
+        let timeouts = match session.gateway {
+            Some(gateway) => &s.gateway(gateway).timeouts,
+            None => &s.timeouts,
+        };
+        let timeout = state.timeout(proto, timeouts);
         let idle = |last: u32| {
             // A packet that the kernel has just counted may be later than `now`.
             let idle = now.tick().wrapping_sub(last);
@@ -152,21 +154,8 @@ impl Engine {
         )
     }
 
-    fn is_expired(&self, session: &Session, now: Time) -> bool {
-        let (_, idle, timeout) = self.idleness(session, now);
+    fn is_expired(&self, s: &Snapshot, session: &Session, now: Time) -> bool {
+        let (_, idle, timeout) = self.idleness(s, session, now);
         idle > timeout
-    }
-
-    /// Slots of the flow table that no lookup finds any more. They may be [released](Engine::release)
-    /// when every kernel program that was running now has ended.
-    pub fn take_retired(&mut self) -> Vec<u32> {
-        std::mem::take(&mut self.retired)
-    }
-
-    /// Makes retired slots usable again.
-    pub fn release(&mut self, slots: &[u32]) {
-        for &slot in slots {
-            self.table.release(slot);
-        }
     }
 }

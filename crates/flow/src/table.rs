@@ -199,9 +199,12 @@ impl Table {
         #[cfg(target_arch = "x86_64")]
         {
             use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            let home = self.entry(self.geometry.home(key));
-            // SAFETY: a hint, which reads nothing as far as the program can see.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(core::ptr::from_ref(home).cast()) }
+            let home = self.geometry.home(key);
+            for slot in [home, home ^ 1] {
+                let entry = core::ptr::from_ref(self.entry(slot));
+                // SAFETY: a hint, which reads nothing as far as the program can see.
+                unsafe { _mm_prefetch::<_MM_HINT_T0>(entry.cast()) }
+            }
         }
     }
 
