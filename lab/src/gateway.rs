@@ -7,6 +7,7 @@ use engine::{SessionView, TraceView};
 use nix::sys::signal::Signal;
 use serde::de::DeserializeOwned;
 use sluice::control::protocol::{PortView, StatsReport};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -49,7 +50,7 @@ pub fn binary() -> &'static Path {
     })
 }
 
-/// A gateway that runs in a host, with the lab's name as its own. It is killed when this is dropped;
+/// A gateway that runs in a host, with the lab's name as its own: a lab has one. It is killed when this is dropped;
 /// what it leaves goes with the lab.
 #[derive(Debug)]
 pub struct Gateway<'a> {
@@ -67,14 +68,14 @@ impl<'a> Gateway<'a> {
             host: host.clone(),
             daemon: None,
         };
-        gateway.host.write("config.toml", config);
+        gateway.edit(config);
         gateway.run();
         gateway
     }
 
     fn files(&self) -> [String; 3] {
         ["config.toml", "state", "control.sock"]
-            .map(|name| self.host.file(name).display().to_string())
+            .map(|name| self.lab.dir().join(name).display().to_string())
     }
 
     /// The command line of the daemon.
@@ -106,7 +107,7 @@ impl<'a> Gateway<'a> {
 
     /// Writes another configuration file, for the next start.
     pub fn edit(&self, config: &str) {
-        self.host.write("config.toml", config);
+        fs::write(self.lab.dir().join("config.toml"), config).unwrap();
     }
 
     /// Kills the daemon with no chance to do anything.
@@ -166,7 +167,8 @@ impl<'a> Gateway<'a> {
     /// Applies a configuration; an error is what the command says.
     #[track_caller]
     pub fn try_apply(&self, config: &str) -> Result<String, String> {
-        let path = self.host.write("applied.toml", config);
+        let path = self.lab.dir().join("applied.toml");
+        fs::write(&path, config).unwrap();
         let output = self.cli(&format!("apply {}", path.display()));
         match output.success() {
             true => Ok(output.stdout),

@@ -215,11 +215,11 @@ fn a_second_daemon_is_refused() {
         // With the same files, and with none in common but the name.
         (&other_socket, "runs already"),
         (
-            &other_socket.replace("gw-state", "gw-state-2"),
+            &other_socket.replace("/state", "/state-2"),
             "another daemon is running",
         ),
         (
-            &line.replace("gw-state", "gw-state-2"),
+            &line.replace("/state", "/state-2"),
             "another daemon is running",
         ),
     ] {

@@ -10,6 +10,7 @@ mod ftp;
 mod harness;
 mod hitless;
 mod icmp;
+mod life;
 mod mtu;
 mod nat;
 mod packets;

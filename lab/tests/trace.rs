@@ -46,125 +46,92 @@ rule = [
     let _outside = Web::start(&site.server, &[80, 81]);
     let _inside = Web::start(&tight, &[80, 81]);
 
-    let sg = "security_group_out";
-    // From whom, to where as a trace and as a client have it; what becomes of it; what is in the trace.
-    let cases: [(&str, &Host, String, String, &str, &[&str]); 9] = [
-        (
-            "web-2",
-            &web_2,
-            format!("{SERVER}:80/tcp"),
-            format!("{SERVER}:80"),
-            "forwarded",
-            &[
-                "security group out",
-                "vpc/system",
-                "ngw",
-                "snat two 192.168.2.10 leaves as 203.0.113.12",
-            ],
-        ),
-        (
-            "web-1",
-            &web_1,
-            format!("{SERVER}:80/tcp"),
-            format!("{SERVER}:80"),
-            "no_snat",
-            &["no SNAT entry covers 192.168.1.10"],
-        ),
-        (
-            "tight",
-            &tight,
-            format!("{SERVER}:81/tcp"),
-            format!("{SERVER}:81"),
-            sg,
-            &["sg-tight"],
-        ),
-        (
-            "tight",
-            &tight,
-            format!("{SERVER}:80/tcp"),
-            format!("{SERVER}:80"),
-            "forwarded",
-            &["snat two"],
-        ),
-        (
-            "web-2",
-            &web_2,
-            "198.18.0.1:80/tcp".into(),
-            "198.18.0.1:80".into(),
-            "blackhole",
-            &["vpc/system 198.18.0.1 into a blackhole"],
-        ),
-        (
-            "web-2",
-            &web_2,
-            "eip-1:8080/tcp".into(),
-            "203.0.113.11:8080".into(),
-            "forwarded",
-            &["snat two", "to 192.168.2.20:80", "sg-tight"],
-        ),
-        (
-            CLIENT,
-            &site.client,
-            "eip-1:8080/tcp".into(),
-            "203.0.113.11:8080".into(),
-            "forwarded",
-            &["to 192.168.2.20:80", "sg-tight"],
-        ),
-        (
-            OTHER,
-            &site.other,
-            "eip-1:8080/tcp".into(),
-            "203.0.113.11:8080".into(),
-            "security_group_in",
-            &["sg-tight"],
-        ),
-        (
-            CLIENT,
-            &site.client,
-            "eip-1:8090/tcp".into(),
-            "203.0.113.11:8090".into(),
-            "not_mapped",
-            &["nothing takes tcp port 8090"],
-        ),
-    ];
-    for (from, host, to, address, verdict, parts) in cases {
-        let trace = gateway.trace(from, &to);
-        let text = text(&trace);
-        assert_eq!(trace.verdict, verdict, "{from} to {to}:\n{text}");
-        for part in parts {
-            assert!(
-                text.contains(part),
-                "{from} to {to}: no `{part}` in\n{text}"
-            );
-        }
-        // For people, the same.
-        let printed = gateway
-            .cli(&format!("trace --from {from} --to {to}"))
-            .stdout;
-        assert!(printed.contains(verdict), "{printed}");
+    // A trace from `from` to a port of `to` has these parts and this verdict, and so does a request from
+    // `host`.
+    let case =
+        |from: &str, host: &Host, [to, address]: [&str; 2], verdict: &str, parts: &[&str]| {
+            let trace = gateway.trace(from, &format!("{to}/tcp"));
+            let text = text(&trace);
+            assert_eq!(trace.verdict, verdict, "{from} to {to}:\n{text}");
+            for part in parts {
+                assert!(
+                    text.contains(part),
+                    "{from} to {to}: no `{part}` in\n{text}"
+                );
+            }
+            // For people, the same.
+            let printed = gateway.cli(&format!("trace --from {from} --to {to}/tcp"));
+            assert!(printed.stdout.contains(verdict), "{printed}");
 
-        // And so it is.
-        let before = gateway.drops(verdict);
-        let answer = host.run(&format!("curl -sS -m 1 http://{address}/"));
-        assert_eq!(
-            answer.success(),
-            verdict == "forwarded",
-            "{from} to {to}: {answer}\n{text}"
-        );
-        if verdict == "forwarded" {
-            let translated = trace.translated.unwrap();
-            let seen_as = translated.src.to_string();
-            assert!(
-                answer.stdout.ends_with(&format!(" {seen_as}\n")),
-                "{seen_as}: {answer}"
+            // And so it is.
+            let before = gateway.drops(verdict);
+            let answer = host.run(&format!("curl -sS -m 1 http://{address}/"));
+            let forwarded = verdict == "forwarded";
+            assert_eq!(
+                answer.success(),
+                forwarded,
+                "{from} to {to}: {answer}\n{text}"
             );
-        } else {
-            assert!(
-                gateway.drops(verdict) > before,
-                "{from} to {to}: not counted as {verdict}"
-            );
-        }
-    }
+            if forwarded {
+                let seen_as = trace.translated.unwrap().src;
+                let page = &answer.stdout;
+                assert!(
+                    page.ends_with(&format!(" {seen_as}\n")),
+                    "{seen_as}: {page}"
+                );
+            } else {
+                assert!(
+                    gateway.drops(verdict) > before,
+                    "{from} to {to}: not counted as {verdict}"
+                );
+            }
+        };
+    let server = |port: &str| format!("{SERVER}:{port}");
+    let (open, shut) = (server("80"), server("81"));
+    let mapped = ["eip-1:8080", "203.0.113.11:8080"];
+    let (inward, hole) = (
+        "to 192.168.2.20:80",
+        "vpc/system 198.18.0.1 into a blackhole",
+    );
+    let as_eip = "snat two 192.168.2.10 leaves as 203.0.113.12";
+    let no_entry = "no SNAT entry covers 192.168.1.10";
+    let out = ["security group out", "vpc/system", "ngw", as_eip];
+    case("web-2", &web_2, [&open, &open], "forwarded", &out);
+    case("web-1", &web_1, [&open, &open], "no_snat", &[no_entry]);
+    case(
+        "tight",
+        &tight,
+        [&shut, &shut],
+        "security_group_out",
+        &["sg-tight"],
+    );
+    case("tight", &tight, [&open, &open], "forwarded", &["snat two"]);
+    case("web-2", &web_2, ["198.18.0.1:80"; 2], "blackhole", &[hole]);
+    case(
+        "web-2",
+        &web_2,
+        mapped,
+        "forwarded",
+        &["snat two", inward, "sg-tight"],
+    );
+    case(
+        CLIENT,
+        &site.client,
+        mapped,
+        "forwarded",
+        &[inward, "sg-tight"],
+    );
+    case(
+        OTHER,
+        &site.other,
+        mapped,
+        "security_group_in",
+        &["sg-tight"],
+    );
+    let unmapped = ["eip-1:8090", "203.0.113.11:8090"];
+    let nothing = "nothing takes tcp port 8090";
+    case(CLIENT, &site.client, unmapped, "not_mapped", &[nothing]);
+
     // A trace is a thought: it opens nothing.
     let sessions = gateway.sessions().len();
     for _ in 0..20 {
