@@ -144,7 +144,10 @@ fn main() {
 
     let mut done = 0;
     let step = (sessions / 10).max(1);
-    println!("{slots} slots in the flow table: {} MiB", slots * 64 >> 20);
+    println!(
+        "{slots} slots in the flow table: {} MiB",
+        (slots * 64) >> 20
+    );
     while done < sessions {
         let count = step.min(sessions - done);
         let mut frames: Vec<_> = (done..done + count)

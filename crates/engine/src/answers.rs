@@ -223,7 +223,7 @@ impl Core {
 /// Whether packets with this source address may come in by a port.
 pub(crate) fn may_send(s: &Snapshot, owner: Owner, src: u32) -> bool {
     match owner {
-        Owner::Eni(ix) => s.eni(ix).owns(tuple::ip(src)),
+        Owner::Eni(ix) => s.owns(ix, tuple::ip(src)),
         Owner::Uplink(_) => decide::comes_from_outside(s, tuple::ip(src)),
     }
 }

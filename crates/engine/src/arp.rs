@@ -51,7 +51,7 @@ impl Core {
 /// Whether a station on this port may call an address its own.
 fn may_speak(s: &Snapshot, at: Arrival, sender: Ipv4Addr) -> bool {
     match at.port.owner {
-        Owner::Eni(ix) => sender.is_unspecified() || s.eni(ix).owns(sender),
+        Owner::Eni(ix) => sender.is_unspecified() || s.owns(ix, sender),
         Owner::Uplink(ix) => {
             let ours = s.uplink(ix).address.is_some_and(|net| net.addr() == sender);
             !s.by_eip.contains_key(&sender) && (!ours || s.uplink(ix).shared)

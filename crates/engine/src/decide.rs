@@ -180,7 +180,7 @@ fn from_eni(
 ) -> Result<Plan, Denied> {
     let eni = s.eni(ix);
     let (src, dst) = (tuple::ip(key.src), tuple::ip(key.dst));
-    if !eni.owns(src) {
+    if !s.owns(ix, src) {
         rec.step("port", || {
             (
                 Some(eni.id.clone()),

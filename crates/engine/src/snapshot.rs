@@ -100,19 +100,11 @@ pub(crate) struct Eni {
     pub vpc: VpcIx,
     pub vswitch: u32,
     pub address: Ipv4Addr,
-    pub hosts: Vec<Ipv4Net>,
     pub port: usize,
     pub groups: Vec<u32>,
     pub inbound: Rules,
     pub outbound: Rules,
     pub eip: Option<EipIx>,
-}
-
-impl Eni {
-    /// Whether packets from this address may come in here.
-    pub fn owns(&self, address: Ipv4Addr) -> bool {
-        address == self.address || self.hosts.iter().any(|net| net.contains(&address))
-    }
 }
 
 #[derive(Debug)]
@@ -356,7 +348,6 @@ impl Snapshot {
                 vpc: vswitches[vswitch as usize].vpc,
                 vswitch,
                 address: e.address,
-                hosts: e.hosts.clone(),
                 port: port(
                     PortRef::Eni(e.id.clone()),
                     Owner::Eni(ix as u32),
@@ -382,8 +373,9 @@ impl Snapshot {
                 .enumerate()
                 .filter(|(_, e)| mine(e.vpc))
                 .flat_map(|(ix, e)| {
+                    let hosts = &config.enis[ix].hosts;
                     let ix = ix as u32;
-                    let behind = e.hosts.iter().map(move |net| (*net, Local::Behind(ix)));
+                    let behind = hosts.iter().map(move |net| (*net, Local::Behind(ix)));
                     std::iter::once((host(e.address), Local::Eni(ix))).chain(behind)
                 });
             // Of equal prefixes the first counts: a LAN that fills its vSwitch before the vSwitch.
@@ -541,6 +533,13 @@ impl Snapshot {
 
     pub(crate) fn eni(&self, ix: EniIx) -> &Eni {
         &self.enis[ix as usize]
+    }
+
+    /// Whether packets from this address may come in by a network interface.
+    pub(crate) fn owns(&self, ix: EniIx, address: Ipv4Addr) -> bool {
+        let eni = self.eni(ix);
+        let behind = || self.vpc(eni.vpc).local.get(address) == Some(Local::Behind(ix));
+        eni.address == address || behind()
     }
 
     pub(crate) fn vpc(&self, ix: VpcIx) -> &Vpc {

@@ -332,3 +332,22 @@ fn hops_are_given_back() {
         world.seconds(200);
     }
 }
+
+/// A LAN that fills its vSwitch does not have the vSwitch's own addresses.
+#[test]
+fn a_lan_does_not_speak_for_the_gateway() {
+    let text = lan().replace("\"10.0.1.128/26\"", "\"10.0.1.0/24\"");
+    let mut world = World::new(&text);
+    at(
+        "wan",
+        world.from("a", Packet::udp(("10.0.1.77", 1), (SERVER, 1))),
+    );
+    for address in ["10.0.1.253", "10.0.1.99"] {
+        let ours = address.ends_with("253");
+        let packet = Packet::udp((address, 1), (SERVER, 1));
+        assert_eq!(world.from("a", packet).is_empty(), ours);
+        let asked = world.ask("a", ip("10.0.1.77"), ip(address));
+        assert_eq!(asked.len(), ours as usize);
+    }
+    assert_eq!(world.dropped(Reason::Spoofed), 1);
+}
