@@ -9,31 +9,46 @@ use datapath::programs::{Attached, Hook, Programs};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
+/// A network namespace of our own, deleted at the end.
+pub struct Namespace(String);
+
+impl Namespace {
+    pub fn new() -> Namespace {
+        need_root();
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("slk{}-{}", std::process::id(), NEXT.fetch_add(1, Relaxed));
+        netns::create(&name, || Ok(())).unwrap();
+        Namespace(name)
+    }
+
+    pub fn name(&self) -> &str {
+        &self.0
+    }
+
+    pub fn inside<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
+        netns::in_namespace(&self.0, work).unwrap()
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        let _ = netns::delete(&self.0);
+    }
+}
+
 /// Runs `work` in a network namespace of its own, with a veth pair `va` and `vb` and a bridge `br0`.
 fn in_lab(work: impl FnOnce() + Send) {
-    need_root();
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let name = format!("slk{}-{}", std::process::id(), NEXT.fetch_add(1, Relaxed));
-    struct Gone(String);
-    impl Drop for Gone {
-        fn drop(&mut self) {
-            let _ = netns::delete(&self.0);
-        }
-    }
-    netns::create(&name, || Ok(())).unwrap();
-    let lab = Gone(name);
-    netns::in_namespace(&lab.0, || {
+    Namespace::new().inside(|| {
         ip("link add name va type veth peer name vb");
         ip("link add name br0 type bridge");
         for interface in ["va", "vb", "br0"] {
             ip(&format!("link set {interface} up"));
         }
         work();
-    })
-    .unwrap();
+    });
 }
 
-fn ip(arguments: &str) -> String {
+pub fn ip(arguments: &str) -> String {
     let output = Command::new("ip")
         .args(arguments.split(' '))
         .output()
@@ -43,7 +58,7 @@ fn ip(arguments: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn index(interface: &str) -> u32 {
+pub fn index(interface: &str) -> u32 {
     nix::net::if_::if_nametoindex(interface).unwrap()
 }
 

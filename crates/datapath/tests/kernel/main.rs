@@ -4,3 +4,4 @@ mod attach;
 mod maps;
 mod packets;
 mod rig;
+mod wire;
