@@ -206,6 +206,8 @@ impl Table {
                 unsafe { _mm_prefetch::<_MM_HINT_T0>(entry.cast()) }
             }
         }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = key;
     }
 
     /// Puts a flow in and gives its slot. `key` must not be in the table.
