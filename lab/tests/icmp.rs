@@ -61,9 +61,13 @@ fn errors_reach_the_sender() {
     let instance = gateway.instance("web-1");
 
     // Nobody listens there: the host itself says so.
+    let web_2 = gateway.instance("web-2");
     for (host, to) in [
         (&instance, format!("{SERVER}:9")),
         (&site.client, "203.0.113.11:7000".into()),
+        (&instance, "203.0.113.11:7000".into()),
+        (&web_2, "203.0.113.11:7000".into()),
+        (&web_2, "192.168.1.10:9000".into()),
     ] {
         let socket = udp(host, "0.0.0.0:0");
         socket.connect(&to).unwrap();

@@ -102,6 +102,16 @@ in_both_hooks! {
         let text = too_large(&site.client, "-s 1273 203.0.113.12");
         assert!(text.contains("mtu = 1300"), "{text}");
         site.client.ok("ping -n -c 1 -W 1 -M do -s 1272 203.0.113.12");
+        // Those inside are told too, directly and through the EIP.
+        for (id, by) in [("web-1", "192.168.1.253"), ("web-2", "192.168.2.253")] {
+            let host = gateway.instance(id);
+            for to in ["192.168.1.20", "203.0.113.12"] {
+                let text = too_large(&host, &format!("-s 1273 {to}"));
+                assert!(text.contains(&format!("From {by} ")) && text.contains("mtu = 1300"), "{id} to {to}: {text}");
+                host.ok(&format!("ping -n -c 1 -W 1 -M do -s 1272 {to}"));
+                host.ok(&format!("ping -n -c 1 -W 1 -M dont -s 4000 {to}"));
+            }
+        }
         site.other.ok("ping -n -c 2 -i 0.1 -W 1 -M dont -s 1472 203.0.113.12");
 
         let web = Web::start(&site.server, &[80]);

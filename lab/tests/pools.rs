@@ -4,6 +4,7 @@ use lab::raw::{self, Packet};
 use lab::site::{OTHER, SERVER, SERVER_2};
 use lab::sockets::{TcpEcho, UdpEcho, echoes, is_alive, receive, tcp, udp};
 use lab::{Host, Lab, Site, config};
+use nix::sys::signal::Signal;
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
@@ -104,7 +105,7 @@ fn exhausted_ports_are_counted_and_break_nothing() {
 fn an_eip_carries_55_000_sessions_to_one_destination() {
     let lab = Lab::new("many");
     let site = Site::new(&lab, "auto");
-    let gateway = site.gateway(&site.standard());
+    let mut gateway = site.gateway(&site.standard());
     let instance = gateway.instance("web-1");
     let echo = UdpEcho::start(&site.server, "0.0.0.0:7000");
     let to: SocketAddrV4 = format!("{SERVER}:7000").parse().unwrap();
@@ -140,7 +141,9 @@ fn an_eip_carries_55_000_sessions_to_one_destination() {
             .iter()
             .all(|peer| peer.ip().to_string() == "203.0.113.11")
     );
-    // And the first of them is still what it was.
+    // And the first of them is still what it was, under another daemon too.
+    gateway.restart(Signal::SIGKILL);
+    assert_eq!(gateway.stats().adopted, 55_000);
     let socket = udp(&instance, "0.0.0.0:20000");
     assert!(echoes(&socket, &to.to_string(), b"hello"));
     let first = "203.0.113.11:20000".parse().unwrap();
