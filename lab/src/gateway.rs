@@ -241,6 +241,9 @@ impl Drop for Gateway<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("the gateway's log:\n{}", self.log());
+            for words in ["stats", "sessions --limit 50"] {
+                eprintln!("{}", self.cli(words));
+            }
         }
     }
 }

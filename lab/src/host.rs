@@ -8,13 +8,41 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// How long a program may run that [`Host::run`] waits for, in seconds.
 const PATIENCE: f64 = 30.0;
 
+/// Who may run: many tests beside each other, or one alone.
+static RUNNING: RwLock<()> = RwLock::new(());
+
+/// A test's turn, as long as this lives.
+#[derive(Debug)]
+enum Turn {
+    BesideOthers {
+        _guard: RwLockReadGuard<'static, ()>,
+    },
+    Alone {
+        _guard: RwLockWriteGuard<'static, ()>,
+    },
+}
+
+impl Turn {
+    fn beside_others() -> Turn {
+        let _guard = RUNNING.read().unwrap_or_else(PoisonError::into_inner);
+        Turn::BesideOthers { _guard }
+    }
+
+    fn alone() -> Turn {
+        let _guard = RUNNING.write().unwrap_or_else(PoisonError::into_inner);
+        Turn::Alone { _guard }
+    }
+}
+
 /// A set of network namespaces that belong together, with a directory for files.
 #[derive(Debug)]
 pub struct Lab {
+    _turn: Option<Turn>,
     /// What only names of this lab begin with.
     prefix: String,
     name: String,
@@ -23,8 +51,22 @@ pub struct Lab {
 }
 
 impl Lab {
-    /// An empty lab; `name` says what for, in at most 16 characters.
+    /// An empty lab; `name` says what for, in at most 16 characters. Other tests run at the same time.
     pub fn new(name: &str) -> Lab {
+        Lab::make(name, Some(Turn::beside_others()))
+    }
+
+    /// An empty lab for a test that no other test may disturb.
+    pub fn alone(name: &str) -> Lab {
+        Lab::make(name, Some(Turn::alone()))
+    }
+
+    /// A second lab of the same test.
+    pub fn another(&self, name: &str) -> Lab {
+        Lab::make(name, None)
+    }
+
+    fn make(name: &str, turn: Option<Turn>) -> Lab {
         assert!(
             nix::unistd::geteuid().is_root(),
             "the lab needs root, for network namespaces: run `sudo -E env PATH=$PATH cargo test -p lab`"
@@ -38,6 +80,7 @@ impl Lab {
         let dir = std::env::temp_dir().join(&name);
         fs::create_dir(&dir).unwrap();
         Lab {
+            _turn: turn,
             prefix,
             name,
             dir,

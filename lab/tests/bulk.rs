@@ -16,7 +16,7 @@ fn packet_size(host: &Host, device: &str) -> u64 {
 
 in_both_hooks! {
     fn tcp_in_bulk_both_ways(hook) {
-        let lab = Lab::new("bulk");
+        let lab = Lab::alone("bulk");
         let site = Site::new(&lab, hook);
         let dnat = config::dnat("eip-1", "tcp", "5201", "web-1", "5201");
         let gateway = site.gateway(&(site.standard() + &dnat));
@@ -43,7 +43,7 @@ in_both_hooks! {
     }
 
     fn udp_in_bulk_both_ways(hook) {
-        let lab = Lab::new("bulk-udp");
+        let lab = Lab::alone("bulk-udp");
         let site = Site::new(&lab, hook);
         let dnat = config::dnat("eip-1", "tcp", "5201", "web-1", "5201")
             + &config::dnat("eip-1", "udp", "5201", "web-1", "5201");

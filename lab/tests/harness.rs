@@ -115,13 +115,11 @@ fn nothing_is_left_of_a_lab_that_failed() {
     let pid = sleeper.pid();
     // A program that its owner forgets: the namespace's end is its end too.
     std::mem::forget(sleeper);
-    let failed = std::thread::scope(|scope| {
-        let work = || {
-            let lab = lab;
-            panic!("{}", lab.name());
-        };
-        scope.spawn(work).join().is_err()
-    });
+    let work = || {
+        let lab = lab;
+        panic!("{}", lab.name());
+    };
+    let failed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).is_err();
     assert!(failed);
     let names = Command::new("ip").args(["netns", "list"]).output().unwrap();
     assert!(!String::from_utf8(names.stdout).unwrap().contains(&name));

@@ -135,7 +135,7 @@ in_both_hooks! {
 
     /// Changes that have nothing to do with a session cost it no packet.
     fn an_unrelated_change_costs_no_packet(hook) {
-        let lab = Lab::new("change");
+        let lab = Lab::alone("change");
         let site = Site::new(&lab, hook);
         let one = site.standard() + &config::dnat("eip-1", "udp", "5201", "web-1", "5201")
             + &config::dnat("eip-1", "tcp", "5201", "web-1", "5201");

@@ -157,7 +157,7 @@ fn it_runs_where_it_is_started() {
 fn two_gateways_share_an_uplink() {
     let lab = Lab::new("two");
     let site = Site::new(&lab, "auto");
-    let other_lab = Lab::new("two-b");
+    let other_lab = lab.another("two-b");
     site.gw.address("wan", "203.0.113.2/24");
     site.gw.default_route("203.0.113.1");
     let shared = |text: String| {

@@ -187,11 +187,7 @@ fn a_full_table_turns_new_sessions_away() {
     let site = Site::new(&lab, "auto");
     let small = site
         .standard()
-        .replace("max_sessions = 65536", "max_sessions = 1024")
-        .replace(
-            config::SNAT,
-            &("[nat_gateway.timeouts]\nudp = 3\n".to_owned() + config::SNAT),
-        );
+        .replace("max_sessions = 65536", "max_sessions = 1024");
     let gateway = site.gateway(&small);
     let instance = gateway.instance("web-1");
     let _echo = UdpEcho::start(&site.server, "0.0.0.0:7000");
@@ -207,6 +203,8 @@ fn a_full_table_turns_new_sessions_away() {
     for socket in &sockets {
         assert!(echoes(socket, &to, b"still there"));
     }
+    let quick = "[nat_gateway.timeouts]\nudp = 1\n".to_owned() + config::SNAT;
+    gateway.apply(&small.replace(config::SNAT, &quick));
     wait_for("room", 10.0, || gateway.stats().sessions == 0);
     assert!(echoes(&one_more, &to, b"hello"));
 }
