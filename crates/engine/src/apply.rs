@@ -5,7 +5,7 @@ use crate::engine::{Core, Counters, Engine, Memory};
 use crate::explain::Silent;
 use crate::fragments::Fragments;
 use crate::io::{Output, Time, UPLINK_ZONE};
-use crate::nat::{Inner, Nat};
+use crate::nat::{Inner, MappingIx, Nat};
 use crate::neighbours::{HopIx, Neighbours};
 use crate::routing;
 use crate::sessions::{NO_SLOT, Session, SessionIx, Sessions};
@@ -179,19 +179,22 @@ impl Core {
         if was_limited != limited {
             self.count_source(&original, if was_limited { -1 } else { 1 });
         }
-        let old = self.sessions.session(ix).mapping;
-        let translated = tuple::reverse(&reply, 0);
-        let new = match plan.source {
-            Source::Pool { .. } if old.is_some() => old,
-            Source::Pool { .. } => {
+        let session = self.sessions.session(ix);
+        let old = [session.mapping, session.let_in_by];
+        let mapping = match (plan.source, session.mapping) {
+            (Source::Pool { .. }, None) => {
+                let translated = tuple::reverse(&reply, 0);
                 let inner = Inner::of(&original);
                 Some(self.nat.adopt(&inner, translated.src, translated.sport))
             }
-            _ if old == plan.mapping => old,
-            _ => plan.mapping.map(|mapping| self.nat.share(mapping)),
+            (Source::Pool { .. }, Some(mapping)) => Some(self.nat.share(mapping)),
+            _ => None,
         };
-        self.sessions.session_mut(ix).mapping = new;
-        if let Some(old) = old.filter(|_| old != new) {
+        let let_in_by = plan.let_in_by.map(|mapping| self.nat.share(mapping));
+        let session = self.sessions.session_mut(ix);
+        session.mapping = mapping;
+        session.let_in_by = let_in_by;
+        for old in old.into_iter().flatten() {
             self.nat.release(old);
         }
     }
@@ -227,6 +230,7 @@ impl Core {
                 hops,
                 slow: None,
                 mapping: None,
+                let_in_by: None,
                 eni: 0,
                 gateway: None,
                 entry: None,
@@ -250,46 +254,45 @@ impl Core {
                 self.retire([slot, NO_SLOT]);
             }
         }
-        // Outbound sessions first: their mappings are what lets others in.
-        for outbound in [true, false] {
-            for ix in 0..self.sessions.places() {
-                let Some(session) = self.sessions.get(ix) else {
-                    continue;
-                };
-                if (session.keys[0].zone != UPLINK_ZONE) == outbound {
-                    self.adopt_session(s, ix, now);
-                }
+        // Mappings that let sessions in come first: whoever made them may be gone, and their ports are not
+        // to become another's.
+        let places = 0..self.sessions.places();
+        let held: Vec<_> = places
+            .clone()
+            .filter_map(|ix| self.hold_entrance(ix))
+            .collect();
+        for ix in places {
+            if !self.refit(s, ix, now) {
+                self.end(ix);
+                self.counters.adopted -= 1;
+                self.counters.closed -= 1;
             }
         }
+        for mapping in held {
+            self.nat.release(mapping);
+        }
+    }
+
+    /// Makes the mapping that has let a session in, if one has.
+    fn hold_entrance(&mut self, ix: SessionIx) -> Option<MappingIx> {
+        let session = self.sessions.session(ix);
+        if session.flags & flags::MAPPED == 0 {
+            return None;
+        }
+        let [original, reply] = &session.keys;
+        let translated = tuple::reverse(reply, 0);
+        let inner = Inner {
+            zone: reply.zone,
+            proto: original.proto,
+            address: translated.dst,
+            port: translated.dport,
+        };
+        Some(self.nat.adopt(&inner, original.dst, original.dport))
     }
 
     /// Whether a lookup of `key` leads to this slot. It may not, if the earlier daemon died in the middle of
     /// writing it.
     fn leads(&self, slot: u32, key: &Key) -> bool {
         self.table.find(key).is_some_and(|(found, _)| found == slot)
-    }
-
-    fn adopt_session(&mut self, s: &Snapshot, ix: SessionIx, now: Time) {
-        let session = self.sessions.session(ix);
-        let [original, reply] = session.keys;
-        // The mapping that let it in may be held by nobody else any more: it is made before it is asked for.
-        let mapping = (session.flags & flags::MAPPED != 0).then(|| {
-            let translated = tuple::reverse(&reply, 0);
-            let inner = Inner {
-                zone: reply.zone,
-                proto: original.proto,
-                address: translated.dst,
-                port: translated.dport,
-            };
-            self.nat.adopt(&inner, original.dst, original.dport)
-        });
-        if !self.refit(s, ix, now) {
-            self.end(ix);
-            self.counters.adopted -= 1;
-            self.counters.closed -= 1;
-        }
-        if let Some(mapping) = mapping {
-            self.nat.release(mapping);
-        }
     }
 }

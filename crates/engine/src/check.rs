@@ -41,15 +41,20 @@ impl Core {
                 assert_eq!(entry.action(), session.action(way), "{session:?}");
                 flows += 1;
             }
-            if let Some(mapping) = session.mapping {
+            let translated = tuple::reverse(&session.keys[1], 0);
+            let outer = [
+                (session.mapping, translated.src, translated.sport),
+                (
+                    session.let_in_by,
+                    session.keys[0].dst,
+                    session.keys[0].dport,
+                ),
+            ];
+            for (mapping, eip, port) in outer {
+                let Some(mapping) = mapping else { continue };
                 *mappings.entry(mapping).or_default() += 1;
                 let m = self.nat.mapping(mapping);
-                let translated = tuple::reverse(&session.keys[1], 0);
-                let outer = [
-                    (translated.src, translated.sport),
-                    (session.keys[0].dst, session.keys[0].dport),
-                ];
-                assert!(outer.contains(&(m.eip, m.port)), "{session:?}: {m:?}");
+                assert_eq!((m.eip, m.port), (eip, port), "{session:?}: {m:?}");
             }
             if session.limited {
                 *sources

@@ -105,15 +105,15 @@ pub(crate) struct Plan {
     pub gateway: Option<GatewayIx>,
     /// What decided the translation: of the source, or where that stays of the destination.
     pub entry: Option<Entry>,
-    /// The mapping that let the packet in, with endpoint-independent filtering.
-    pub mapping: Option<MappingIx>,
+    /// The mapping that lets the packet in, with endpoint-independent filtering.
+    pub let_in_by: Option<MappingIx>,
 }
 
 impl Plan {
     /// What the actions of the session's flows have in common.
     pub fn flags(&self) -> u8 {
         let routed = if self.routed { flags::ROUTED } else { 0 };
-        let mapped = self.mapping.map_or(0, |_| flags::MAPPED);
+        let mapped = self.let_in_by.map_or(0, |_| flags::MAPPED);
         routed | mapped
     }
 
@@ -252,7 +252,7 @@ fn from_eni(
                 eni: ix,
                 gateway: None,
                 entry: None,
-                mapping: None,
+                let_in_by: None,
             });
         }
         Target::Nat(gateway) => Some(gateway),
@@ -273,7 +273,7 @@ fn from_eni(
         eni: ix,
         gateway,
         entry: Some(entry),
-        mapping: None,
+        let_in_by: None,
     };
     if let Some(&to) = s.by_eip.get(&dst) {
         let seen_as = s.eip(eip).address;
@@ -284,6 +284,7 @@ fn from_eni(
             dst: inbound.dst,
             dport: inbound.dport,
             exit: inbound.exit,
+            let_in_by: inbound.let_in_by,
             ..plan
         });
     }

@@ -20,8 +20,7 @@ struct Receiver {
     eni: Option<EniIx>,
     gateway: Option<GatewayIx>,
     entry: Entry,
-    /// The mapping that lets the packet in.
-    mapping: Option<MappingIx>,
+    let_in_by: Option<MappingIx>,
 }
 
 /// Decides about a packet to an EIP. `seen_as` is the source that the receiver sees. Where answers go is
@@ -65,7 +64,7 @@ pub(crate) fn inbound(
         eni,
         gateway: to.gateway,
         entry: Some(to.entry),
-        mapping: to.mapping,
+        let_in_by: to.let_in_by,
     })
 }
 
@@ -98,7 +97,7 @@ fn receiver(
                 eni: Some(eni),
                 gateway: None,
                 entry: Entry::Eip(ix),
-                mapping: None,
+                let_in_by: None,
             });
         }
         Binding::Gateway(g) => g,
@@ -110,7 +109,7 @@ fn receiver(
         eni: None,
         gateway: Some(g),
         entry: Entry::Dnat(g, entry),
-        mapping: None,
+        let_in_by: None,
     };
     if let Some((internal, entry)) = eip.any {
         rec.step("dnat", || {
@@ -166,6 +165,6 @@ fn mapped(s: &Snapshot, nat: &Nat, g: GatewayIx, eip: &Eip, key: &Key) -> Option
         eni: Some(*s.by_zone.get(&inner.zone)?),
         gateway: Some(g),
         entry: Entry::Snat(g, gateway.snat.get(address)?),
-        mapping: Some(mapping),
+        let_in_by: Some(mapping),
     })
 }

@@ -453,8 +453,7 @@ impl Nat {
             for (class, known) in known.classes.iter().enumerate() {
                 let owned = ports.get(&(*eip, class)).copied().unwrap_or(0);
                 assert_eq!(known.owned.len(), owned);
-                let both = known.owned.words().zip(known.reserved.words());
-                assert!(both.map(|(a, b)| a | b).eq(known.busy.words()));
+                assert!(known.busy.is_union(&known.owned, &known.reserved));
             }
         }
     }

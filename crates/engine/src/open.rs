@@ -1,6 +1,6 @@
 //! Opening and ending sessions.
 
-use crate::decide::{self, Denied, Exit, Plan, Source};
+use crate::decide::{self, Denied, Exit, From, Plan, Source, still_fits};
 use crate::engine::{Arrival, Core};
 use crate::explain::{Recorder, Silent};
 use crate::io::{Time, UPLINK_ZONE};
@@ -30,7 +30,7 @@ pub(crate) struct Translation {
     pub exit: (usize, Ipv4Addr),
 }
 
-impl From<Reason> for Denied {
+impl std::convert::From<Reason> for Denied {
     fn from(reason: Reason) -> Denied {
         Denied {
             reason,
@@ -85,6 +85,7 @@ impl Core {
             hops: [there, home],
             slow: None,
             mapping: None,
+            let_in_by: None,
             eni: plan.eni,
             gateway: plan.gateway,
             entry: plan.entry,
@@ -94,10 +95,10 @@ impl Core {
             limited: plan.limit(s).is_some(),
             live: true,
         });
-        self.sessions.session_mut(ix).mapping = match translation.choice {
-            Some(choice) => Some(self.nat.commit(&Inner::of(key), choice)),
-            None => plan.mapping.map(|mapping| self.nat.share(mapping)),
-        };
+        let session = self.sessions.session_mut(ix);
+        let choice = translation.choice;
+        session.mapping = choice.map(|choice| self.nat.commit(&Inner::of(key), choice));
+        session.let_in_by = plan.let_in_by.map(|mapping| self.nat.share(mapping));
         if plan.limit(s).is_some() {
             self.count_source(key, 1);
         }
@@ -284,7 +285,7 @@ impl Core {
     pub(crate) fn end(&mut self, ix: SessionIx) {
         let session = self.sessions.remove(ix);
         self.retire(session.slots);
-        if let Some(mapping) = session.mapping {
+        for mapping in [session.mapping, session.let_in_by].into_iter().flatten() {
             self.nat.release(mapping);
         }
         for hop in session.hops {
@@ -296,12 +297,12 @@ impl Core {
         self.counters.closed += 1;
     }
 
-    /// A SYN has come on the tuple of a session that has ended. If it comes from the opener and may still
-    /// go the same way, the session begins anew with its translation. If not, the session makes room for
-    /// another one that may be opened. Gives whether the session is still there.
+    /// A SYN has come on the tuple of a session that has ended. If the session may go on as it is, from that
+    /// side too, it begins anew with its translation. If another one is to be opened instead, it makes
+    /// room. Gives whether it is still there.
     ///
-    /// A stranger who forges a reset and a SYN of the other end gains nothing: the session stays, and the
-    /// end that he wants to cut off answers the SYN (RFC 5961).
+    /// A stranger who forges a reset and a SYN of the other end gains nothing: if the SYN could not open a
+    /// session, this one stays, and the end that he wants to cut off answers the SYN (RFC 5961).
     pub(crate) fn reopen(
         &mut self,
         s: &Snapshot,
@@ -310,25 +311,44 @@ impl Core {
         way: Way,
         key: &Key,
     ) -> bool {
-        if way == Way::Original && self.refit(s, ix, at.now) {
-            let session = self.sessions.session_mut(ix);
-            session.start = at.now.second();
-            let slots = std::mem::replace(&mut session.slots, [NO_SLOT; 2]);
-            self.retire(slots);
-            let fresh = Activity {
-                last_seen: at.now.tick(),
-                ..Activity::default()
-            };
-            self.install(ix, [fresh; 2]);
-            self.counters.closed += 1;
-            self.counters.opened += 1;
-            return true;
-        }
-        let stays = way == Way::Reply
-            && decide::decide(s, &self.nat, at.from(), key, None, &mut Silent).is_err();
-        if !stays {
+        let goes_on = match way {
+            Way::Original => self.refit(s, ix, at.now),
+            Way::Reply => match self.may_turn(s, at.from(), ix, key) {
+                Some(same) => same,
+                None => return true,
+            },
+        };
+        if !goes_on {
             self.end(ix);
+            return false;
         }
-        stays
+        let session = self.sessions.session_mut(ix);
+        session.start = at.now.second();
+        let slots = std::mem::replace(&mut session.slots, [NO_SLOT; 2]);
+        self.retire(slots);
+        let fresh = Activity {
+            last_seen: at.now.tick(),
+            ..Activity::default()
+        };
+        self.install(ix, [fresh; 2]);
+        self.counters.closed += 1;
+        self.counters.opened += 1;
+        true
+    }
+
+    /// Whether a session that the other end opened, with the key of this one's answers, would be the same. `None`
+    /// if it may not open one.
+    pub(crate) fn may_turn(
+        &self,
+        s: &Snapshot,
+        from: From,
+        ix: SessionIx,
+        key: &Key,
+    ) -> Option<bool> {
+        let [original, _] = &self.sessions.session(ix).keys;
+        let translated = tuple::reverse(original, 0);
+        let had = s.by_eip.get(&tuple::ip(translated.src)).copied();
+        let plan = decide::decide(s, &self.nat, from, key, had, &mut Silent).ok()?;
+        Some(still_fits(s, &plan, key, &translated, original.zone))
     }
 }

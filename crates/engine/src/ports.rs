@@ -79,10 +79,14 @@ impl PortSet {
         old
     }
 
-    /// All 65,536 bits.
+    /// Whether it holds what `a` and `b` hold, and nothing else.
     #[cfg(any(test, feature = "check"))]
-    pub fn words(&self) -> impl Iterator<Item = u64> {
-        (0..WORDS).map(|at| self.bits.as_ref().map_or(0, |bits| bits.words[at]))
+    pub fn is_union(&self, a: &PortSet, b: &PortSet) -> bool {
+        const NONE: &[u64; WORDS] = &[0; WORDS];
+        let [all, a, b] =
+            [self, a, b].map(|set| set.bits.as_ref().map_or(NONE, |bits| &bits.words));
+        let empty = |words| std::ptr::eq(words, NONE);
+        (empty(all) && empty(a) && empty(b)) || (0..WORDS).all(|at| all[at] == a[at] | b[at])
     }
 
     /// The first port of `range` that it does not hold, from `start` upwards and around.

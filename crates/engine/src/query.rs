@@ -3,7 +3,7 @@
 use crate::answers::{eip_answers, may_send};
 use crate::decide::{self, Denied, Entry, From};
 use crate::engine::{Core, Engine};
-use crate::explain::{Recorder, Silent};
+use crate::explain::Recorder;
 use crate::io::Time;
 use crate::sessions::{Session, Way};
 use crate::snapshot::{Binding, Owner, Snapshot, Uplink};
@@ -312,9 +312,7 @@ impl Core {
         let stays = match way {
             Way::Original => decide::decide(s, &self.nat, from, key, had, steps)
                 .is_ok_and(|plan| decide::still_fits(s, &plan, key, &translated, zone)),
-            Way::Reply => {
-                !over || decide::decide(s, &self.nat, from, key, None, &mut Silent).is_err()
-            }
+            Way::Reply => self.may_turn(s, from, ix, key) != Some(false),
         };
         if over && !stays {
             steps.clear();

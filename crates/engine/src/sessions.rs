@@ -43,8 +43,10 @@ pub(crate) struct Session {
     pub hops: [u16; 2],
     /// What the slow path counts for a session that is not in the flow table.
     pub slow: Option<Box<[Activity; 2]>>,
-    /// The SNAT mapping that it holds.
+    /// The SNAT mapping of its source.
     pub mapping: Option<MappingIx>,
+    /// The SNAT mapping of another session that let it in.
+    pub let_in_by: Option<MappingIx>,
     pub eni: EniIx,
     pub gateway: Option<GatewayIx>,
     pub entry: Option<Entry>,
@@ -90,9 +92,10 @@ impl State {
             State::HalfClosed
         } else if both & seen::DATA != 0
             || (original & seen::DATA != 0 && reply & seen::SYN_ACK != 0)
+            || (reply & seen::DATA != 0 && original & seen::SYN_ACK != 0)
             || (both & seen::SYN != 0 && both & (seen::SYN_ACK | seen::DATA) != 0)
         {
-            // The last is a simultaneous open (RFC 5382, REQ-2).
+            // Either end may have opened it, or both at once (RFC 5382, REQ-2).
             State::Established
         } else {
             State::Opening

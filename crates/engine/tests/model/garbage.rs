@@ -1,0 +1,1 @@
+//! Frames that are not what they should be.
