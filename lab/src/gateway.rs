@@ -13,7 +13,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 /// How long the gateway may take to start and to stop, in seconds.
-const PATIENCE: f64 = 20.0;
+const PATIENCE: f64 = 30.0;
 
 /// The `sluice` binary: the one that `SLUICE` names, else the one that Cargo builds of this source.
 pub fn binary() -> &'static Path {

@@ -27,10 +27,20 @@ pub fn udp(host: &Host, address: &str) -> UdpSocket {
     socket
 }
 
+/// Tries a system call again that a signal has interrupted: the end of another test's program, say.
+pub fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+}
+
 /// What comes next on a socket, and from where. `None` if nothing comes in time.
 pub fn receive(socket: &UdpSocket) -> Option<(Vec<u8>, SocketAddrV4)> {
     let mut buffer = vec![0; 65536];
-    let (length, from) = socket.recv_from(&mut buffer).ok()?;
+    let (length, from) = retry(|| socket.recv_from(&mut buffer)).ok()?;
     buffer.truncate(length);
     Some((buffer, v4(from)))
 }

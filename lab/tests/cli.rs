@@ -138,7 +138,7 @@ fn down_removes_what_is_left() {
     lab.run(&down).ok();
 
     let daemon = lab.spawn(&(gateway.command() + " --remove-on-exit"));
-    lab::wait_for("the gateway to answer", 10.0, || {
+    lab::wait_for("the gateway to answer", 30.0, || {
         gateway.cli("version").success()
     });
     assert_eq!(left(), (2, 3, 1));

@@ -1,7 +1,7 @@
 //! ICMP: echo, what routers say, and what the gateway says itself.
 
 use lab::site::{SERVER, SERVER_2};
-use lab::sockets::{receive, tcp, udp};
+use lab::sockets::{receive, retry, tcp, udp};
 use lab::{Host, Lab, Site, config, in_both_hooks, wait_for};
 
 /// The hops that a traceroute shows.
@@ -72,7 +72,7 @@ fn errors_reach_the_sender() {
         let socket = udp(host, "0.0.0.0:0");
         socket.connect(&to).unwrap();
         socket.send(b"anyone?").unwrap();
-        let error = socket.recv(&mut [0; 16]).unwrap_err();
+        let error = retry(|| socket.recv(&mut [0; 16])).unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused, "{to}");
     }
     // A router outside says that it knows no way. It is shown as it is.

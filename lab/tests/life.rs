@@ -139,7 +139,7 @@ fn it_runs_where_it_is_started() {
         lab.dir().join("here.sock").display(),
     );
     let daemon = site.gw.spawn(&line);
-    wait_for("the gateway to answer", 10.0, || {
+    wait_for("the gateway to answer", 30.0, || {
         assert!(daemon.ended().is_none(), "{}", daemon.stderr());
         let line = format!(
             "{} version --socket {}",

@@ -3,7 +3,7 @@
 use lab::raw::{self, Packet};
 use lab::servers::Web;
 use lab::site::{CLIENT, SERVER};
-use lab::sockets::{UdpEcho, echoes, receive, tcp, udp};
+use lab::sockets::{UdpEcho, echoes, receive, retry, tcp, udp};
 use lab::{Host, Lab, Site, config, in_both_hooks, wait_for, wait_some};
 use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrIn, sendmsg};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -28,7 +28,7 @@ fn raw_socket(host: &Host, protocol: i32) -> Socket {
 fn next(socket: &Socket) -> Option<(Ipv4Addr, Vec<u8>)> {
     let mut buffer = [0; 2048];
     let mut socket = socket;
-    let length = socket.read(&mut buffer).ok()?;
+    let length = retry(|| socket.read(&mut buffer)).ok()?;
     let header = (buffer[0] & 15) as usize * 4;
     let src: [u8; 4] = buffer[12..16].try_into().unwrap();
     Some((src.into(), buffer[header..length].to_vec()))
