@@ -245,7 +245,7 @@ impl Packet {
                 *flags = tcp_flags;
             }
             Body::Udp { sport, dport, .. } => std::mem::swap(sport, dport),
-            Body::Icmp { kind, .. } => *kind = 8 - *kind,
+            Body::Icmp { kind, .. } => *kind ^= 8,
             Body::Raw { .. } => {}
         }
         answer

@@ -103,6 +103,8 @@ pub struct World {
     pub arps: Vec<ArpSeen>,
     /// Whether every step ends with a check of the engine's own books.
     pub checked: bool,
+    /// Whether what goes in is right, so that what comes out must be.
+    pub clean: bool,
     memory: Shared,
     known_links: Vec<Link>,
     seen: Vec<Seen>,
@@ -157,6 +159,7 @@ impl World {
             moved: HashMap::new(),
             arps: Vec::new(),
             checked: true,
+            clean: true,
             memory: (entries, hops),
             known_links,
             seen: Vec::new(),
@@ -295,6 +298,15 @@ impl World {
             return self.deliver_arp(&link, frame);
         }
         assert_eq!(frame[12..14], [8, 0], "the EtherType");
+        if !self.clean {
+            let header = (frame[14] & 0x0f) as usize * 4;
+            let sum = super::checksum(&[&frame[14..14 + header]]);
+            assert!(fast || sum == 0, "the header's checksum is wrong");
+            if let Ok(packet) = Packet::parse(&frame[14..], Transport::Ignored) {
+                self.see(&link, packet, offload, fast);
+            }
+            return;
+        }
         let transport = match offload.checksum {
             Checksum::Complete => Transport::Complete,
             Checksum::Partial => Transport::Partial,
@@ -314,6 +326,10 @@ impl World {
         };
         let mtu = self.mtu_of(&link);
         assert!(size <= mtu as usize, "{size} bytes by a link with {mtu}");
+        self.see(&link, packet, offload, fast);
+    }
+
+    fn see(&mut self, link: &Link, packet: Packet, offload: Offload, fast: bool) {
         self.seen.push(Seen {
             at: name(&link.port).to_owned(),
             packet,

@@ -350,22 +350,6 @@ impl Test {
         parts: u64,
     ) {
         let key = Tuple::of(at, &packet);
-        if std::env::var("STATS").is_ok() {
-            match &expected {
-                Expected::Drop(r) => eprintln!("STAT drop {r}"),
-                Expected::Answered => eprintln!("STAT answered"),
-                Expected::Known(n, w) => eprintln!(
-                    "STAT known {} {w} {}",
-                    self.reference.sessions[*n].plan().direction,
-                    self.reference.sessions[*n].state()
-                ),
-                Expected::New(p) => eprintln!(
-                    "STAT new {} {} {reason:?}",
-                    p.direction,
-                    p.let_in_by.is_some()
-                ),
-            }
-        }
         self.sent.push((at.to_owned(), packet.clone()));
         let told = format!("{packet:?} at {at}: {expected:?}, but {seen:?} {reason:?}");
         let (n, way) = match expected {

@@ -1,1 +1,0 @@
-//! Frames that are not what they should be.
