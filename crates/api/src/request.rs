@@ -1,0 +1,43 @@
+//! A call whose sender is known.
+
+use crate::{ApiError, Params};
+use serde_json::Value;
+use std::net::IpAddr;
+
+/// Who calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// The access key that signed the call.
+    pub access_key_id: String,
+    /// Where the call came from.
+    pub address: IpAddr,
+    /// What the client says that it is, at most 256 bytes.
+    pub user_agent: String,
+}
+
+/// A call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Names the call in the answer and in the audit trail: an upper-case UUID.
+    pub id: String,
+    /// The product's API version, e.g. `2016-04-28`.
+    pub version: String,
+    /// The operation, e.g. `CreateVpc`.
+    pub action: String,
+    /// Its parameters; those of the protocol itself (signature, nonce …) are not among them.
+    pub params: Params,
+    /// Who calls.
+    pub caller: Caller,
+}
+
+/// What answers calls.
+pub trait Service: Send + Sync + 'static {
+    /// The answer's fields; `RequestId` is added to them.
+    ///
+    /// # Errors
+    /// What the client is told instead.
+    fn answer(&self, request: &Request) -> Result<serde_json::Map<String, Value>, ApiError>;
+
+    /// The secret of an access key, if there is such a key and it is enabled.
+    fn secret(&self, access_key_id: &str) -> Option<String>;
+}

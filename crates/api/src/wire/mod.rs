@@ -1,0 +1,1 @@
+//! The protocol: HTTP, signatures, nonces, rates, answers.
