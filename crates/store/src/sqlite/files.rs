@@ -1,0 +1,142 @@
+//! The files of a store: who may read them, who owns them, how one comes into its place.
+
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+use crate::Error;
+
+/// `path` with something appended to its name.
+pub fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    name.into()
+}
+
+/// Makes the store's directory and takes its lock; returns the file's path with all links resolved, and the
+/// lock.
+///
+/// The lock is on a file of its own: closing any descriptor of the database would drop SQLite's locks on it.
+/// Links are resolved first, so that two ways to one file lead to one lock.
+pub fn claim(path: &Path) -> Result<(PathBuf, File), Error> {
+    let path = resolve(path)?;
+    let name = beside(&path, ".lock");
+    let lock = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(&name)
+        .map_err(|e| Error::io(&name, "open the lock file", e))?;
+    match lock.try_lock() {
+        Ok(()) => Ok((path, lock)),
+        Err(TryLockError::WouldBlock) => Err(Error::Locked { path }),
+        Err(TryLockError::Error(e)) => Err(Error::io(name, "lock", e)),
+    }
+}
+
+/// The absolute path of a file that need not exist, its directory made if it is not there.
+fn resolve(path: &Path) -> Result<PathBuf, Error> {
+    match fs::canonicalize(path) {
+        Ok(path) => return Ok(path),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+        Err(e) => return Err(Error::io(path, "open", e)),
+    }
+    let Some(name) = path.file_name() else {
+        return Err(Error::io(
+            path,
+            "open",
+            io::ErrorKind::InvalidFilename.into(),
+        ));
+    };
+    let directory = directory(path);
+    make_directory(directory)?;
+    let directory = fs::canonicalize(directory).map_err(|e| Error::io(directory, "open", e))?;
+    Ok(directory.join(name))
+}
+
+/// Makes a directory and those above it, each durable before the next.
+fn make_directory(path: &Path) -> Result<(), Error> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let above = directory(path);
+    make_directory(above)?;
+    match DirBuilder::new().mode(0o700).create(path) {
+        Ok(()) => sync_directory(above),
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        Err(e) => Err(Error::io(path, "make the directory", e)),
+    }
+}
+
+/// The directory that a path is in.
+fn directory(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        Some(_) => Path::new("."),
+        None => Path::new("/"),
+    }
+}
+
+fn sync_directory(path: &Path) -> Result<(), Error> {
+    File::open(path)
+        .and_then(|d| d.sync_all())
+        .map_err(|e| Error::io(path, "write the directory", e))
+}
+
+/// Whether there is a database; an error if there is only a part of one.
+pub fn exists(path: &Path) -> Result<bool, Error> {
+    let size = |path: &Path| match fs::metadata(path) {
+        Ok(meta) => Ok(Some(meta.len())),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(Error::io(path, "open", e)),
+    };
+    let damaged = |detail: &str| {
+        Err(Error::Damaged {
+            path: path.to_owned(),
+            detail: detail.to_owned(),
+        })
+    };
+    // SQLite would take both for a new database, and what was acknowledged would be gone without a word.
+    match size(path)? {
+        Some(0) => damaged("the file is empty; delete it if there was never anything in it"),
+        Some(_) => Ok(true),
+        None if size(&beside(path, "-wal"))?.is_some_and(|n| n > 0) => {
+            damaged("only its log is there (NAME-wal)")
+        }
+        None => Ok(false),
+    }
+}
+
+/// Takes the database from everyone but its owner. SQLite gives its other files the same mode.
+pub fn restrict(path: &Path) -> Result<(), Error> {
+    fs::set_permissions(path, Permissions::from_mode(0o600))
+        .map_err(|e| Error::io(path, "set the mode of", e))
+}
+
+/// A new empty file for what will come into this place, readable by its owner only.
+pub fn draft(path: &Path) -> Result<NamedTempFile, Error> {
+    let mut prefix = OsString::from(".");
+    prefix.push(path.file_name().unwrap_or_default());
+    tempfile::Builder::new()
+        .prefix(&prefix)
+        .suffix(".partial")
+        .tempfile_in(directory(path))
+        .map_err(|e| Error::io(path, "make a temporary file beside", e))
+}
+
+/// Puts a finished draft in its place, at once and durably.
+pub fn place(draft: NamedTempFile, path: &Path) -> Result<(), Error> {
+    draft
+        .as_file()
+        .sync_all()
+        .map_err(|e| Error::io(path, "write", e))?;
+    draft
+        .persist(path)
+        .map_err(|e| Error::io(path, "replace", e.error))?;
+    sync_directory(directory(path))
+}
