@@ -1,13 +1,20 @@
 //! The cloud API: what the official SDKs send is verified, dispatched and answered.
 //!
 //! `wire` is the protocol: HTTP, both signatures, nonces, rates, the form of answers and errors. It hands
-//! a [`Request`] whose sender is known to a [`Service`] and writes what that answers.
+//! a [`Request`] whose sender is known to a [`Service`] and writes what that answers. [`Cloud`] is that service:
+//! it checks a call by the tables in [`spec`] and gives it to the operation, which asks or changes the records of
+//! the control plane.
 
+mod call;
 mod error;
+mod ops;
 mod params;
 mod request;
+mod service;
+pub mod spec;
 pub mod wire;
 
 pub use error::ApiError;
 pub use params::Params;
 pub use request::{Caller, Request, Service};
+pub use service::{AccessKey, Cloud};

@@ -261,7 +261,8 @@ pub struct SecurityRule {
 }
 
 /// The other end in a rule.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum RulePeer {
     /// Addresses.
     Cidr(Ipv4Net),
@@ -270,7 +271,8 @@ pub enum RulePeer {
 }
 
 /// How a network interface is brought to Linux.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Driver {
     /// We make a network namespace and a veth pair into it.
     Netns,
@@ -358,7 +360,7 @@ pub enum Pooling {
 }
 
 /// When a session without packets ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timeouts {
     /// TCP, open in both directions.
     pub tcp_established: Duration,
@@ -451,7 +453,8 @@ pub struct DnatEntry {
 }
 
 /// What a DNAT entry maps.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum DnatMapping {
     /// Ports of TCP or UDP: external port `external.start() + n` to internal port `internal + n`.
     Ports {

@@ -1,0 +1,45 @@
+//! The operations, one file for each group.
+//!
+//! An operation reads its parameters from a [`Call`], asks or changes the records, and puts its answer together. It
+//! says only what it knows: [`crate::spec`] completes the answer. Rules of the resources are not here but in
+//! `control`, where they hold for whoever makes the change.
+
+mod routes;
+mod tags;
+mod vpc;
+
+use crate::call::{Answer, Call};
+use control::{Cloud, Draft};
+
+/// An operation that only asks.
+pub(crate) type Query = fn(&Call, &Cloud) -> Answer;
+
+/// An operation that changes something.
+pub(crate) type Change = fn(&Call, &mut Draft) -> Answer;
+
+/// How an operation is answered.
+#[derive(Clone, Copy)]
+pub(crate) enum Handler {
+    Query(Query),
+    Change(Change),
+}
+
+use Handler::{Change as C, Query as Q};
+
+const VPC: &str = "2016-04-28";
+
+/// Groups of operations: the version of their product, and each with its name.
+const GROUPS: &[(&str, &[(&str, Handler)])] = &[
+    (VPC, vpc::OPERATIONS),
+    (VPC, routes::OPERATIONS),
+    (VPC, tags::OPERATIONS),
+];
+
+/// What answers an operation.
+pub(crate) fn find(version: &str, action: &str) -> Option<Handler> {
+    let groups = GROUPS.iter().filter(|(of, _)| *of == version);
+    let mut operations = groups.flat_map(|(_, operations)| *operations);
+    operations
+        .find(|(name, _)| *name == action)
+        .map(|(_, handler)| *handler)
+}

@@ -1,0 +1,223 @@
+//! From a call to its answer: dispatch, checks, dry runs, client tokens.
+
+use crate::call::Call;
+use crate::ops::{self, Handler};
+use crate::spec::{self, invalid, missing};
+use crate::{ApiError, Request, Service};
+use control::records::{Seconds, Token};
+use control::{Control, Draft, Refusal};
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// How long the answer to a call with a client token is kept: a day.
+const TOKEN_LIFE: Seconds = 24 * 60 * 60;
+
+/// The cloud: answers calls out of the control plane's records and by changing them.
+pub struct Cloud {
+    control: Arc<Control>,
+    key: AccessKey,
+}
+
+/// An access key.
+#[derive(Clone)]
+pub struct AccessKey {
+    /// Its identifier.
+    pub id: String,
+    /// Its secret.
+    pub secret: String,
+}
+
+impl Cloud {
+    /// The cloud over a control plane.
+    pub fn new(control: Arc<Control>, key: AccessKey) -> Cloud {
+        Cloud { control, key }
+    }
+}
+
+impl Service for Cloud {
+    fn answer(&self, request: &Request) -> Result<Map<String, Value>, ApiError> {
+        let (_, operation) = spec::operation(&request.version, &request.action)?;
+        let handler = ops::find(&request.version, &request.action).ok_or_else(|| {
+            ApiError::not_found(
+                "InvalidAction.NotFound",
+                format!(
+                    "Specified api is not found: {} is not supported.",
+                    request.action
+                ),
+            )
+        })?;
+        operation.check(&request.params)?;
+        let answer = match handler {
+            Handler::Query(query) => {
+                let cloud = self.control.cloud();
+                let region = region(&cloud, request)?;
+                let call = Call {
+                    params: &request.params,
+                    region: &region,
+                };
+                let dry_run = call.flag("DryRun")? == Some(true);
+                let answer = query(&call, &cloud)?;
+                if dry_run {
+                    return Err(ApiError::bad(
+                        "DryRunOperation",
+                        "Request validation has been passed with DryRun flag set.",
+                    ));
+                }
+                answer
+            }
+            Handler::Change(change) => self.change(request, change)?,
+        };
+        let mut fields = match answer {
+            Value::Object(fields) => fields,
+            _ => Map::new(),
+        };
+        operation.complete(&mut fields).map_err(|why| {
+            tracing::error!(
+                "the answer to {} is not as its SDKs expect it: {why}",
+                request.action
+            );
+            ApiError::internal(format!("The answer cannot be given: {why}."))
+        })?;
+        Ok(fields)
+    }
+
+    fn secret(&self, access_key_id: &str) -> Option<String> {
+        (access_key_id == self.key.id).then(|| self.key.secret.clone())
+    }
+}
+
+impl Cloud {
+    /// Takes a change through, or repeats the answer to the same call with the same client token.
+    fn change(&self, request: &Request, change: ops::Change) -> Result<Value, ApiError> {
+        let now = now();
+        self.control
+            .change(now, |draft| {
+                let region = region(draft, request)?;
+                let call = Call {
+                    params: &request.params,
+                    region: &region,
+                };
+                let token = token(&call, request)?;
+                if let Some((id, parameters)) = &token
+                    && let Some(known) = draft
+                        .tokens
+                        .get(id)
+                        .filter(|it| it.created + TOKEN_LIFE > now)
+                {
+                    return repeat(known, parameters);
+                }
+                draft.dry_run = call.flag("DryRun")? == Some(true);
+                let answer = change(&call, draft)?;
+                if let Some((id, parameters)) = token {
+                    forget_tokens(draft, now);
+                    draft.tokens.put(Token {
+                        id,
+                        parameters,
+                        answer: answer.to_string(),
+                        created: now,
+                    });
+                }
+                Ok(answer)
+            })
+            .map_err(ApiError::from)
+    }
+}
+
+/// Operations refuse with the API's error; the control plane carries it through as its own.
+impl From<ApiError> for Refusal {
+    fn from(error: ApiError) -> Refusal {
+        Refusal {
+            status: error.status,
+            code: error.code,
+            message: error.message,
+        }
+    }
+}
+
+/// The region that a call is for: the first one, if it does not say.
+fn region(cloud: &control::Cloud, request: &Request) -> Result<String, ApiError> {
+    let regions = cloud.regions();
+    match request.params.get("RegionId") {
+        None => Ok(regions.first().map(|it| it.id.clone()).unwrap_or_default()),
+        Some(region) if regions.iter().any(|it| it.id == region) => Ok(region.to_owned()),
+        Some(region) => {
+            let known: Vec<&str> = regions.iter().map(|it| &*it.id).collect();
+            let why = format!(
+                "There is no region {region:?} here, but {}.",
+                known.join(", ")
+            );
+            Err(ApiError::not_found("InvalidRegionId.NotFound", why))
+        }
+    }
+}
+
+/// The record's name of a call's client token, and the hash of what the call says.
+fn token(call: &Call, request: &Request) -> Result<Option<(String, String)>, ApiError> {
+    let Some(token) = call.text("ClientToken") else {
+        return Ok(None);
+    };
+    if token.len() > 64 || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let why = "A client token has 1 to 64 ASCII characters without spaces.";
+        return Err(invalid("ClientToken", why));
+    }
+    let mut hash = Sha256::new();
+    for (name, value) in request.params.iter() {
+        for text in [name, value] {
+            hash.update((text.len() as u64).to_be_bytes());
+            hash.update(text);
+        }
+    }
+    let parameters = hash
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let id = format!(
+        "{}/{}/{token}",
+        request.caller.access_key_id, request.action
+    );
+    Ok(Some((id, parameters)))
+}
+
+fn repeat(known: &Token, parameters: &str) -> Result<Value, Refusal> {
+    if known.parameters != parameters {
+        return Err(Refusal::bad(
+            "IdempotentParameterMismatch",
+            "The client token was used with other parameters: take a new token for another call.",
+        ));
+    }
+    serde_json::from_str(&known.answer)
+        .map_err(|error| Refusal::internal(format!("The recorded answer cannot be read: {error}.")))
+}
+
+fn forget_tokens(draft: &mut Draft, now: Seconds) {
+    let old = draft
+        .tokens
+        .iter()
+        .filter(|it| it.created + TOKEN_LIFE <= now);
+    let old: Vec<String> = old.map(|it| it.id.clone()).collect();
+    for id in old {
+        draft.tokens.remove(&id);
+    }
+}
+
+/// Seconds since 1970; 0 if the clock stands before.
+pub(crate) fn now() -> Seconds {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(0, |it| it.as_secs())
+}
+
+/// Exactly one of two parameters must be given.
+pub(crate) fn one_of<'a>(
+    call: &Call<'a>,
+    a: &'static str,
+    b: &'static str,
+) -> Result<(Option<&'a str>, Option<&'a str>), ApiError> {
+    match (call.text(a), call.text(b)) {
+        (None, None) => Err(missing(a)),
+        (Some(_), Some(_)) => Err(invalid(b, format!("Give {a} or {b}, not both."))),
+        given => Ok(given),
+    }
+}

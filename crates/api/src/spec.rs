@@ -1,0 +1,360 @@
+//! What the cloud's operations take and give: names, types and nesting, as its SDKs have them.
+//!
+//! The tables are in `spec/`, one file for each product. They are the one place that says what a parameter's
+//! type is and how an answer is nested: parameters are checked by them before an operation sees them, and
+//! answers are completed by them, so that an SDK finds each field that it knows of.
+
+use crate::{ApiError, Params};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+/// An API version of a product.
+#[derive(Debug, Deserialize)]
+pub struct Product {
+    /// Its name, e.g. `Vpc`.
+    pub product: String,
+    /// Its version, e.g. `2016-04-28`.
+    pub version: String,
+    /// Its operations by name.
+    pub operations: BTreeMap<String, Operation>,
+}
+
+/// What an operation takes and gives.
+#[derive(Debug, Deserialize)]
+pub struct Operation {
+    /// What it is about, for help texts.
+    #[serde(default)]
+    pub group: String,
+    /// Its parameters.
+    pub request: Vec<Field>,
+    /// The fields of its answer.
+    pub response: Vec<Field>,
+}
+
+/// A parameter or a field of an answer.
+#[derive(Debug, Deserialize)]
+pub struct Field {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub kind: Type,
+    /// Whether it must be given.
+    #[serde(default)]
+    pub required: bool,
+    /// What is in it, if it is an object or a list of objects.
+    #[serde(default)]
+    pub fields: Vec<Field>,
+}
+
+/// The type of a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[allow(missing_docs, reason = "they are the types of JSON")]
+pub enum Type {
+    #[serde(rename = "str")]
+    Text,
+    #[serde(rename = "int")]
+    Int,
+    #[serde(rename = "float")]
+    Float,
+    #[serde(rename = "bool")]
+    Bool,
+    #[serde(rename = "object")]
+    Object,
+    #[serde(rename = "object[]")]
+    Objects,
+    #[serde(rename = "str[]")]
+    Texts,
+    #[serde(rename = "int[]")]
+    Ints,
+    #[serde(rename = "map")]
+    Map,
+}
+
+/// All products.
+pub fn products() -> &'static [Product] {
+    static PRODUCTS: LazyLock<Vec<Product>> = LazyLock::new(|| {
+        [
+            include_str!("../spec/vpc.json"),
+            include_str!("../spec/ecs.json"),
+        ]
+        .into_iter()
+        // A table that cannot be read is found by the tests; a product less is all that can come of it.
+        .filter_map(|text| serde_json::from_str(text).ok())
+        .collect()
+    });
+    &PRODUCTS
+}
+
+/// An operation of a version.
+///
+/// # Errors
+/// `InvalidVersion` or `InvalidAction.NotFound`.
+pub fn operation(
+    version: &str,
+    action: &str,
+) -> Result<(&'static Product, &'static Operation), ApiError> {
+    let Some(product) = products().iter().find(|it| it.version == version) else {
+        let known: Vec<&str> = products().iter().map(|it| &*it.version).collect();
+        let why = format!(
+            "Specified parameter Version is not valid: there are {}.",
+            known.join(", ")
+        );
+        return Err(ApiError::not_found("InvalidVersion", why));
+    };
+    match product.operations.get(action) {
+        Some(operation) => Ok((product, operation)),
+        None => Err(ApiError::not_found(
+            "InvalidAction.NotFound",
+            format!(
+                "Specified api is not found: {} {version} has no operation {action:?}.",
+                product.product
+            ),
+        )),
+    }
+}
+
+impl Operation {
+    /// Checks that what must be given is given and that each value has its type. Parameters that the operation
+    /// does not have are passed over, as the cloud does.
+    ///
+    /// # Errors
+    /// `MissingParameter` or `InvalidParameter`; the message names the parameter.
+    pub fn check(&self, params: &Params) -> Result<(), ApiError> {
+        self.request
+            .iter()
+            .try_for_each(|field| field.check(&field.name, params))
+    }
+
+    /// Completes an answer: what the operation has not said is empty, and of the type that an SDK expects.
+    ///
+    /// # Errors
+    /// The path of a field that has another type, or that the answer should not have: a mistake here.
+    pub fn complete(&self, answer: &mut Map<String, Value>) -> Result<(), String> {
+        complete(&self.response, answer, "")
+    }
+}
+
+impl Field {
+    fn check(&self, name: &str, params: &Params) -> Result<(), ApiError> {
+        match self.kind {
+            Type::Objects => {
+                let objects = params.objects(name);
+                if self.required && objects.is_empty() {
+                    return Err(missing(name));
+                }
+                objects
+                    .iter()
+                    .try_for_each(|object| self.check_fields(object, params))
+            }
+            Type::Object => self.check_fields(name, params),
+            Type::Texts | Type::Ints if self.required && params.list(name).is_empty() => {
+                Err(missing(name))
+            }
+            Type::Texts | Type::Ints | Type::Map => Ok(()),
+            _ => match params.get(name) {
+                None if self.required => Err(missing(name)),
+                None => Ok(()),
+                Some(text) => self.fits(name, text),
+            },
+        }
+    }
+
+    fn check_fields(&self, name: &str, params: &Params) -> Result<(), ApiError> {
+        self.fields
+            .iter()
+            .try_for_each(|field| field.check(&format!("{name}.{}", field.name), params))
+    }
+
+    fn fits(&self, name: &str, text: &str) -> Result<(), ApiError> {
+        let (fits, wanted) = match self.kind {
+            Type::Int => (text.parse::<i64>().is_ok(), "a whole number"),
+            Type::Float => (text.parse::<f64>().is_ok(), "a number"),
+            Type::Bool => (parse_bool(text).is_some(), "true or false"),
+            _ => (true, "a text"),
+        };
+        if fits {
+            return Ok(());
+        }
+        Err(invalid(name, format!("{} is not {wanted}.", shown(text))))
+    }
+
+    /// What stands for the field when there is nothing to say.
+    fn empty(&self) -> Value {
+        match self.kind {
+            Type::Text => json!(""),
+            Type::Int => json!(0),
+            Type::Float => json!(0.0),
+            Type::Bool => json!(false),
+            Type::Objects | Type::Texts | Type::Ints => json!([]),
+            Type::Map => json!({}),
+            Type::Object => {
+                let mut fields = Map::new();
+                // It cannot fail on nothing.
+                let _ = complete(&self.fields, &mut fields, "");
+                Value::Object(fields)
+            }
+        }
+    }
+
+    fn complete(&self, value: &mut Value, path: &str) -> Result<(), String> {
+        let fits = match (self.kind, &mut *value) {
+            (Type::Object, Value::Object(fields)) => return complete(&self.fields, fields, path),
+            (Type::Objects, Value::Array(objects)) => {
+                for object in objects {
+                    match object {
+                        Value::Object(fields) => complete(&self.fields, fields, path)?,
+                        _ => return Err(format!("{path} holds something that is no object")),
+                    }
+                }
+                true
+            }
+            (Type::Texts, Value::Array(texts)) => texts.iter().all(Value::is_string),
+            (Type::Ints, Value::Array(numbers)) => numbers.iter().all(Value::is_number),
+            (Type::Text, value) => value.is_string(),
+            (Type::Int, value) => value.is_i64() || value.is_u64(),
+            (Type::Float, value) => value.is_number(),
+            (Type::Bool, value) => value.is_boolean(),
+            (Type::Map, value) => value.is_object(),
+            _ => false,
+        };
+        match fits {
+            true => Ok(()),
+            false => Err(format!("{path} is not {:?}: {value}", self.kind)),
+        }
+    }
+}
+
+fn complete(fields: &[Field], object: &mut Map<String, Value>, path: &str) -> Result<(), String> {
+    if let Some(name) = object
+        .keys()
+        .find(|name| fields.iter().all(|it| it.name != **name))
+    {
+        return Err(format!("there is no field {path}.{name}"));
+    }
+    for field in fields {
+        match object.get_mut(&field.name) {
+            Some(value) => field.complete(value, &format!("{path}.{}", field.name))?,
+            None => {
+                object.insert(field.name.clone(), field.empty());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// `true` or `false` in any case: SDKs differ.
+pub fn parse_bool(text: &str) -> Option<bool> {
+    if text.eq_ignore_ascii_case("true") {
+        Some(true)
+    } else if text.eq_ignore_ascii_case("false") {
+        Some(false)
+    } else {
+        None
+    }
+}
+
+/// A parameter that must be given.
+pub fn missing(name: &str) -> ApiError {
+    ApiError::bad(
+        "MissingParameter",
+        format!(
+            "The input parameter \"{name}\" that is mandatory for processing this request is not supplied."
+        ),
+    )
+}
+
+/// A parameter with a value that cannot be.
+pub fn invalid(name: &str, why: impl Into<String>) -> ApiError {
+    ApiError::bad(
+        "InvalidParameter",
+        format!(
+            "The specified parameter \"{name}\" is not valid: {}",
+            why.into()
+        ),
+    )
+}
+
+/// The beginning of a text, quoted.
+pub fn shown(text: &str) -> String {
+    let mut shown: String = text.chars().take(60).collect();
+    if shown.len() < text.len() {
+        shown.push('…');
+    }
+    format!("{shown:?}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tables_can_be_read() {
+        let names: Vec<&str> = products().iter().map(|it| &*it.product).collect();
+        assert_eq!(names, ["Vpc", "Ecs"]);
+        let (_, operation) = operation("2016-04-28", "CreateForwardEntry").unwrap();
+        assert!(
+            operation
+                .request
+                .iter()
+                .any(|it| it.name == "PortBreak" && it.kind == Type::Bool)
+        );
+    }
+
+    #[test]
+    fn unknown_versions_and_actions() {
+        assert_eq!(
+            operation("2016-04-29", "CreateVpc").unwrap_err().code,
+            "InvalidVersion"
+        );
+        let error = operation("2016-04-28", "MakeVpc").unwrap_err();
+        assert_eq!(
+            (error.status, &*error.code),
+            (404, "InvalidAction.NotFound")
+        );
+    }
+
+    #[test]
+    fn parameters_have_their_types() {
+        let (_, operation) = operation("2016-04-28", "CreateNatGateway").unwrap();
+        let check = |pairs: &[(&str, &str)]| {
+            let mut params: Params = pairs.iter().copied().collect();
+            params.insert("RegionId", "r");
+            operation
+                .check(&params)
+                .map_err(|error| error.code.into_owned())
+        };
+        assert_eq!(
+            check(&[("VpcId", "vpc-1"), ("IcmpReplyEnabled", "True")]),
+            Ok(())
+        );
+        assert_eq!(check(&[]), Err("MissingParameter".into()));
+        assert_eq!(
+            check(&[("VpcId", "vpc-1"), ("IcmpReplyEnabled", "yes")]),
+            Err("InvalidParameter".into())
+        );
+    }
+
+    #[test]
+    fn answers_are_completed_and_checked() {
+        let (_, operation) = operation("2016-04-28", "DescribeVpcs").unwrap();
+        let answer = |value: Value| {
+            let Value::Object(mut fields) = value else {
+                unreachable!()
+            };
+            operation
+                .complete(&mut fields)
+                .map(|()| Value::Object(fields))
+        };
+        let full = answer(json!({"Vpcs": {"Vpc": [{"VpcId": "vpc-1"}]}, "TotalCount": 1})).unwrap();
+        assert_eq!(full["Vpcs"]["Vpc"][0]["VpcId"], "vpc-1");
+        assert_eq!(full["Vpcs"]["Vpc"][0]["IsDefault"], false);
+        assert_eq!(full["Vpcs"]["Vpc"][0]["UserCidrs"]["UserCidr"], json!([]));
+        assert_eq!(full["PageSize"], 0);
+        assert!(answer(json!({"Vpcs": []})).is_err());
+        assert!(answer(json!({"Vpc": {}})).is_err());
+        assert!(answer(json!({"TotalCount": "1"})).is_err());
+    }
+}

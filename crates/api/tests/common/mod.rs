@@ -1,0 +1,129 @@
+//! A cloud without a data path: every configuration is taken, as long as it is valid.
+
+#![allow(dead_code, reason = "each test uses its part")]
+
+use api::{AccessKey, ApiError, Caller, Cloud, Request, Service};
+use control::{Control, DataPlane, StartError};
+use model::Config;
+use serde_json::Value;
+use std::sync::Arc;
+use store::Sqlite;
+
+struct Anything;
+
+impl DataPlane for Anything {
+    fn apply(&self, _: &Config) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+/// A cloud over a store in a directory of its own.
+pub struct World {
+    pub cloud: Cloud,
+    pub control: Arc<Control>,
+    dir: tempfile::TempDir,
+}
+
+impl World {
+    /// A cloud with one uplink that has a pool of EIPs.
+    pub fn new() -> World {
+        World::on(tempfile::tempdir().unwrap())
+    }
+
+    /// The cloud as it is after a restart.
+    pub fn restart(self) -> World {
+        let World {
+            cloud,
+            control,
+            dir,
+        } = self;
+        drop((cloud, control));
+        World::on(dir)
+    }
+
+    fn on(dir: tempfile::TempDir) -> World {
+        let store = Arc::new(Sqlite::open(&dir.path().join("state.db")).unwrap());
+        let control = Control::start(
+            store,
+            1_000,
+            |draft| {
+                draft.uplinks.put(control::records::Uplink {
+                    id: "wan".into(),
+                    device: "eth1".into(),
+                    mode: model::UplinkMode::Own,
+                    address: Some("203.0.113.2/24".parse().unwrap()),
+                    gateway: Some("203.0.113.1".parse().unwrap()),
+                    mtu: None,
+                    pool: vec!["203.0.113.16/28".parse().unwrap()],
+                });
+                Ok::<(), StartError>(())
+            },
+            |_| Ok(Box::new(Anything)),
+        )
+        .unwrap();
+        let control = Arc::new(control);
+        let key = AccessKey {
+            id: "testid".into(),
+            secret: "testsecret".into(),
+        };
+        World {
+            cloud: Cloud::new(Arc::clone(&control), key),
+            control,
+            dir,
+        }
+    }
+
+    /// Calls an operation of a version.
+    pub fn call(
+        &self,
+        version: &str,
+        action: &str,
+        params: &[(&str, &str)],
+    ) -> Result<Value, ApiError> {
+        let answer = self.cloud.answer(&Request {
+            id: "0A0B0C0D-0000-4000-8000-000000000000".into(),
+            version: version.into(),
+            action: action.into(),
+            params: params.iter().copied().collect(),
+            caller: Caller {
+                access_key_id: "testid".into(),
+                address: [127, 0, 0, 1].into(),
+                user_agent: "test".into(),
+            },
+        });
+        answer.map(Value::Object)
+    }
+
+    /// Calls an operation of the VPC product, in the default region.
+    pub fn vpc(&self, action: &str, params: &[(&str, &str)]) -> Result<Value, ApiError> {
+        self.call("2016-04-28", action, &with_region(params))
+    }
+
+    /// Calls an operation of ECS, in the default region.
+    pub fn ecs(&self, action: &str, params: &[(&str, &str)]) -> Result<Value, ApiError> {
+        self.call("2014-05-26", action, &with_region(params))
+    }
+}
+
+fn with_region<'a>(params: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    let region = ("RegionId", "cn-hangzhou");
+    std::iter::once(region)
+        .chain(params.iter().copied())
+        .collect()
+}
+
+/// A text of an answer, by its path: `id(&answer, "/Vpcs/Vpc/0/VpcId")`.
+pub fn text(answer: &Value, path: &str) -> String {
+    match answer.pointer(path).and_then(Value::as_str) {
+        Some(text) => text.to_owned(),
+        None => panic!("there is no text {path} in {answer:#}"),
+    }
+}
+
+/// The code that a call is refused with.
+pub fn refused(answer: Result<Value, ApiError>) -> String {
+    match answer {
+        Ok(answer) => panic!("it was not refused: {answer:#}"),
+        Err(error) => error.code.into_owned(),
+    }
+}

@@ -1,0 +1,79 @@
+//! A change in the making.
+
+use crate::cloud::Cloud;
+use crate::records::{Meta, Seconds};
+use crate::refusal::{Refusal, Result};
+use model::Id;
+use std::ops::{Deref, DerefMut};
+
+/// The records as they will be if the change goes through. Operations are its methods, one file for each kind
+/// of resource.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    cloud: Cloud,
+    /// The time of the change.
+    pub now: Seconds,
+    /// Only find out whether it would go through.
+    pub dry_run: bool,
+    /// What is written beside the records: keys and values.
+    pub(crate) beside: Vec<(String, Vec<u8>)>,
+}
+
+impl Deref for Draft {
+    type Target = Cloud;
+
+    fn deref(&self) -> &Cloud {
+        &self.cloud
+    }
+}
+
+impl DerefMut for Draft {
+    fn deref_mut(&mut self) -> &mut Cloud {
+        &mut self.cloud
+    }
+}
+
+impl Draft {
+    /// A draft that changes nothing yet.
+    pub fn new(cloud: Cloud, now: Seconds) -> Draft {
+        Draft {
+            cloud,
+            now,
+            dry_run: false,
+            beside: Vec::new(),
+        }
+    }
+
+    /// The records as they are now in the draft.
+    pub fn into_cloud(self) -> Cloud {
+        self.cloud
+    }
+
+    /// A new identifier, e.g. `vpc-5zr0k2…`: the prefix and 20 random letters and digits.
+    ///
+    /// # Errors
+    /// If the system gives no random numbers.
+    pub fn new_id(&self, prefix: &str) -> Result<Id> {
+        const LETTERS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstuvwxy";
+        let mut random = [0; 20];
+        getrandom::fill(&mut random)
+            .map_err(|error| Refusal::internal(format!("no random numbers: {error}")))?;
+        let letters = random.map(|byte| char::from(LETTERS[usize::from(byte) % LETTERS.len()]));
+        Ok(format!("{prefix}-{}", String::from_iter(letters)))
+    }
+
+    /// Name and the like of something that is made now.
+    pub fn meta(&self, name: impl Into<String>, description: impl Into<String>) -> Meta {
+        Meta {
+            name: name.into(),
+            description: description.into(),
+            created: self.now,
+            ..Meta::default()
+        }
+    }
+
+    /// Has a value written in the same transaction as the records, under a key of its own.
+    pub fn write_beside(&mut self, key: String, value: Vec<u8>) {
+        self.beside.push((key, value));
+    }
+}

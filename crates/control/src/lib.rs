@@ -1,0 +1,30 @@
+//! The cloud's resources as they are kept, and the operations on them.
+//!
+//! * [`records`] says what is kept of each resource, [`Cloud`] holds all records; a copy of it costs nothing.
+//! * An operation is a method of a [`Draft`]: it changes the draft's records or refuses, and knows neither
+//!   store nor data path. Each kind of resource has its file.
+//! * [`Control::change`] takes a draft through: what has changed is checked as a whole, brought into force in
+//!   the data path and made durable, all of it or nothing; only then others see it.
+//! * [`Cloud::config`] is what the engine is told. It depends on nothing but the records, so a running
+//!   gateway and one that starts from the store are told the same.
+//!
+//! What it does not do: it knows no HTTP, no signatures and no packets.
+
+mod cloud;
+pub mod control;
+pub mod draft;
+mod import;
+pub mod names;
+pub mod records;
+mod refusal;
+mod render;
+pub mod routes;
+mod table;
+pub mod tags;
+pub mod vpc;
+
+pub use cloud::Cloud;
+pub use control::{Control, DataPlane, StartError};
+pub use draft::Draft;
+pub use refusal::{Refusal, Result};
+pub use table::{Record, Table};

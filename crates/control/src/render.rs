@@ -1,0 +1,222 @@
+//! What the engine is told of the records.
+
+use crate::cloud::Cloud;
+use crate::records::{self, EipBinding, NextHop, SnatSource};
+use model::{Config, Id};
+use std::collections::HashMap;
+
+impl Cloud {
+    /// The configuration that the records stand for. Of what is not in use there is nothing in it: instances
+    /// that are stopped, interfaces that are not attached, peer connections that are not accepted, and the
+    /// routes that lead to them (they drop what they match, as a route to nowhere does).
+    pub fn config(&self) -> Config {
+        let mut routes: HashMap<&Id, Vec<model::Route>> = HashMap::new();
+        for route in self.routes.iter() {
+            routes.entry(&route.table).or_default().push(model::Route {
+                destination: route.destination,
+                next_hop: self.next_hop(&route.next_hop),
+            });
+        }
+        let mut snat: HashMap<&Id, Vec<model::SnatEntry>> = HashMap::new();
+        for entry in self.snat.iter() {
+            if let Some(source) = self.source(&entry.source) {
+                snat.entry(&entry.gateway)
+                    .or_default()
+                    .push(model::SnatEntry {
+                        id: entry.id.clone(),
+                        source,
+                        eips: entry.eips.clone(),
+                        pooling: entry.pooling,
+                    });
+            }
+        }
+        let mut dnat: HashMap<&Id, Vec<model::DnatEntry>> = HashMap::new();
+        for entry in self.dnat.iter() {
+            dnat.entry(&entry.gateway)
+                .or_default()
+                .push(model::DnatEntry {
+                    id: entry.id.clone(),
+                    eip: entry.eip.clone(),
+                    internal: entry.internal,
+                    mapping: entry.mapping.clone(),
+                });
+        }
+        Config {
+            system: self.settings(),
+            uplinks: self.uplinks.iter().map(uplink).collect(),
+            vpcs: self
+                .vpcs
+                .iter()
+                .map(|vpc| model::Vpc {
+                    id: vpc.id.clone(),
+                    cidrs: vpc.cidrs.clone(),
+                })
+                .collect(),
+            vswitches: self
+                .vswitches
+                .iter()
+                .map(|vswitch| model::VSwitch {
+                    id: vswitch.id.clone(),
+                    vpc: vswitch.vpc.clone(),
+                    cidr: vswitch.cidr,
+                    route_table: self.custom_table(&vswitch.route_table),
+                })
+                .collect(),
+            route_tables: self
+                .route_tables
+                .iter()
+                .map(|table| model::RouteTable {
+                    id: table.id.clone(),
+                    vpc: table.vpc.clone(),
+                    system: table.system,
+                    routes: routes.remove(&table.id).unwrap_or_default(),
+                })
+                .collect(),
+            security_groups: self.security_groups.iter().map(security_group).collect(),
+            enis: self
+                .enis
+                .iter()
+                .filter_map(|eni| self.render_eni(eni))
+                .collect(),
+            eips: self.eips.iter().map(|eip| self.render_eip(eip)).collect(),
+            nat_gateways: self
+                .nat_gateways
+                .iter()
+                .map(|gateway| model::NatGateway {
+                    id: gateway.id.clone(),
+                    vpc: gateway.vpc.clone(),
+                    snat: snat.remove(&gateway.id).unwrap_or_default(),
+                    dnat: dnat.remove(&gateway.id).unwrap_or_default(),
+                    filtering: gateway.nat.filtering,
+                    timeouts: gateway.nat.timeouts,
+                    max_sessions_per_source: gateway.nat.max_sessions_per_source,
+                    snat_ports: gateway.nat.snat_ports.clone(),
+                    icmp_reply: gateway.icmp_reply,
+                    tcp_out_of_state: gateway.nat.tcp_out_of_state,
+                })
+                .collect(),
+            peerings: self
+                .peerings
+                .iter()
+                .filter(|peering| peering.accepted)
+                .map(|peering| model::Peering {
+                    id: peering.id.clone(),
+                    vpcs: [peering.vpc.clone(), peering.accepting_vpc.clone()],
+                })
+                .collect(),
+        }
+    }
+
+    fn settings(&self) -> model::System {
+        match self.system.get(records::System::ID) {
+            None => model::System::default(),
+            Some(system) => model::System {
+                name: system.name.clone(),
+                hook: system.hook,
+                max_sessions: system.max_sessions,
+            },
+        }
+    }
+
+    /// The engine's table of a vSwitch: `None` is the VPC's system table.
+    fn custom_table(&self, id: &Id) -> Option<Id> {
+        let table = self.route_tables.get(id)?;
+        (!table.system).then(|| id.clone())
+    }
+
+    /// The name that the engine knows an interface by, if it is in use: a primary one has its instance's.
+    fn eni_name(&self, id: &Id) -> Option<Id> {
+        let eni = self.enis.get(id)?;
+        let instance = self.instances.get(eni.instance.as_ref()?)?;
+        let name = if eni.primary { &instance.id } else { &eni.id };
+        instance.running.then(|| name.clone())
+    }
+
+    fn next_hop(&self, hop: &NextHop) -> model::NextHop {
+        let hop = match hop {
+            NextHop::Instance(id) => {
+                let instance = self.instances.get(id);
+                instance
+                    .and_then(|instance| self.eni_name(&instance.eni))
+                    .map(model::NextHop::Eni)
+            }
+            NextHop::Eni(id) => self.eni_name(id).map(model::NextHop::Eni),
+            NextHop::NatGateway(id) => Some(model::NextHop::NatGateway(id.clone())),
+            NextHop::Peering(id) => {
+                let peering = self.peerings.get(id).filter(|it| it.accepted);
+                peering.map(|it| model::NextHop::Peering(it.id.clone()))
+            }
+            NextHop::Blackhole => None,
+        };
+        hop.unwrap_or(model::NextHop::Blackhole)
+    }
+
+    fn source(&self, source: &SnatSource) -> Option<ipnet::Ipv4Net> {
+        match source {
+            SnatSource::Cidr(cidr) => Some(*cidr),
+            SnatSource::VSwitch(id) => Some(self.vswitches.get(id)?.cidr),
+        }
+    }
+
+    fn render_eni(&self, eni: &records::Eni) -> Option<model::Eni> {
+        let secondary = eni.secondary.iter().map(|&it| it.into());
+        Some(model::Eni {
+            id: self.eni_name(&eni.id)?,
+            instance: eni.instance.clone()?,
+            vswitch: eni.vswitch.clone(),
+            address: eni.address,
+            hosts: secondary.chain(eni.hosts.iter().copied()).collect(),
+            security_groups: eni.security_groups.clone(),
+            driver: eni.driver.clone(),
+            mtu: eni.mtu,
+        })
+    }
+
+    fn render_eip(&self, eip: &records::Eip) -> model::Eip {
+        let binding = match &eip.binding {
+            None => None,
+            Some(EipBinding::NatGateway(id)) => Some(model::EipBinding::NatGateway(id.clone())),
+            Some(EipBinding::Eni(id)) => self.eni_name(id).map(model::EipBinding::Eni),
+            Some(EipBinding::Instance(id)) => {
+                let instance = self.instances.get(id);
+                instance
+                    .and_then(|instance| self.eni_name(&instance.eni))
+                    .map(model::EipBinding::Eni)
+            }
+        };
+        model::Eip {
+            id: eip.id.clone(),
+            address: eip.address,
+            uplink: eip.uplink.clone(),
+            binding,
+        }
+    }
+}
+
+fn uplink(uplink: &records::Uplink) -> model::Uplink {
+    model::Uplink {
+        id: uplink.id.clone(),
+        device: uplink.device.clone(),
+        mode: uplink.mode,
+        address: uplink.address,
+        gateway: uplink.gateway,
+        mtu: uplink.mtu,
+    }
+}
+
+fn security_group(group: &records::SecurityGroup) -> model::SecurityGroup {
+    let rules = group.rules.iter().map(|rule| model::SecurityRule {
+        direction: rule.direction,
+        policy: rule.policy,
+        priority: rule.priority,
+        protocol: rule.protocol,
+        ports: rule.ports.clone(),
+        peer: rule.peer.clone(),
+    });
+    model::SecurityGroup {
+        id: group.id.clone(),
+        vpc: group.vpc.clone(),
+        kind: group.kind,
+        rules: rules.collect(),
+    }
+}
