@@ -5,7 +5,7 @@ use crate::draft::Draft;
 use crate::records::Seconds;
 use crate::refusal::{Refusal, Result};
 use model::{Config, validate};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use store::{List, Op, Store, Txn};
 
 /// What moves packets.
@@ -34,14 +34,21 @@ pub enum StartError {
     Refused(#[from] Refusal),
 }
 
+/// What is in force.
+struct InForce {
+    cloud: Arc<Cloud>,
+    /// What the data path has been told.
+    config: Arc<Config>,
+}
+
 /// The control plane: the records that are in force, and the one way to change them.
 pub struct Control {
     store: Arc<dyn Store>,
     plane: Box<dyn DataPlane>,
     /// What everybody sees.
-    current: RwLock<Arc<Cloud>>,
-    /// What the data path has been told; held while a change is taken through, so they go one by one.
-    told: Mutex<Config>,
+    current: RwLock<InForce>,
+    /// Held while a change is taken through, so they go one by one.
+    changing: Mutex<()>,
 }
 
 impl Control {
@@ -72,23 +79,26 @@ impl Control {
         Ok(Control {
             store,
             plane,
-            current: RwLock::new(Arc::new(draft.into_cloud())),
-            told: Mutex::new(config),
+            current: RwLock::new(InForce {
+                cloud: Arc::new(draft.into_cloud()),
+                config: Arc::new(config),
+            }),
+            changing: Mutex::new(()),
         })
     }
 
     /// The records in force.
     pub fn cloud(&self) -> Arc<Cloud> {
-        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(&current)
+        Arc::clone(&self.current().cloud)
     }
 
     /// The configuration in force.
-    pub fn config(&self) -> Config {
-        self.told
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+    pub fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.current().config)
+    }
+
+    fn current(&self) -> RwLockReadGuard<'_, InForce> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The store, for what is kept beside the records.
@@ -102,8 +112,9 @@ impl Control {
     /// # Errors
     /// What `work` refused with; or what the whole, the data path or the store said to it.
     pub fn change<T>(&self, now: Seconds, work: impl FnOnce(&mut Draft) -> Result<T>) -> Result<T> {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_by_one = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.cloud();
+        let told = self.config();
         let mut draft = Draft::new(Cloud::clone(&before), now);
         let answer = work(&mut draft)?;
         let config = draft.config();
@@ -137,9 +148,11 @@ impl Control {
             }
             return Err(Refusal::internal(message));
         }
-        *told = config;
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        *current = Arc::new(draft.into_cloud());
+        *current = InForce {
+            cloud: Arc::new(draft.into_cloud()),
+            config: Arc::new(config),
+        };
         Ok(answer)
     }
 }
