@@ -24,6 +24,9 @@ pub fn beside(path: &Path, suffix: &str) -> PathBuf {
 /// Links are resolved first, so that two ways to one file lead to one lock.
 pub fn claim(path: &Path) -> Result<(PathBuf, File), Error> {
     let path = resolve(path)?;
+    if path.is_dir() {
+        return Err(Error::io(path, "open", io::ErrorKind::IsADirectory.into()));
+    }
     let name = beside(&path, ".lock");
     let lock = OpenOptions::new()
         .create(true)
@@ -88,13 +91,17 @@ fn sync_directory(path: &Path) -> Result<(), Error> {
         .map_err(|e| Error::io(path, "write the directory", e))
 }
 
-/// Whether there is a database; an error if there is only a part of one.
-pub fn exists(path: &Path) -> Result<bool, Error> {
-    let size = |path: &Path| match fs::metadata(path) {
+/// How large a file is, if there is one.
+pub fn size(path: &Path) -> Result<Option<u64>, Error> {
+    match fs::metadata(path) {
         Ok(meta) => Ok(Some(meta.len())),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(Error::io(path, "open", e)),
-    };
+    }
+}
+
+/// Whether there is a database; an error if there is only a part of one.
+pub fn exists(path: &Path) -> Result<bool, Error> {
     let damaged = |detail: &str| {
         Err(Error::Damaged {
             path: path.to_owned(),

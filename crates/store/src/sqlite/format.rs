@@ -75,11 +75,15 @@ pub fn open(path: &Path, max_bytes: u64) -> Result<Connection, Error> {
 
 fn open_as(path: &Path, max_bytes: u64, steps: &[Step]) -> Result<Connection, Error> {
     let prepare = || {
+        let alone = is_alone(path)?;
         let mut connection =
             Connection::open_with_flags(path, flags(OpenFlags::SQLITE_OPEN_READ_WRITE))?;
         settle(&connection)?;
         // Nothing is written before it is known to be ours, and whole.
         identify(&connection, path, steps)?;
+        if alone {
+            check_length(&connection, path)?;
+        }
         check(&connection, "quick_check")?;
         let mode: String =
             connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
@@ -92,12 +96,9 @@ fn open_as(path: &Path, max_bytes: u64, steps: &[Step]) -> Result<Connection, Er
         connection.pragma_update(None, "foreign_keys", true)?;
         // The log shrinks again after a large transaction.
         connection.pragma_update(None, "journal_size_limit", 16 << 20)?;
-        let page: u64 = connection
-            .query_row("PRAGMA page_size", [], |row| row.get::<_, u32>(0))?
-            .into();
-        let pages = u32::try_from(max_bytes / page.max(1))
-            .unwrap_or(u32::MAX - 1)
-            .max(1);
+        // SQLite knows fewer pages than u32 has numbers, and takes what is too large as its own most.
+        let page: u32 = connection.query_row("PRAGMA page_size", [], |row| row.get(0))?;
+        let pages = (max_bytes / u64::from(page.max(1))).clamp(1, u64::from(u32::MAX >> 1));
         connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))?;
         migrate(&mut connection, steps)?;
         check_content(&connection)?;
@@ -106,22 +107,27 @@ fn open_as(path: &Path, max_bytes: u64, steps: &[Step]) -> Result<Connection, Er
     prepare().map_err(|fault: Fault| fault.at(path, "open"))
 }
 
-/// A connection that only reads a database which is open for writing already.
+/// A connection that only reads.
 pub fn open_reader(path: &Path) -> Result<Connection, Fault> {
     let connection = Connection::open_with_flags(path, flags(OpenFlags::SQLITE_OPEN_READ_ONLY))?;
     settle(&connection)?;
     Ok(connection)
 }
 
-/// Checks a database that nobody uses thoroughly, for a copy of it.
-pub fn verify(connection: &Connection, path: &Path) -> Result<(), Fault> {
-    let found = identify(connection, path, STEPS)?;
-    check(connection, "integrity_check")?;
-    match usize::try_from(found) {
-        Ok(n) if n == STEPS.len() => check_content(connection),
-        // Older; opening it brings it up to date and checks again.
-        _ => Ok(()),
+/// Opens a database that may be older than this program and checks it thoroughly, without changing it.
+pub fn open_copy(path: &Path) -> Result<Connection, Fault> {
+    let alone = is_alone(path)?;
+    let connection = open_reader(path)?;
+    let found = identify(&connection, path, STEPS)?;
+    if alone {
+        check_length(&connection, path)?;
     }
+    check(&connection, "integrity_check")?;
+    // What is older is brought up to date and checked when it is opened for use.
+    if found as usize == STEPS.len() {
+        check_content(&connection)?;
+    }
+    Ok(connection)
 }
 
 /// Each connection is used by one thread at a time, so SQLite's own mutexes would only cost time.
@@ -181,6 +187,24 @@ fn migrate(connection: &mut Connection, steps: &[Step]) -> Result<(), Fault> {
     Ok(transaction.commit()?)
 }
 
+/// Whether the database has no log, so that all of it is in its file.
+fn is_alone(path: &Path) -> Result<bool, Error> {
+    Ok(files::size(&files::beside(path, "-wal"))?.unwrap_or(0) == 0)
+}
+
+/// Whether the file ends where it should. SQLite takes what is missing of the last page for zeros.
+fn check_length(connection: &Connection, path: &Path) -> Result<(), Fault> {
+    let page: u32 = connection.query_row("PRAGMA page_size", [], |row| row.get(0))?;
+    let pages: u32 = connection.query_row("PRAGMA page_count", [], |row| row.get(0))?;
+    let wanted = u64::from(pages) * u64::from(page);
+    match files::size(path)? {
+        Some(found) if found < wanted => Err(Fault::Damage(format!(
+            "the file has {found} bytes instead of {wanted}"
+        ))),
+        _ => Ok(()),
+    }
+}
+
 /// SQLite's own check of its structures.
 fn check(connection: &Connection, pragma: &str) -> Result<(), Fault> {
     let found: String =
@@ -213,5 +237,86 @@ fn check_content(connection: &Connection) -> Result<(), Fault> {
             Some(rusqlite::ErrorCode::Unknown) => Fault::Damage(error.to_string()),
             _ => error.into(),
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn made() -> (tempfile::TempDir, std::path::PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state.db");
+        create(&path).unwrap();
+        (dir, path)
+    }
+
+    #[test]
+    fn every_commit_is_synchronised() {
+        let (_dir, path) = made();
+        let connection = open(&path, 1 << 30).unwrap();
+        let number = |pragma: &str| -> i64 {
+            connection
+                .query_row(&format!("PRAGMA {pragma}"), [], |row| row.get(0))
+                .unwrap()
+        };
+        let mode: String = connection
+            .query_row("PRAGMA journal_mode", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(mode, "wal");
+        assert_eq!(number("synchronous"), 2, "FULL");
+        assert_eq!(number("foreign_keys"), 1);
+        assert_eq!(number("busy_timeout"), 5_000);
+        assert_eq!(number("max_page_count") * number("page_size"), 1 << 30);
+        let reader = open_reader(&path).unwrap();
+        assert!(
+            reader.execute("UPDATE state SET revision = 7", []).is_err(),
+            "it only reads"
+        );
+    }
+
+    #[test]
+    fn an_older_format_is_brought_up_to_date_once() {
+        fn second(connection: &Connection) -> rusqlite::Result<()> {
+            connection.execute_batch(
+                "CREATE TABLE more (x INTEGER) STRICT; UPDATE state SET revision = revision + 1;",
+            )
+        }
+        let (_dir, path) = made();
+        for _ in 0..2 {
+            let connection = open_as(&path, 1 << 30, &[first, second]).unwrap();
+            assert_eq!(format(&connection).unwrap(), 2);
+            let revision: i64 = connection
+                .query_row("SELECT revision FROM state", [], |row| row.get(0))
+                .unwrap();
+            assert_eq!(revision, 2);
+        }
+        let error = open(&path, 1 << 30).unwrap_err();
+        assert!(
+            matches!(
+                error,
+                Error::Newer {
+                    found: 2,
+                    known: 1,
+                    ..
+                }
+            ),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_step_that_fails_changes_nothing() {
+        fn broken(connection: &Connection) -> rusqlite::Result<()> {
+            connection.execute_batch("DROP TABLE kv; CREATE TABLE state (x INTEGER);")
+        }
+        let (_dir, path) = made();
+        let error = open_as(&path, 1 << 30, &[first, broken]).unwrap_err();
+        assert!(matches!(error, Error::Io { .. }), "{error}");
+        let connection = open(&path, 1 << 30).unwrap();
+        assert_eq!(format(&connection).unwrap(), 1);
+        connection
+            .query_row("SELECT count(*) FROM kv", [], |_| Ok(()))
+            .unwrap();
     }
 }

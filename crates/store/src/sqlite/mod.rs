@@ -189,6 +189,7 @@ impl Store for Sqlite {
 }
 
 /// What went wrong inside: SQLite's answer, or what is already an error of ours.
+#[derive(Debug)]
 enum Fault {
     Sqlite(rusqlite::Error),
     Damage(String),
