@@ -43,6 +43,7 @@ impl Draft {
         self.import_networks(config)?;
         self.import_security_groups(config)?;
         self.import_instances(config)?;
+        self.import_packages(config);
         self.import_eips(config);
         self.import_gateways(config)
     }
@@ -305,6 +306,22 @@ impl Draft {
         Ok(())
     }
 
+    fn import_packages(&mut self, config: &Config) {
+        let packages = &config.bandwidth_packages;
+        let kept: HashSet<&str> = packages.iter().map(|it| &*it.id).collect();
+        retire!(self.packages, kept);
+        for package in packages {
+            let had = self.packages.get(&package.id);
+            let record = BandwidthPackage {
+                id: package.id.clone(),
+                meta: self.filed(had.map(|it| &it.meta)),
+                bandwidth: package.bandwidth,
+                deletion_protection: had.is_some_and(|it| it.deletion_protection),
+            };
+            self.packages.put(record);
+        }
+    }
+
     fn import_eips(&mut self, config: &Config) {
         let instances = instances(config);
         let kept: HashSet<&str> = config.eips.iter().map(|it| &*it.id).collect();
@@ -316,7 +333,7 @@ impl Draft {
                 meta: self.filed(had.map(|it| &it.meta)),
                 address: eip.address,
                 uplink: eip.uplink.clone(),
-                bandwidth: had.and_then(|it| it.bandwidth),
+                bandwidth: eip.bandwidth,
                 internet_charge_type: had
                     .map(|it| it.internet_charge_type.clone())
                     .unwrap_or_default(),
@@ -327,7 +344,7 @@ impl Draft {
                     }
                     model::EipBinding::Eni(id) => EipBinding::Eni(id),
                 }),
-                package: had.and_then(|it| it.package.clone()),
+                package: eip.package.clone(),
                 deletion_protection: had.is_some_and(|it| it.deletion_protection),
             };
             self.eips.put(record);

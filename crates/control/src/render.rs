@@ -79,6 +79,14 @@ impl Cloud {
                 .filter_map(|eni| self.render_eni(eni))
                 .collect(),
             eips: self.eips.iter().map(|eip| self.render_eip(eip)).collect(),
+            bandwidth_packages: self
+                .packages
+                .iter()
+                .map(|package| model::BandwidthPackage {
+                    id: package.id.clone(),
+                    bandwidth: package.bandwidth,
+                })
+                .collect(),
             nat_gateways: self
                 .nat_gateways
                 .iter()
@@ -189,6 +197,8 @@ impl Cloud {
             address: eip.address,
             uplink: eip.uplink.clone(),
             binding,
+            bandwidth: eip.bandwidth,
+            package: eip.package.clone(),
         }
     }
 }

@@ -27,6 +27,8 @@ pub enum Kind {
     Eni,
     /// An elastic IP.
     Eip,
+    /// A shared bandwidth package.
+    BandwidthPackage,
     /// A NAT gateway.
     NatGateway,
     /// An SNAT entry.
@@ -49,6 +51,7 @@ impl fmt::Display for Kind {
             Kind::Instance => "instance",
             Kind::Eni => "ENI",
             Kind::Eip => "EIP",
+            Kind::BandwidthPackage => "bandwidth package",
             Kind::NatGateway => "NAT gateway",
             Kind::SnatEntry => "SNAT entry",
             Kind::DnatEntry => "DNAT entry",
@@ -71,6 +74,7 @@ pub enum Item {
     Rule(usize, usize),
     Eni(usize),
     Eip(usize),
+    BandwidthPackage(usize),
     NatGateway(usize),
     Snat(usize, usize),
     Dnat(usize, usize),
@@ -138,6 +142,11 @@ impl Subject {
                 (kind, eni.map(|it| &it.id), None)
             }
             Item::Eip(n) => (Kind::Eip, config.eips.get(n).map(|it| &it.id), None),
+            Item::BandwidthPackage(n) => (
+                Kind::BandwidthPackage,
+                config.bandwidth_packages.get(n).map(|it| &it.id),
+                None,
+            ),
             Item::NatGateway(n) => (
                 Kind::NatGateway,
                 config.nat_gateways.get(n).map(|it| &it.id),
@@ -344,6 +353,11 @@ pub enum Fault {
     },
     #[error("{target} has an EIP already, {other}: an interface has one at most")]
     SecondEip { target: String, other: String },
+    #[error(
+        "this is bandwidth limit {count}: a gateway enforces {most}, one for each package and each \
+         EIP outside of packages"
+    )]
+    TooManyLimits { count: usize, most: usize },
 
     // NAT.
     #[error("EIP {} is not bound to NAT gateway {}", quote(eip), quote(gateway))]

@@ -28,6 +28,8 @@ pub struct Config {
     pub enis: Vec<Eni>,
     /// Elastic IPs.
     pub eips: Vec<Eip>,
+    /// Bandwidth packages that EIPs share.
+    pub bandwidth_packages: Vec<BandwidthPackage>,
     /// NAT gateways with their SNAT and DNAT entries.
     pub nat_gateways: Vec<NatGateway>,
     /// VPC peer connections.
@@ -323,6 +325,20 @@ pub struct Eip {
     pub uplink: Id,
     /// What it is bound to.
     pub binding: Option<EipBinding>,
+    /// The most that it carries in either direction, in Mbit/s (10⁶ bits a second). `None`: no limit
+    /// of its own. While it is in a package, the package's limit takes the place of this one.
+    pub bandwidth: Option<u32>,
+    /// The bandwidth package that it is in.
+    pub package: Option<Id>,
+}
+
+/// A shared bandwidth package: its EIPs together carry no more than this in either direction.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BandwidthPackage {
+    /// Identifier.
+    pub id: Id,
+    /// The most that its EIPs carry together in either direction, in Mbit/s (10⁶ bits a second).
+    pub bandwidth: u32,
 }
 
 /// What an EIP is bound to.

@@ -59,7 +59,7 @@ macro_rules! bad_files {
     };
 }
 
-bad_files! { dnat eips identifiers instances networks peerings routes security snat system uplinkless uplinks values }
+bad_files! { bandwidth dnat eips identifiers instances networks peerings routes security snat system uplinkless uplinks values }
 
 /// The text, the line and the message of errors that end the reading.
 const SYNTAX: &[(&str, usize, &str)] = &[
@@ -88,7 +88,7 @@ const SYNTAX: &[(&str, usize, &str)] = &[
         "[system]\n\n[[vpn]]",
         3,
         "unknown key `vpn`, expected one of `system`, `uplink`, `vpc`, `vswitch`, `route_table`, \
-         `security_group`, `instance`, `eni`, `eip`, `nat_gateway`, `peering`",
+         `security_group`, `instance`, `eni`, `eip`, `bandwidth_package`, `nat_gateway`, `peering`",
     ),
     (
         "[[vpc]]\nid = 5",

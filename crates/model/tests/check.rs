@@ -77,6 +77,33 @@ fn an_interface_is_in_a_group() {
 }
 
 #[test]
+fn bandwidth_is_limited_in_as_many_places_as_the_data_path_has_meters() {
+    let limited = |count: usize, package: Option<&str>| {
+        let package = package.map(String::from);
+        faults(move |config| {
+            // One is a package, and one an EIP outside of it.
+            let template = config.eips[2].clone();
+            assert_eq!((template.bandwidth, &template.package), (Some(5), &None));
+            config.eips.extend((2..count as u32).map(|n| Eip {
+                id: format!("more-{n}"),
+                address: Ipv4Addr::from(0x2d00_0000 + n),
+                binding: None,
+                package: package.clone(),
+                ..template.clone()
+            }));
+        })
+    };
+    let most = *limits::BANDWIDTH_LIMITS.end();
+    assert_eq!(limited(most, None), []);
+    let count = most + 1;
+    let fault = Fault::TooManyLimits { count, most };
+    let subject = "bandwidth package \"cbwp-shop\"".into();
+    assert_eq!(limited(count, None), [(subject, "bandwidth", 0, fault)]);
+    // EIPs of a package have no limit of their own.
+    assert_eq!(limited(count, Some("cbwp-shop")), []);
+}
+
+#[test]
 fn ranges_of_ports_are_ranges() {
     let empty = RangeInclusive::new(90, 80);
     let found = faults(|config| {
@@ -162,6 +189,8 @@ fn snat_entries_have_1_to_64_eips() {
                     address: Ipv4Addr::new(203, 0, 113, 100 + n),
                     uplink: "wan".into(),
                     binding: Some(EipBinding::NatGateway("ngw-shop".into())),
+                    bandwidth: None,
+                    package: None,
                 });
             }
         })
@@ -350,7 +379,15 @@ prop_compose! {
         mut config in networks(),
         groups in some((id(), id(), some((any::<bool>(), prop::option::of(ports()), block(), id())))),
         enis in some((id(), id(), id(), address(), some(block()), some(id()), prop::option::of(id()))),
-        eips in some((id(), address(), id(), prop::option::of((any::<bool>(), id())))),
+        eips in some((
+            id(),
+            address(),
+            id(),
+            prop::option::of((any::<bool>(), id())),
+            prop::option::of(any::<u32>()),
+            prop::option::of(id()),
+        )),
+        packages in some((id(), any::<u32>())),
         gateways in some((
             id(),
             id(),
@@ -379,13 +416,15 @@ prop_compose! {
                 id, instance, vswitch, address, hosts, security_groups, driver, mtu: 0,
             });
         }
-        for (id, address, uplink, binding) in eips {
+        for (id, address, uplink, binding, bandwidth, package) in eips {
             let binding = binding.map(|(eni, id)| match eni {
                 true => EipBinding::Eni(id),
                 false => EipBinding::NatGateway(id),
             });
-            config.eips.push(Eip { id, address, uplink, binding });
+            config.eips.push(Eip { id, address, uplink, binding, bandwidth, package });
         }
+        let package = |(id, bandwidth)| BandwidthPackage { id, bandwidth };
+        config.bandwidth_packages.extend(packages.into_iter().map(package));
         for (id, vpc, snat, dnat, snat_ports) in gateways {
             let snat = snat.into_iter().map(|(id, source, eips)| SnatEntry {
                 id, source, eips, pooling: Pooling::Hash,

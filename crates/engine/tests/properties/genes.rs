@@ -212,6 +212,8 @@ fn eips_and_gateways(g: &mut Reader, c: &mut Config, overlapping: bool) {
             address: Ipv4Addr::new(203, 0, 113, 10 + n),
             uplink: "wan".into(),
             binding,
+            bandwidth: None,
+            package: None,
         });
     }
     for vpc in 0..3 {

@@ -29,6 +29,8 @@ pub fn build(file: &schema::File, lines: Lines<'_>) -> Result<Config, Error> {
     builder.default_groups();
     let uplinks = &file.uplink;
     file.eip.iter().for_each(|it| builder.eip(it, uplinks));
+    let packages = &file.bandwidth_package;
+    packages.iter().for_each(|it| builder.bandwidth_package(it));
     file.peering.iter().for_each(|it| builder.peering(it));
     let gateways = &file.nat_gateway;
     gateways.iter().for_each(|it| builder.nat_gateway(it));

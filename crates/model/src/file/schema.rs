@@ -74,6 +74,7 @@ tables! {
         instance: Vec<Spanned<Instance>>,
         eni: Vec<Spanned<Eni>>,
         eip: Vec<Spanned<Eip>>,
+        bandwidth_package: Vec<Spanned<BandwidthPackage>>,
         nat_gateway: Vec<Spanned<NatGateway>>,
         peering: Vec<Spanned<Peering>>,
     }
@@ -132,7 +133,17 @@ tables! {
         mtu: Number,
     }
     /// `[[eip]]`
-    Eip { id: Text, address: Text, uplink: Text, instance: Text, eni: Text }
+    Eip {
+        id: Text,
+        address: Text,
+        uplink: Text,
+        instance: Text,
+        eni: Text,
+        bandwidth: Number,
+        package: Text,
+    }
+    /// `[[bandwidth_package]]`
+    BandwidthPackage { id: Text, bandwidth: Number }
     /// `[[nat_gateway]]`
     NatGateway {
         id: Text,

@@ -53,6 +53,7 @@ fn tables() -> Vec<(&'static str, BTreeSet<&'static str>)> {
         ("[[instance]]", keys::<schema::Instance>()),
         ("[[eni]]", keys::<schema::Eni>()),
         ("[[eip]]", keys::<schema::Eip>()),
+        ("[[bandwidth_package]]", keys::<schema::BandwidthPackage>()),
         ("[[nat_gateway]]", keys::<schema::NatGateway>()),
         ("[nat_gateway.timeouts]", keys::<schema::Timeouts>()),
         ("[[nat_gateway.snat]]", keys::<schema::Snat>()),
@@ -239,6 +240,16 @@ fn bindings_and_entries() {
     assert_eq!(eip("eip-2").uplink, "wan");
     let database = EipBinding::Eni("db".into());
     assert_eq!(eip("eip-db").binding, Some(database));
+
+    let bandwidth = |id| (eip(id).bandwidth, eip(id).package.as_deref());
+    assert_eq!(bandwidth("eip-1"), (None, Some("cbwp-shop")));
+    assert_eq!(bandwidth("eip-3"), (Some(5), None));
+    assert_eq!(bandwidth("eip-db"), (None, None));
+    let package = BandwidthPackage {
+        id: "cbwp-shop".into(),
+        bandwidth: 200,
+    };
+    assert_eq!(config.bandwidth_packages, [package]);
 
     let gateway = &config.nat_gateways[0];
     let snat = |entry: &SnatEntry| format!("{} {} {}", entry.id, entry.source, entry.pooling);

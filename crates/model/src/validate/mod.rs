@@ -1,6 +1,6 @@
 //! Whether a configuration as a whole makes sense.
 //!
-//! The rules, by file: `outside` the program's own settings, uplinks and EIPs; `network` VPCs,
+//! The rules, by file: `outside` the program's own settings, uplinks, EIPs and bandwidth; `network` VPCs,
 //! vSwitches, route tables and peerings; `instances` security groups and network interfaces;
 //! `nat` gateways with their entries. A rule whose reference leads nowhere says so and stops there:
 //! one mistake, one problem.
@@ -35,6 +35,7 @@ pub fn check(config: &Config) -> Vec<Problem> {
     checker.enis();
     checker.devices();
     checker.eips();
+    checker.bandwidths();
     checker.gateways();
     checker.problems.sort_by_key(|problem| problem.place);
     checker.problems
@@ -123,6 +124,10 @@ impl<'a> Checker<'a> {
         all.extend(items(&config.enis, Item::Eni).map(|(item, it)| (Kind::Eni, item, &it.id)));
         all.extend(items(&config.eips, Item::Eip).map(|(item, it)| (Kind::Eip, item, &it.id)));
         all.extend(
+            items(&config.bandwidth_packages, Item::BandwidthPackage)
+                .map(|(item, it)| (Kind::BandwidthPackage, item, &it.id)),
+        );
+        all.extend(
             items(&config.nat_gateways, Item::NatGateway)
                 .map(|(item, it)| (Kind::NatGateway, item, &it.id)),
         );
@@ -152,7 +157,7 @@ impl<'a> Checker<'a> {
             let position = match item {
                 Item::Uplink(n) | Item::Vpc(n) | Item::VSwitch(n) | Item::RouteTable(n) => n,
                 Item::SecurityGroup(n) | Item::Eni(n) | Item::Eip(n) => n,
-                Item::NatGateway(n) | Item::Peering(n) => n,
+                Item::BandwidthPackage(n) | Item::NatGateway(n) | Item::Peering(n) => n,
                 // Nothing refers to these.
                 Item::System | Item::Route(..) | Item::Rule(..) => continue,
                 Item::Snat(..) | Item::Dnat(..) => continue,
@@ -174,6 +179,9 @@ impl<'a> Checker<'a> {
                 Kind::SecurityGroup => Known::new(config.security_groups.iter().map(|it| &it.id)),
                 Kind::Eni => Known::new(config.enis.iter().map(|it| &it.id)),
                 Kind::Eip => Known::new(config.eips.iter().map(|it| &it.id)),
+                Kind::BandwidthPackage => {
+                    Known::new(config.bandwidth_packages.iter().map(|it| &it.id))
+                }
                 Kind::NatGateway => Known::new(config.nat_gateways.iter().map(|it| &it.id)),
                 Kind::Peering => Known::new(config.peerings.iter().map(|it| &it.id)),
                 Kind::Instance => Known::new(

@@ -1,4 +1,4 @@
-//! The program's own settings, uplinks and EIPs.
+//! The program's own settings, uplinks, EIPs and their bandwidth.
 
 use super::*;
 
@@ -131,5 +131,37 @@ impl<'a> Checker<'a> {
                 None => {}
             }
         }
+    }
+
+    /// What EIPs and packages carry, and that there are not more limits than the data path enforces.
+    pub(super) fn bandwidths(&mut self) {
+        let config = self.config;
+        let most = *limits::BANDWIDTH_LIMITS.end();
+        let mut count = 0;
+        for (item, eip) in items(&config.eips, Item::Eip) {
+            if let Some(bandwidth) = eip.bandwidth {
+                self.bandwidth(bandwidth, item);
+            }
+            if let Some(package) = &eip.package {
+                self.find(Kind::BandwidthPackage, package, at(item, "package"));
+            } else if eip.bandwidth.is_some() {
+                count += 1;
+                if count == most + 1 {
+                    self.report(at(item, "bandwidth"), Fault::TooManyLimits { count, most });
+                }
+            }
+        }
+        for (item, package) in items(&config.bandwidth_packages, Item::BandwidthPackage) {
+            self.bandwidth(package.bandwidth, item);
+            count += 1;
+            if count == most + 1 {
+                self.report(at(item, "bandwidth"), Fault::TooManyLimits { count, most });
+            }
+        }
+    }
+
+    fn bandwidth(&mut self, value: u32, item: Item) {
+        let bounds = limits::BANDWIDTH.into_inner();
+        self.range("bandwidth", value.into(), bounds, at(item, "bandwidth"));
     }
 }

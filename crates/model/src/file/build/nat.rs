@@ -1,4 +1,4 @@
-//! The tables of EIPs and NAT gateways.
+//! The tables of EIPs, bandwidth packages and NAT gateways.
 
 use super::*;
 use crate::problem::Known;
@@ -41,6 +41,8 @@ impl Builder {
             let id = entry.read_as("binding", key, value, any);
             binding = id.map(EipBinding::Eni);
         }
+        let bandwidth = entry.number("bandwidth", &raw.bandwidth, limits::BANDWIDTH);
+        let package = entry.read("package", &raw.package, any);
         let sound = self.sound(&mut entry, Kind::Eip, &raw.id);
         // An uplink without an identifier has been complained about.
         let (true, Some(id), Some(address)) = (sound, id, address) else {
@@ -56,7 +58,28 @@ impl Builder {
             address,
             uplink,
             binding,
+            bandwidth,
+            package,
         });
+    }
+
+    pub(super) fn bandwidth_package(&mut self, table: &Spanned<schema::BandwidthPackage>) {
+        let raw = table.get_ref();
+        let mut entry = Entry::new(Kind::BandwidthPackage, &raw.id, table.span());
+        let id = entry.need("id", &raw.id, any);
+        if raw.bandwidth.is_none() {
+            entry.missing("bandwidth");
+        }
+        let bandwidth = entry.number("bandwidth", &raw.bandwidth, limits::BANDWIDTH);
+        let sound = self.sound(&mut entry, Kind::BandwidthPackage, &raw.id);
+        let (true, Some(id), Some(bandwidth)) = (sound, id, bandwidth) else {
+            return;
+        };
+        let n = self.config.bandwidth_packages.len();
+        self.place(Item::BandwidthPackage(n), &entry);
+        self.config
+            .bandwidth_packages
+            .push(BandwidthPackage { id, bandwidth });
     }
 
     pub(super) fn nat_gateway(&mut self, table: &Spanned<schema::NatGateway>) {
