@@ -6,7 +6,7 @@ use crate::wait::wait_for;
 use engine::{SessionView, TraceView};
 use nix::sys::signal::Signal;
 use serde::de::DeserializeOwned;
-use sluice::control::protocol::{PortView, StatsReport};
+use sluice::socket::protocol::{PortView, StatsReport};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;

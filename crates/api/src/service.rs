@@ -60,10 +60,7 @@ impl Service for Cloud {
                 let dry_run = call.flag("DryRun")? == Some(true);
                 let answer = query(&call, &cloud)?;
                 if dry_run {
-                    return Err(ApiError::bad(
-                        "DryRunOperation",
-                        "Request validation has been passed with DryRun flag set.",
-                    ));
+                    return Err(Refusal::dry_run().into());
                 }
                 answer
             }

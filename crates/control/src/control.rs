@@ -123,10 +123,7 @@ impl Control {
             check(&config)?;
         }
         if draft.dry_run {
-            return Err(Refusal::bad(
-                "DryRunOperation",
-                "Request validation has been passed with DryRun flag set.",
-            ));
+            return Err(Refusal::dry_run());
         }
         let txn = transaction(&before, &draft)?;
         if differs {

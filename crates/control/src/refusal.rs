@@ -19,6 +19,19 @@ pub struct Refusal {
 pub type Result<T> = std::result::Result<T, Refusal>;
 
 impl Refusal {
+    /// What a dry run ends with that found nothing wrong.
+    pub fn dry_run() -> Refusal {
+        Refusal::bad(
+            "DryRunOperation",
+            "Request validation has been passed with DryRun flag set.",
+        )
+    }
+
+    /// Whether a dry run found nothing wrong.
+    pub fn is_dry_run(&self) -> bool {
+        self.code == "DryRunOperation"
+    }
+
     /// The caller's mistake, or a state that does not allow it (400).
     pub fn bad(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Refusal {
         Refusal {

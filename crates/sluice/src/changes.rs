@@ -1,6 +1,6 @@
 //! What is different between two configurations.
 
-use crate::control::protocol::Change;
+use crate::socket::protocol::Change;
 use model::{Config, Kind, NatGateway};
 use std::collections::{HashMap, HashSet};
 

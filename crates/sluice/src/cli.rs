@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::control::{self, protocol::Sort};
+use crate::socket::{self, protocol::Sort};
 use crate::target::{Source, Target, TargetError, parse_protocol};
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
@@ -65,7 +65,7 @@ impl Daemon {
     pub fn given(&self) -> Option<PathBuf> {
         match (&self.socket, &self.name) {
             (Some(path), _) => Some(path.clone()),
-            (None, Some(name)) => Some(control::socket_path(name)),
+            (None, Some(name)) => Some(socket::socket_path(name)),
             (None, None) => None,
         }
     }
@@ -73,13 +73,13 @@ impl Daemon {
     /// The control socket.
     pub fn path(&self) -> PathBuf {
         self.given().unwrap_or_else(|| {
-            let entries = fs::read_dir(control::RUN_DIR).into_iter().flatten();
+            let entries = fs::read_dir(socket::RUN_DIR).into_iter().flatten();
             let mut sockets = entries
                 .filter_map(|entry| Some(entry.ok()?.path()))
                 .filter(|path| path.extension().is_some_and(|it| it == "sock"));
             match (sockets.next(), sockets.next()) {
                 (Some(only), None) => only,
-                _ => control::socket_path("sluice"),
+                _ => socket::socket_path("sluice"),
             }
         })
     }

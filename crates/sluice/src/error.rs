@@ -1,7 +1,7 @@
 //! Why a command failed.
 
-use crate::control::client::ClientError;
-use crate::control::server::SocketError;
+use crate::socket::client::ClientError;
+use crate::socket::server::SocketError;
 use crate::state::StateError;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -28,6 +28,8 @@ pub enum Error {
         path: PathBuf,
         error: model::file::Error,
     },
+    #[error(transparent)]
+    Start(#[from] control::StartError),
     #[error("the configuration cannot be brought into force: {0}")]
     NotInForce(String),
     #[error("cannot read standard input: {0}")]

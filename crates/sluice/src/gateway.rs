@@ -1,12 +1,13 @@
 //! The running gateway: what answers on the control socket.
 
 use crate::changes;
-use crate::control::protocol::*;
-use crate::control::server::{Gateway, SessionPage};
 use crate::error::Error;
 use crate::output::units;
-use crate::state::{Record, Staged, StateDir, StateError};
+use crate::socket::protocol::*;
+use crate::socket::server::{Gateway, SessionPage};
+use crate::state::{StateDir, hash};
 use crate::target::Host;
+use control::{Control, DataPlane, Draft, StartError};
 use datapath::maps::Adopted;
 use datapath::{Datapath, PortStatus};
 use engine::{DropView, Engine, PortRef, Probe, ProbeFrom, SessionFilter, Time, TraceView};
@@ -14,75 +15,115 @@ use flow::abi::Punt;
 use flow::reason::Reason;
 use model::{Config, Driver};
 use std::net::Ipv4Addr;
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::Instant;
+use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use store::{Sqlite, Store};
 
 /// A source port for traced packets that name none: of the range that Linux takes for clients.
 const ANY_PORT: u16 = 40_000;
 
-/// A gateway: its data path, and the configuration in force.
+/// Where the hash of the configuration file is stored that the resources were taken from last.
+const FILE_HASH: &str = "/file/sha256";
+
+/// A gateway: its data path, and the control plane over it.
 pub struct Daemon {
     name: String,
     started: Instant,
-    state: StateDir,
-    running: RwLock<Option<Running>>,
+    control: Arc<Control>,
+    plane: Arc<Plane>,
+    _state: StateDir,
 }
 
-struct Running {
-    config: Config,
-    record: Record,
-    datapath: Datapath,
-}
+/// The data path, until it is stopped.
+struct Plane(RwLock<Option<Datapath>>);
 
-impl Running {
+impl Plane {
+    /// Works with what runs.
+    fn with<T>(&self, work: impl FnOnce(&Datapath) -> Result<T, String>) -> Result<T, String> {
+        let running = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        work(running.as_ref().ok_or(STOPPING)?)
+    }
+
     /// Asks the engine, between two packets.
     fn engine<T: Send + 'static>(
         &self,
         question: impl FnOnce(&mut Engine, Time) -> T + Send + 'static,
     ) -> Result<T, String> {
-        self.datapath
-            .engine(|engine, _, now| question(engine, now))
-            .map_err(|error| error.to_string())
+        self.with(|datapath| {
+            let answer = datapath.engine(|engine, _, now| question(engine, now));
+            answer.map_err(|error| error.to_string())
+        })
+    }
+}
+
+/// What the control plane holds of the data path.
+struct Applier(Arc<Plane>);
+
+impl DataPlane for Applier {
+    fn apply(&self, config: &Config) -> Result<(), String> {
+        self.0
+            .with(|datapath| datapath.apply(config).map_err(|error| error.to_string()))
     }
 }
 
 impl Daemon {
-    /// Brings up the data path and records the configuration as the running one.
+    /// Brings the stored resources into force; first those of the configuration file, whose text is `text`, if
+    /// it is another than the one that they were taken from last.
     ///
     /// # Errors
-    /// If the data path cannot be brought up or the record cannot be written.
-    pub fn start(
-        state: StateDir,
-        config_hash: String,
-        text: String,
-        config: Config,
-    ) -> Result<Daemon, Error> {
-        let record = Record { config_hash, text };
-        let staged = state.stage(&record)?;
-        let datapath = Datapath::open(&config, None)
-            .map_err(|error| Error::NotInForce(located(&record.text, &error)))?;
-        match datapath.adopted() {
-            Adopted::Fresh => {}
-            Adopted::Same => {
-                let adopted = datapath.engine(|engine, _, _| engine.stats().adopted)?;
-                let sessions = units::plural(adopted, "session");
-                tracing::info!("{sessions} of an earlier gateway go on");
+    /// If the store cannot be read or written, or the data path cannot be brought up.
+    pub fn start(state: StateDir, path: &Path, text: &str, file: Config) -> Result<Daemon, Error> {
+        let name = file.system.name.clone();
+        let store = Arc::new(Sqlite::open(&state.database()).map_err(StartError::Store)?);
+        let plane = Arc::new(Plane(RwLock::new(None)));
+        let hash = hash(text);
+        let known = store.get(FILE_HASH).map_err(StartError::Store)?;
+        let open = |config: &Config| -> Result<Box<dyn DataPlane>, Error> {
+            let datapath = Datapath::open(config, None)
+                .map_err(|error| Error::NotInForce(located(text, &error.to_string())))?;
+            match datapath.adopted() {
+                Adopted::Fresh => {}
+                Adopted::Same => {
+                    let adopted = datapath.engine(|engine, _, _| engine.stats().adopted)?;
+                    let sessions = units::plural(adopted, "session");
+                    tracing::info!("{sessions} of an earlier gateway go on");
+                }
+                Adopted::Replaced(why) => {
+                    tracing::warn!("{why}: the sessions of the earlier gateway have ended");
+                }
             }
-            Adopted::Replaced(why) => {
-                tracing::warn!("{why}: the sessions of the earlier gateway have ended");
+            let mut running = plane.0.write().unwrap_or_else(PoisonError::into_inner);
+            *running = Some(datapath);
+            Ok(Box::new(Applier(Arc::clone(&plane))))
+        };
+        let first = |draft: &mut Draft| -> Result<(), Error> {
+            let path = path.display();
+            match known {
+                Some(known) if known.value == hash.as_bytes() => {
+                    tracing::info!("the stored resources go on: {path} has not changed");
+                    return Ok(());
+                }
+                Some(_) => tracing::info!("{path} was edited: it is applied"),
+                None => {}
             }
-        }
-        staged.commit()?;
+            draft.import(&file).map_err(StartError::Refused)?;
+            draft.write_beside(FILE_HASH.into(), hash.into_bytes());
+            Ok(())
+        };
+        let control = Control::start(store, now(), first, open)?;
         Ok(Daemon {
-            name: config.system.name.clone(),
+            name,
             started: Instant::now(),
-            state,
-            running: RwLock::new(Some(Running {
-                config,
-                record,
-                datapath,
-            })),
+            control: Arc::new(control),
+            plane: Arc::clone(&plane),
+            _state: state,
         })
+    }
+
+    /// The control plane.
+    pub fn control(&self) -> Arc<Control> {
+        Arc::clone(&self.control)
     }
 
     /// Stops the data path, after the request that is being worked on. What is in the kernel stays,
@@ -91,39 +132,18 @@ impl Daemon {
     /// # Errors
     /// If something cannot be removed.
     pub fn stop(&self, remove: bool) -> Result<(), Error> {
-        match self.write().take() {
-            Some(running) if remove => Ok(running.datapath.remove()?),
+        let mut running = self.plane.0.write().unwrap_or_else(PoisonError::into_inner);
+        match running.take() {
+            Some(datapath) if remove => Ok(datapath.remove()?),
             _ => Ok(()),
         }
     }
+}
 
-    /// Goes back to the configuration before a change that could not be recorded, and says how that went.
-    fn undo(&self, running: &Running, why: &StateError) -> String {
-        let restored = self.state.stage(&running.record).and_then(Staged::commit);
-        match (running.datapath.apply(&running.config), restored) {
-            (Ok(()), Ok(())) => why.to_string(),
-            (Ok(()), Err(_)) => {
-                format!("{why}; the change is undone, but may come back with a restart")
-            }
-            (Err(undo), _) => format!("{why}; the change is in force and cannot be undone: {undo}"),
-        }
-    }
-
-    fn write(&self) -> RwLockWriteGuard<'_, Option<Running>> {
-        self.running.write().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn read(&self) -> RwLockReadGuard<'_, Option<Running>> {
-        self.running.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Works with what runs.
-    fn with<T>(&self, work: impl FnOnce(&Running) -> Result<T, String>) -> Result<T, String> {
-        match &*self.read() {
-            Some(running) => work(running),
-            None => Err(STOPPING.into()),
-        }
-    }
+/// Seconds since 1970; 0 if the clock stands before.
+fn now() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(0, |it| it.as_secs())
 }
 
 const STOPPING: &str = "the gateway is stopping";
@@ -140,31 +160,23 @@ impl Gateway for Daemon {
 
     fn apply(&self, text: &str, check: bool) -> Result<Applied, String> {
         let begin = Instant::now();
-        let config = model::file::parse(text).map_err(|error| error.to_string())?;
-        let mut running = self.write();
-        let running = running.as_mut().ok_or(STOPPING)?;
+        let file = model::file::parse(text).map_err(|error| error.to_string())?;
+        let old = self.control.config();
         let mut applied = Applied {
             check,
-            changes: changes::between(&running.config, &config),
-            notes: notes(&running.config, &config)?,
+            changes: Vec::new(),
+            notes: notes(&old, &file)?,
             micros: 0,
         };
-        if !check {
-            let record = Record {
-                config_hash: running.record.config_hash.clone(),
-                text: text.to_owned(),
-            };
-            // Whatever can fail comes before the packets see the change; then it is made durable.
-            let staged = self.state.stage(&record).map_err(|it| it.to_string())?;
-            running
-                .datapath
-                .apply(&config)
-                .map_err(|error| located(text, &error))?;
-            if let Err(error) = staged.commit() {
-                return Err(self.undo(running, &error));
-            }
-            running.config = config;
-            running.record = record;
+        let changed = self.control.change(now(), |draft| {
+            draft.import(&file)?;
+            draft.dry_run = check;
+            applied.changes = changes::between(&old, &draft.config());
+            Ok(())
+        });
+        match changed {
+            Err(refusal) if check && refusal.is_dry_run() => {}
+            changed => changed.map_err(|refusal| located(text, &refusal.message))?,
         }
         applied.micros = begin.elapsed().as_micros() as u64;
         if !check {
@@ -186,44 +198,44 @@ impl Gateway for Daemon {
             protocol: query.protocol,
             address: query.address,
         };
-        self.with(|running| {
-            let Config {
-                enis, nat_gateways, ..
-            } = &running.config;
-            if let Some(id) = &query.eni
-                && !enis.iter().any(|eni| eni.id == *id)
-            {
-                return Err(format!("there is no instance or network interface {id:?}"));
-            }
-            if let Some(id) = &query.gateway
-                && !nat_gateways.iter().any(|gateway| gateway.id == *id)
-            {
-                return Err(format!("there is no NAT gateway {id:?}"));
-            }
-            let page = move |engine: &mut Engine, now| engine.sessions(cursor, PAGE, &filter, now);
-            running.engine(page)
-        })
+        let config = self.control.config();
+        let Config {
+            enis, nat_gateways, ..
+        } = &*config;
+        if let Some(id) = &query.eni
+            && !enis.iter().any(|eni| eni.id == *id)
+        {
+            return Err(format!("there is no instance or network interface {id:?}"));
+        }
+        if let Some(id) = &query.gateway
+            && !nat_gateways.iter().any(|gateway| gateway.id == *id)
+        {
+            return Err(format!("there is no NAT gateway {id:?}"));
+        }
+        let page = move |engine: &mut Engine, now| engine.sessions(cursor, PAGE, &filter, now);
+        self.plane.engine(page)
     }
 
     fn live_sessions(&self) -> Result<u64, String> {
-        self.with(|running| {
-            let stats = running.engine(|engine, _| engine.stats())?;
-            Ok(stats.sessions)
-        })
+        let stats = self.plane.engine(|engine, _| engine.stats())?;
+        Ok(stats.sessions)
     }
 
     fn ports(&self) -> Result<Vec<PortView>, String> {
-        self.with(|running| {
-            let ports = running.datapath.ports().map_err(|it| it.to_string())?;
-            let view = |port| port_view(&running.config, port);
-            Ok(ports.into_iter().map(view).collect())
+        let config = self.control.config();
+        self.plane.with(|datapath| {
+            let ports = datapath.ports().map_err(|it| it.to_string())?;
+            Ok(ports
+                .into_iter()
+                .map(|port| port_view(&config, port))
+                .collect())
         })
     }
 
     fn stats(&self) -> Result<StatsReport, String> {
-        self.with(|running| {
-            let engine = running.engine(|engine, _| engine.stats())?;
-            let kernel = running.datapath.counters().map_err(|it| it.to_string())?;
+        let engine = self.plane.engine(|engine, _| engine.stats())?;
+        self.plane.with(|datapath| {
+            let kernel = datapath.counters().map_err(|it| it.to_string())?;
             let punted = Punt::ALL.iter().map(|&punt| PuntView {
                 reason: punt.name().into(),
                 packets: kernel.punt(punt),
@@ -234,7 +246,7 @@ impl Gateway for Daemon {
                     .iter()
                     .find(|drop| drop.reason == reason.name());
                 let sending = match reason {
-                    Reason::SendFailed => running.datapath.sent().failed(),
+                    Reason::SendFailed => datapath.sent().failed(),
                     _ => 0,
                 };
                 let decided = decided.map_or(0, |drop| drop.packets);
@@ -267,35 +279,33 @@ impl Gateway for Daemon {
     }
 
     fn trace(&self, query: &TraceQuery) -> Result<TraceView, String> {
-        self.with(|running| {
-            let probe = Probe {
-                from: origin(&running.config, &query.from)?,
-                src_port: query.from_port.unwrap_or(ANY_PORT),
-                to: destination(&running.config, &query.to)?,
-                dst_port: query.to_port.unwrap_or(0),
-                protocol: query.protocol,
-            };
-            let trace = running.engine(move |engine, _| engine.trace(&probe))?;
-            trace.map_err(|error| error.to_string())
-        })
+        let config = self.control.config();
+        let probe = Probe {
+            from: origin(&config, &query.from)?,
+            src_port: query.from_port.unwrap_or(ANY_PORT),
+            to: destination(&config, &query.to)?,
+            dst_port: query.to_port.unwrap_or(0),
+            protocol: query.protocol,
+        };
+        let trace = self.plane.engine(move |engine, _| engine.trace(&probe))?;
+        trace.map_err(|error| error.to_string())
     }
 
     fn namespace(&self, instance: &str) -> Result<String, String> {
-        self.with(|running| namespace(&running.config, instance))
+        namespace(&self.control.config(), instance)
     }
 }
 
-/// An error of the data path, with the line of the configuration that it is about, if that is known.
-fn located(text: &str, error: &datapath::Error) -> String {
-    use datapath::Error::{NoDevice, UnfitDevice};
-    let (NoDevice { device, .. } | UnfitDevice { device, .. }) = error else {
-        return error.to_string();
+/// An error about an interface, with the line of the configuration that names it, if there is one.
+fn located(text: &str, error: &str) -> String {
+    let names = |line: &str| {
+        let (key, value) = line.split_once('=')?;
+        let device = value.trim().strip_prefix('"')?.split('"').next()?;
+        (key.trim() == "device" && error.contains(&format!(" {device} "))).then_some(())
     };
-    let quoted = format!("\"{device}\"");
-    let mut lines = text.lines();
-    match lines.position(|line| line.contains("device") && line.contains(&quoted)) {
+    match text.lines().position(|line| names(line).is_some()) {
         Some(line) => format!("line {}: {error}", line + 1),
-        None => error.to_string(),
+        None => error.to_owned(),
     }
 }
 
@@ -472,12 +482,12 @@ mod tests {
             device: "eth1".into(),
         };
         let line = text.lines().position(|line| line == "device = \"eth1\"");
-        let told = located(text, &error);
+        let told = located(text, &error.to_string());
         let begin = format!("line {}: uplink wan: ", line.unwrap() + 1);
         assert!(told.starts_with(&begin), "{told}");
-        assert_eq!(located("", &error), error.to_string());
+        assert_eq!(located("", &error.to_string()), error.to_string());
         let other = datapath::Error::Stopped;
-        assert_eq!(located(text, &other), other.to_string());
+        assert_eq!(located(text, &other.to_string()), other.to_string());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! * [`cli`] is the command line, [`commands`] what talks to a running gateway;
 //! * [`serve`] runs the [`gateway`], [`state`] keeps its configuration across restarts;
-//! * [`control`] is what the two say to each other;
+//! * [`socket`] is what the two say to each other;
 //! * [`demo`] builds a gateway with everything around it and proves that it works.
 //!
 //! No packet passes through this crate: the data path moves them, the engine decides about them.
@@ -12,11 +12,11 @@
 pub mod changes;
 pub mod cli;
 pub mod commands;
-pub mod control;
 pub mod demo;
 pub mod error;
 pub mod gateway;
 pub mod output;
 pub mod serve;
+pub mod socket;
 pub mod state;
 pub mod target;

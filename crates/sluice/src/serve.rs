@@ -1,11 +1,11 @@
 //! `sluice serve` and `sluice down`: the gateway's life.
 
 use crate::cli::{Down, Serve};
-use crate::control::server::Server;
-use crate::control::socket_path;
 use crate::error::Error;
 use crate::gateway::Daemon;
-use crate::state::{Start, StateDir, choose, hash, read_config};
+use crate::socket::server::Server;
+use crate::socket::socket_path;
+use crate::state::{StateDir, read_config};
 use model::Config;
 use sd_notify::NotifyState;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -32,23 +32,7 @@ pub fn serve(args: &Serve) -> Result<(), Error> {
     let config = parse(&args.config, &file)?;
     let name = config.system.name.clone();
     let state = StateDir::open(&args.state, &name)?;
-    let config_hash = hash(&file);
-    let path = args.config.display();
-    let (text, config) = match choose(state.load()?, &config_hash) {
-        Start::First => (file, config),
-        Start::Edited => {
-            tracing::info!("{path} was edited: it replaces the configuration that ran before");
-            (file, config)
-        }
-        Start::Applied(text) => {
-            let config = parse(&state.path(), &text)?;
-            if text != file {
-                tracing::info!("the configuration that was applied last goes on, not {path}");
-            }
-            (text, config)
-        }
-    };
-    let gateway = Arc::new(Daemon::start(state, config_hash, text, config)?);
+    let gateway = Arc::new(Daemon::start(state, &args.config, &file, config)?);
     let socket = args.socket.clone().unwrap_or_else(|| socket_path(&name));
     let server = Server::start(&socket, gateway.clone())?;
     tracing::info!("gateway {name} runs; control socket {}", socket.display());

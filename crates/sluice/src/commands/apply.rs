@@ -2,11 +2,11 @@
 
 use super::ask;
 use crate::cli::Apply;
-use crate::control::client::ClientError;
-use crate::control::protocol::{Applied, Change, Request, Response};
-use crate::control::socket_path;
 use crate::error::Error;
 use crate::output::{self, units};
+use crate::socket::client::ClientError;
+use crate::socket::protocol::{Applied, Change, Request, Response};
+use crate::socket::socket_path;
 use crate::state::{MAX_CONFIG, read_config};
 use std::io::{self, Read, Write};
 

@@ -2,8 +2,8 @@
 
 use super::ask;
 use crate::cli::Exec;
-use crate::control::protocol::{Request, Response};
 use crate::error::Error;
+use crate::socket::protocol::{Request, Response};
 use std::os::unix::process::CommandExt;
 
 /// Puts the program in this process's place, so that its exit code, its signals and its terminal are its

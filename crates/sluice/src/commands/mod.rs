@@ -9,9 +9,9 @@ mod trace;
 mod version;
 
 use crate::cli::Command;
-use crate::control::client::Client;
-use crate::control::protocol::{Request, Response};
 use crate::error::Error;
+use crate::socket::client::Client;
+use crate::socket::protocol::{Request, Response};
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;

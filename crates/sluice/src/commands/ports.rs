@@ -2,13 +2,13 @@
 
 use super::ask;
 use crate::cli::Ports;
-use crate::control::protocol::{PortView, Request, Response};
 use crate::error::Error;
 use crate::output::{
     self,
     table::{Column, Table},
     units::bytes,
 };
+use crate::socket::protocol::{PortView, Request, Response};
 use std::io::Write;
 
 const COLUMNS: &[Column] = &[

@@ -1,14 +1,14 @@
 //! `sluice sessions`
 
 use crate::cli::Sessions;
-use crate::control::client::Client;
-use crate::control::protocol::{Request, Response, SessionQuery, SessionsEnd};
 use crate::error::Error;
 use crate::output::{
     table::{Column, Table},
     tuple,
     units::{bytes, count, plural, seconds},
 };
+use crate::socket::client::Client;
+use crate::socket::protocol::{Request, Response, SessionQuery, SessionsEnd};
 use engine::SessionView;
 use std::io::{self, IsTerminal, Write};
 use std::thread;

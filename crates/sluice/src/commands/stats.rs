@@ -2,13 +2,13 @@
 
 use super::ask;
 use crate::cli::Stats;
-use crate::control::protocol::{Request, Response, StatsReport};
 use crate::error::Error;
 use crate::output::{
     self,
     table::{Column, Table},
     units::count,
 };
+use crate::socket::protocol::{Request, Response, StatsReport};
 use std::io::Write;
 
 const COUNTERS: &[Column] = &[
@@ -146,7 +146,7 @@ fn render(stats: &StatsReport) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::protocol::{PacketsView, PuntView};
+    use crate::socket::protocol::{PacketsView, PuntView};
     use engine::{DropView, EipView};
 
     #[test]

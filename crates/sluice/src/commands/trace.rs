@@ -2,12 +2,12 @@
 
 use super::ask;
 use crate::cli::Trace;
-use crate::control::protocol::{Request, Response, TraceQuery};
 use crate::error::Error;
 use crate::output::{
     self,
     table::{Column, Table},
 };
+use crate::socket::protocol::{Request, Response, TraceQuery};
 use engine::TraceView;
 use model::text::protocol_name;
 use std::io::Write;

@@ -2,10 +2,10 @@
 
 use super::ask;
 use crate::cli::Version;
-use crate::control::client::ClientError;
-use crate::control::protocol::{Request, Response, VersionView};
 use crate::error::Error;
 use crate::output::{self, units};
+use crate::socket::client::ClientError;
+use crate::socket::protocol::{Request, Response, VersionView};
 use serde::Serialize;
 use std::io::Write;
 

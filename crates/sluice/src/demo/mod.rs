@@ -7,8 +7,8 @@ mod scenario;
 mod stage;
 
 use crate::cli::Demo;
-use crate::control::protocol::StatsReport;
 use crate::error::Error;
+use crate::socket::protocol::StatsReport;
 use engine::SessionView;
 use model::Hook;
 use proof::Proof;

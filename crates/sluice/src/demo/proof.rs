@@ -2,7 +2,7 @@
 
 use super::scenario::DOWNLOAD;
 use super::stage::Output;
-use crate::control::protocol::StatsReport;
+use crate::socket::protocol::StatsReport;
 use engine::SessionView;
 use std::net::Ipv4Addr;
 

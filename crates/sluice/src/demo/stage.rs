@@ -1,10 +1,10 @@
 //! The demo's stage: what is run on it, and how it is cleared.
 
 use super::scenario::{DIR, GATEWAY, LOG, NAME, PREFIX, WEB_SERVERS, WebServer};
-use crate::control::client::Client;
-use crate::control::protocol::{Request, Response};
-use crate::control::{RUN_DIR, socket_path};
 use crate::error::Error;
+use crate::socket::client::Client;
+use crate::socket::protocol::{Request, Response};
+use crate::socket::{RUN_DIR, socket_path};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};

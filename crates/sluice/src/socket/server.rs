@@ -343,7 +343,7 @@ fn greatest_sessions(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::client::{Client, ClientError};
+    use crate::socket::client::{Client, ClientError};
     use crate::target::Host;
     use engine::TupleView;
     use std::io::Read;
