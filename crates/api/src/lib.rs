@@ -7,6 +7,7 @@
 
 mod call;
 mod error;
+mod keys;
 mod ops;
 mod params;
 mod request;
@@ -15,6 +16,7 @@ pub mod spec;
 pub mod wire;
 
 pub use error::ApiError;
+pub use keys::{KeyFileError, Sealer};
 pub use params::Params;
 pub use request::{Caller, Request, Service};
-pub use service::{AccessKey, Cloud};
+pub use service::Cloud;

@@ -1,6 +1,7 @@
 //! From a call to its answer: dispatch, checks, dry runs, client tokens.
 
 use crate::call::Call;
+use crate::keys::Sealer;
 use crate::ops::{self, Handler};
 use crate::spec::{self, invalid, missing};
 use crate::{ApiError, Request, Service};
@@ -17,22 +18,27 @@ const TOKEN_LIFE: Seconds = 24 * 60 * 60;
 /// The cloud: answers calls out of the control plane's records and by changing them.
 pub struct Cloud {
     control: Arc<Control>,
-    key: AccessKey,
-}
-
-/// An access key.
-#[derive(Clone)]
-pub struct AccessKey {
-    /// Its identifier.
-    pub id: String,
-    /// Its secret.
-    pub secret: String,
+    sealer: Sealer,
 }
 
 impl Cloud {
-    /// The cloud over a control plane.
-    pub fn new(control: Arc<Control>, key: AccessKey) -> Cloud {
-        Cloud { control, key }
+    /// The cloud over a control plane; the secrets of its access keys are sealed with `sealer`.
+    pub fn new(control: Arc<Control>, sealer: Sealer) -> Cloud {
+        Cloud { control, sealer }
+    }
+
+    /// Makes the first access key, if there is none yet: its identifier and secret.
+    ///
+    /// # Errors
+    /// If it cannot be made durable.
+    pub fn first_key(&self) -> Result<Option<(String, String)>, ApiError> {
+        if !self.control.cloud().access_keys.is_empty() {
+            return Ok(None);
+        }
+        let made = self
+            .control
+            .change(now(), |draft| self.sealer.create(draft, "first"));
+        Ok(Some(made?))
     }
 }
 
@@ -81,7 +87,9 @@ impl Service for Cloud {
     }
 
     fn secret(&self, access_key_id: &str) -> Option<String> {
-        (access_key_id == self.key.id).then(|| self.key.secret.clone())
+        let cloud = self.control.cloud();
+        let key = cloud.access_keys.get(access_key_id)?;
+        key.enabled.then(|| self.sealer.unseal(key))?
     }
 }
 

@@ -77,6 +77,8 @@ cloud! {
     dnat: DnatEntry,
     /// Answers to calls with client tokens.
     tokens: Token,
+    /// Access keys.
+    access_keys: AccessKey,
 }
 
 impl Cloud {

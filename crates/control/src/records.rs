@@ -542,3 +542,18 @@ pub struct Token {
     pub created: Seconds,
 }
 record!(Token, "token");
+
+/// An access key: who signs calls.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AccessKey {
+    /// Identifier, `LTAI…`.
+    pub id: Id,
+    /// Name and the like: whose it is.
+    #[serde(default)]
+    pub meta: Meta,
+    /// The secret, sealed with a key that is not in the store; in hexadecimal.
+    pub sealed: String,
+    /// Whether it may be used.
+    pub enabled: bool,
+}
+record!(AccessKey, "access-key");

@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each test uses its part")]
 
-use api::{AccessKey, ApiError, Caller, Cloud, Request, Service};
+use api::{ApiError, Caller, Cloud, Request, Sealer, Service};
 use control::{Control, DataPlane, StartError};
 use model::Config;
 use serde_json::Value;
@@ -62,12 +62,9 @@ impl World {
         )
         .unwrap();
         let control = Arc::new(control);
-        let key = AccessKey {
-            id: "testid".into(),
-            secret: "testsecret".into(),
-        };
+        let sealer = Sealer::open(&dir.path().join("key")).unwrap();
         World {
-            cloud: Cloud::new(Arc::clone(&control), key),
+            cloud: Cloud::new(Arc::clone(&control), sealer),
             control,
             dir,
         }
