@@ -178,11 +178,11 @@ impl Cloud {
     }
 
     /// The regions: at least one.
-    pub fn regions(&self) -> Vec<Region> {
+    pub fn regions(&self) -> Vec<model::Region> {
         let system = self.system.get(System::ID);
         let regions = system.map(|it| it.regions.clone()).unwrap_or_default();
         match regions.is_empty() {
-            true => vec![Region::default()],
+            true => vec![model::Region::default()],
             false => regions,
         }
     }

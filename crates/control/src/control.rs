@@ -118,7 +118,7 @@ impl Control {
         let mut draft = Draft::new(Cloud::clone(&before), now);
         let answer = work(&mut draft)?;
         let config = draft.config();
-        let differs = config != *told;
+        let differs = draft.renew || config != *told;
         if differs {
             check(&config)?;
         }

@@ -15,6 +15,9 @@ pub struct Draft {
     pub now: Seconds,
     /// Only find out whether it would go through.
     pub dry_run: bool,
+    /// Bring it into force even if nothing has changed: what has been taken from the data path meanwhile, an
+    /// interface that was removed and made again, is put back.
+    pub renew: bool,
     /// What is written beside the records: keys and values.
     pub(crate) beside: Vec<(String, Vec<u8>)>,
 }
@@ -40,6 +43,7 @@ impl Draft {
             cloud,
             now,
             dry_run: false,
+            renew: false,
             beside: Vec::new(),
         }
     }

@@ -7,6 +7,7 @@
 use crate::draft::Draft;
 use crate::records::*;
 use crate::refusal::Result;
+use crate::table::Table;
 use model::{Config, Id};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -31,10 +32,9 @@ impl Draft {
     /// If the system gives no random numbers for identifiers. Whether what comes out is consistent is for
     /// [`crate::Control::change`] to say.
     pub fn import(&mut self, config: &Config) -> Result<()> {
-        let regions = self.system.get(System::ID).map(|it| it.regions.clone());
         self.system.put(System {
             id: System::ID.into(),
-            regions: regions.unwrap_or_default(),
+            regions: config.regions.clone(),
             name: config.system.name.clone(),
             hook: config.system.hook,
             max_sessions: config.system.max_sessions,
@@ -61,9 +61,8 @@ impl Draft {
     }
 
     fn import_uplinks(&mut self, config: &Config) {
-        let old = std::mem::take(&mut self.uplinks);
+        self.uplinks = Table::default();
         for uplink in &config.uplinks {
-            let pool = old.get(&uplink.id).map(|it| it.pool.clone());
             self.uplinks.put(Uplink {
                 id: uplink.id.clone(),
                 device: uplink.device.clone(),
@@ -71,7 +70,7 @@ impl Draft {
                 address: uplink.address,
                 gateway: uplink.gateway,
                 mtu: uplink.mtu,
-                pool: pool.unwrap_or_default(),
+                pool: uplink.pool.clone(),
             });
         }
     }

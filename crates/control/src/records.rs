@@ -71,30 +71,11 @@ pub struct System {
     pub hook: Hook,
     /// See [`model::System`].
     pub max_sessions: u32,
-    /// The regions; empty: [`Region::default`] alone.
+    /// The regions; empty: [`model::Region::default`] alone.
     #[serde(default)]
-    pub regions: Vec<Region>,
+    pub regions: Vec<model::Region>,
 }
 record!(System, "system");
-
-/// A region: a name that calls must give, nothing else.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Region {
-    /// Identifier, e.g. `cn-hangzhou`.
-    pub id: String,
-    /// The identifiers of its zones: at least one.
-    pub zones: Vec<String>,
-}
-
-impl Default for Region {
-    fn default() -> Self {
-        let zones = ["cn-hangzhou-h", "cn-hangzhou-i", "cn-hangzhou-j"];
-        Region {
-            id: "cn-hangzhou".into(),
-            zones: zones.map(str::to_owned).into(),
-        }
-    }
-}
 
 impl System {
     /// The identifier of the only record.

@@ -41,8 +41,20 @@ impl Cloud {
                     mapping: entry.mapping.clone(),
                 });
         }
+        // Their names are not those of the records.
+        let mut enis: Vec<_> = self
+            .enis
+            .iter()
+            .filter_map(|eni| self.render_eni(eni))
+            .collect();
+        enis.sort_by(|a, b| a.id.cmp(&b.id));
         Config {
             system: self.settings(),
+            regions: self
+                .system
+                .get(records::System::ID)
+                .map(|it| it.regions.clone())
+                .unwrap_or_default(),
             uplinks: self.uplinks.iter().map(uplink).collect(),
             vpcs: self
                 .vpcs
@@ -73,11 +85,7 @@ impl Cloud {
                 })
                 .collect(),
             security_groups: self.security_groups.iter().map(security_group).collect(),
-            enis: self
-                .enis
-                .iter()
-                .filter_map(|eni| self.render_eni(eni))
-                .collect(),
+            enis,
             eips: self.eips.iter().map(|eip| self.render_eip(eip)).collect(),
             bandwidth_packages: self
                 .packages
@@ -211,6 +219,7 @@ fn uplink(uplink: &records::Uplink) -> model::Uplink {
         address: uplink.address,
         gateway: uplink.gateway,
         mtu: uplink.mtu,
+        pool: uplink.pool.clone(),
     }
 }
 

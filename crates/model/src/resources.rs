@@ -14,6 +14,8 @@ pub type Id = String;
 pub struct Config {
     /// The program's own settings.
     pub system: System,
+    /// The regions of the cloud API; empty: [`Region::default`] alone.
+    pub regions: Vec<Region>,
     /// Interfaces to the outside.
     pub uplinks: Vec<Uplink>,
     /// Private networks.
@@ -81,6 +83,25 @@ impl System {
     }
 }
 
+/// A region of the cloud API: names that calls must give, nothing else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Region {
+    /// Identifier, e.g. `cn-hangzhou`.
+    pub id: Id,
+    /// The identifiers of its zones: at least one.
+    pub zones: Vec<Id>,
+}
+
+impl Default for Region {
+    fn default() -> Self {
+        let zones = ["cn-hangzhou-h", "cn-hangzhou-i", "cn-hangzhou-j"];
+        Region {
+            id: "cn-hangzhou".into(),
+            zones: zones.map(str::to_owned).into(),
+        }
+    }
+}
+
 /// Who else uses an uplink's interface.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -108,6 +129,8 @@ pub struct Uplink {
     pub gateway: Option<Ipv4Addr>,
     /// Largest IP packet in bytes. `None`: the interface's.
     pub mtu: Option<u16>,
+    /// The addresses that the cloud API takes new EIPs from.
+    pub pool: Vec<Ipv4Net>,
 }
 
 /// A private network.

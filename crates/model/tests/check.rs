@@ -359,7 +359,7 @@ prop_compose! {
         };
         Config {
             uplinks: uplinks.into_iter().map(|(id, device, address, gateway)| Uplink {
-                id, device, mode: UplinkMode::Own, address, gateway, mtu: Some(1),
+                id, device, mode: UplinkMode::Own, address, gateway, mtu: Some(1), pool: Vec::new(),
             }).collect(),
             vpcs: vpcs.into_iter().map(|(id, cidrs)| Vpc { id, cidrs }).collect(),
             vswitches: vswitches.into_iter().map(|(id, vpc, cidr, route_table)| VSwitch {

@@ -171,6 +171,7 @@ impl Gateway for Daemon {
         let changed = self.control.change(now(), |draft| {
             draft.import(&file)?;
             draft.dry_run = check;
+            draft.renew = true;
             applied.changes = changes::between(&old, &draft.config());
             Ok(())
         });

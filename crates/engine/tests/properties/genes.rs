@@ -58,6 +58,7 @@ pub fn config(genes: &[u8]) -> Config {
         address: Some(net("203.0.113.2/24")),
         gateway: Some(Ipv4Addr::new(203, 0, 113, 1)),
         mtu: Some(1500),
+        pool: Vec::new(),
     });
     // The third VPC is peered with the others, as the hub that it is.
     for vpc in 0..2 {

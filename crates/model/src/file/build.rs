@@ -19,6 +19,7 @@ pub fn build(file: &schema::File, lines: Lines<'_>) -> Result<Config, Error> {
     if let Some(system) = &file.system {
         builder.system(system);
     }
+    file.region.iter().for_each(|it| builder.region(it));
     file.uplink.iter().for_each(|it| builder.uplink(it));
     file.vpc.iter().for_each(|it| builder.vpc(it));
     file.vswitch.iter().for_each(|it| builder.vswitch(it));
@@ -178,8 +179,9 @@ impl Builder {
         });
         let gateway = entry.read("gateway", &raw.gateway, address);
         let mtu = entry.number("mtu", &raw.mtu, limits::MTU);
+        let pool = entry.list("pool", &raw.pool, block);
         let sound = self.sound(&mut entry, Kind::Uplink, &raw.id);
-        let (true, Some(id), Some(device)) = (sound, id, device) else {
+        let (true, Some(id), Some(device), Some(pool)) = (sound, id, device, pool) else {
             return;
         };
         self.place(Item::Uplink(self.config.uplinks.len()), &entry);
@@ -190,7 +192,35 @@ impl Builder {
             address: address_there,
             gateway,
             mtu,
+            pool,
         });
+    }
+
+    fn region(&mut self, table: &Spanned<schema::Region>) {
+        let raw = table.get_ref();
+        let name = raw.id.as_ref().map(|id| quote(id.get_ref()));
+        let name = format!("region {}", name.unwrap_or_default());
+        let mut entry = Entry::named(name, table.span());
+        let id = entry.need("id", &raw.id, any);
+        let zones = entry.list("zones", &raw.zones, any).unwrap_or_default();
+        if zones.is_empty() {
+            entry.fail(
+                table.span().start,
+                "it has no zones: name at least one, as `zones = [\"a\"]`",
+            );
+        }
+        if self
+            .config
+            .regions
+            .iter()
+            .any(|it| Some(&it.id) == id.as_ref())
+        {
+            entry.fail(table.span().start, "there is another region with this id");
+        }
+        self.found.append(&mut entry.found);
+        self.config
+            .regions
+            .extend(id.map(|id| Region { id, zones }));
     }
 
     fn vpc(&mut self, table: &Spanned<schema::Vpc>) {

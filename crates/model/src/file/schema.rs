@@ -66,6 +66,7 @@ tables! {
     /// The file.
     File {
         system: Option<Spanned<System>>,
+        region: Vec<Spanned<Region>>,
         uplink: Vec<Spanned<Uplink>>,
         vpc: Vec<Spanned<Vpc>>,
         vswitch: Vec<Spanned<VSwitch>>,
@@ -81,7 +82,9 @@ tables! {
     /// `[system]`
     System { name: Text, hook: Text, max_sessions: Number }
     /// `[[uplink]]`
-    Uplink { id: Text, device: Text, mode: Text, address: Text, gateway: Text, mtu: Number }
+    Uplink { id: Text, device: Text, mode: Text, address: Text, gateway: Text, mtu: Number, pool: Texts }
+    /// `[[region]]`
+    Region { id: Text, zones: Texts }
     /// `[[vpc]]`
     Vpc { id: Text, cidr: Text, secondary_cidrs: Texts }
     /// `[[vswitch]]`

@@ -44,6 +44,7 @@ fn tables() -> Vec<(&'static str, BTreeSet<&'static str>)> {
     vec![
         ("[system]", keys::<schema::System>()),
         ("[[uplink]]", keys::<schema::Uplink>()),
+        ("[[region]]", keys::<schema::Region>()),
         ("[[vpc]]", keys::<schema::Vpc>()),
         ("[[vswitch]]", keys::<schema::VSwitch>()),
         ("[[route_table]]", keys::<schema::RouteTable>()),
@@ -146,6 +147,7 @@ fn example_is_right() {
         address: Some("203.0.113.2/24".parse().unwrap()),
         gateway: Some("203.0.113.1".parse().unwrap()),
         mtu: Some(1500),
+        pool: vec!["203.0.113.128/25".parse().unwrap()],
     };
     assert_eq!(config.uplinks, [wan]);
     assert_eq!(config.vpcs[0].cidrs.len(), 2);
