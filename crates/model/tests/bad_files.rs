@@ -87,7 +87,7 @@ const SYNTAX: &[(&str, usize, &str)] = &[
     (
         "[system]\n\n[[vpn]]",
         3,
-        "unknown key `vpn`, expected one of `system`, `uplink`, `vpc`, `vswitch`, `route_table`, \
+        "unknown key `vpn`, expected one of `system`, `region`, `uplink`, `vpc`, `vswitch`, `route_table`, \
          `security_group`, `instance`, `eni`, `eip`, `bandwidth_package`, `nat_gateway`, `peering`",
     ),
     (
