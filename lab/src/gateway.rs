@@ -57,16 +57,25 @@ pub struct Gateway<'a> {
     lab: &'a Lab,
     host: Host,
     daemon: Option<Program>,
+    /// More words for the command line of the daemon.
+    more: String,
 }
 
 impl<'a> Gateway<'a> {
     /// Starts one on a host and waits until it answers.
     #[track_caller]
     pub fn start(lab: &'a Lab, host: &Host, config: &str) -> Gateway<'a> {
+        Gateway::start_with(lab, host, config, "")
+    }
+
+    /// Starts one on a host with more words on its command line, and waits until it answers.
+    #[track_caller]
+    pub fn start_with(lab: &'a Lab, host: &Host, config: &str, more: &str) -> Gateway<'a> {
         let mut gateway = Gateway {
             lab,
             host: host.clone(),
             daemon: None,
+            more: more.into(),
         };
         gateway.edit(config);
         gateway.run();
@@ -82,9 +91,10 @@ impl<'a> Gateway<'a> {
     pub fn command(&self) -> String {
         let [config, state, socket] = self.files();
         format!(
-            "{} serve --netns {} --config {config} --state {state} --socket {socket}",
+            "{} serve --netns {} --config {config} --state {state} --socket {socket} {}",
             binary().display(),
             self.host.namespace(),
+            self.more,
         )
     }
 
@@ -142,6 +152,17 @@ impl<'a> Gateway<'a> {
             .as_ref()
             .map(Program::stderr)
             .unwrap_or_default()
+    }
+
+    /// Identifier and secret of the first access key, which the daemon has just made.
+    #[track_caller]
+    pub fn first_key(&self) -> (String, String) {
+        let told = self.daemon.as_ref().map(Program::stdout).unwrap_or_default();
+        let mut lines = told.lines().filter_map(|line| line.strip_prefix("  "));
+        match (lines.next(), lines.next()) {
+            (Some(id), Some(secret)) => (id.into(), secret.into()),
+            _ => panic!("no access key was made: {told}"),
+        }
     }
 
     /// The command line of `sluice` with these words, separated by spaces, and this gateway's socket.

@@ -15,6 +15,7 @@ mod mtu;
 mod nat;
 mod packets;
 mod pools;
+mod sdk;
 mod security;
 mod stun;
 mod trace;

@@ -5,7 +5,7 @@ use crate::target::{Source, Target, TargetError, parse_protocol};
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
 use std::fs;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 /// NAT gateway and NAT firewall of a public cloud, as one program.
@@ -114,6 +114,33 @@ pub struct Serve {
     /// On SIGTERM and SIGINT end all sessions and remove everything, as `sluice down` does
     #[arg(long)]
     pub remove_on_exit: bool,
+    /// Where the cloud API is served.
+    #[command(flatten)]
+    pub api: Api,
+}
+
+/// Where the cloud API is served: nowhere, if nothing is said.
+#[derive(Debug, Args)]
+pub struct Api {
+    /// Serve the cloud API by HTTP: a port of 127.0.0.1, or ADDRESS:PORT
+    #[arg(long = "api", value_name = "PORT", value_parser = listen)]
+    pub http: Vec<SocketAddr>,
+    /// Serve the cloud API by HTTPS: a port of 127.0.0.1, or ADDRESS:PORT
+    #[arg(long = "api-https", value_name = "PORT", value_parser = listen)]
+    pub https: Vec<SocketAddr>,
+    /// The certificate for HTTPS with its chain, in PEM [default: one that is made at the first start]
+    #[arg(long = "api-certificate", value_name = "FILE", requires = "private_key")]
+    pub certificate: Option<PathBuf>,
+    /// The private key of the certificate, in PEM
+    #[arg(long = "api-private-key", value_name = "FILE", requires = "certificate")]
+    pub private_key: Option<PathBuf>,
+}
+
+/// `8080` or `192.0.2.1:8080`.
+fn listen(text: &str) -> Result<SocketAddr, String> {
+    let port = text.parse::<u16>().map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+    port.or_else(|_| text.parse())
+        .map_err(|_| "write a port, or an address with a port like 192.0.2.1:8080".into())
 }
 
 /// Change the running gateway to a file's state, all of it or nothing.

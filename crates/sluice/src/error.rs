@@ -30,6 +30,10 @@ pub enum Error {
     },
     #[error(transparent)]
     Start(#[from] control::StartError),
+    #[error(transparent)]
+    Api(#[from] api::wire::ServerError),
+    #[error(transparent)]
+    KeyFile(#[from] api::KeyFileError),
     #[error("the configuration cannot be brought into force: {0}")]
     NotInForce(String),
     #[error("cannot read standard input: {0}")]

@@ -32,7 +32,7 @@ pub struct Daemon {
     started: Instant,
     control: Arc<Control>,
     plane: Arc<Plane>,
-    _state: StateDir,
+    state: StateDir,
 }
 
 /// The data path, until it is stopped.
@@ -117,8 +117,13 @@ impl Daemon {
             started: Instant::now(),
             control: Arc::new(control),
             plane: Arc::clone(&plane),
-            _state: state,
+            state,
         })
+    }
+
+    /// The state directory.
+    pub fn state(&self) -> &StateDir {
+        &self.state
     }
 
     /// The control plane.

@@ -1,6 +1,6 @@
 //! `sluice serve` and `sluice down`: the gateway's life.
 
-use crate::cli::{Down, Serve};
+use crate::cli::{Api, Down, Serve};
 use crate::error::Error;
 use crate::gateway::Daemon;
 use crate::socket::server::Server;
@@ -35,6 +35,7 @@ pub fn serve(args: &Serve) -> Result<(), Error> {
     let gateway = Arc::new(Daemon::start(state, &args.config, &file, config)?);
     let socket = args.socket.clone().unwrap_or_else(|| socket_path(&name));
     let server = Server::start(&socket, gateway.clone())?;
+    let api = serve_api(&args.api, &gateway)?;
     tracing::info!("gateway {name} runs; control socket {}", socket.display());
     notify(NotifyState::Ready);
 
@@ -43,13 +44,37 @@ pub fn serve(args: &Serve) -> Result<(), Error> {
         tracing::info!("{signal}: the gateway stops");
     }
     notify(NotifyState::Stopping);
-    drop(server);
+    drop((server, api));
     gateway.stop(args.remove_on_exit)?;
     match args.remove_on_exit {
         true => tracing::info!("everything was removed"),
         false => tracing::info!("established sessions go on in the kernel"),
     }
     Ok(())
+}
+
+/// Serves the cloud API, if it is to be served anywhere.
+fn serve_api(args: &Api, gateway: &Daemon) -> Result<Option<api::wire::Server>, Error> {
+    if args.http.is_empty() && args.https.is_empty() {
+        return Ok(None);
+    }
+    let dir = gateway.state().api_dir()?;
+    let sealer = api::Sealer::open(&dir.join("secrets.key"))?;
+    let cloud = api::Cloud::new(gateway.control(), sealer);
+    let first = cloud.first_key().map_err(|error| Error::Other(error.message))?;
+    if let Some((id, secret)) = first {
+        // Not to the log: it is kept, and read by others.
+        println!("The first access key; its secret is not shown again:\n  {id}\n  {secret}");
+    }
+    let certificate = args.certificate.clone().zip(args.private_key.clone());
+    let listen = api::wire::Listen {
+        http: args.http.clone(),
+        https: args.https.clone(),
+        certificate,
+        ..api::wire::Listen::default()
+    };
+    let server = api::wire::Server::start(&listen, &dir, Arc::new(cloud))?;
+    Ok(Some(server))
 }
 
 /// Removes what a stopped gateway has left in the kernel.

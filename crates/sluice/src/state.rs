@@ -111,9 +111,19 @@ impl StateDir {
         self.dir.join("state.db")
     }
 
-    /// Where else something may be kept.
-    pub fn path(&self) -> &Path {
-        &self.dir
+    /// The directory of the cloud API: its keys, its certificate, the calls that it has seen. It is made if it
+    /// is not there, readable by its owner only.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub fn api_dir(&self) -> Result<PathBuf, StateError> {
+        let dir = self.dir.join("api");
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&dir)
+            .map_err(io_error("make the directory", &dir))?;
+        Ok(dir)
     }
 }
 

@@ -1,0 +1,165 @@
+"""The DNAT scenario with the new Python SDKs.
+
+  new_sdk.py [v3|v2]     signed with ACS3-HMAC-SHA256, or with HMAC-SHA1
+"""
+
+import sys
+
+from alibabacloud_ecs20140526 import models as ecs
+from alibabacloud_ecs20140526.client import Client as Ecs
+from alibabacloud_tea_openapi.models import Config
+from alibabacloud_vpc20160428 import models as vpc
+from alibabacloud_vpc20160428.client import Client as Vpc
+
+from world import ENDPOINT, KEY, REGION, SECRET, ZONE, Web, fetch, same, show
+
+SIGNATURE = {"v3": "ACS3-HMAC-SHA256", "v2": "v2"}[sys.argv[1] if len(sys.argv) > 1 else "v3"]
+
+
+def client(kind):
+    config = Config(
+        access_key_id=KEY, access_key_secret=SECRET, region_id=REGION, endpoint=ENDPOINT, protocol="HTTP"
+    )
+    config.signature_algorithm = SIGNATURE
+    return kind(config)
+
+
+v, e = client(Vpc), client(Ecs)
+
+
+def body(response):
+    # A wrongly nested answer does not raise in these SDKs: it gives no body.
+    assert response.body is not None, response
+    return response.body
+
+
+def refused(code, call, *args):
+    try:
+        call(*args)
+    except Exception as error:
+        same(getattr(error, "code", None), code, f"the refusal of {call.__name__}")
+        return
+    raise AssertionError(f"{call.__name__} was not refused with {code}")
+
+
+# A network.
+made = body(v.create_vpc(vpc.CreateVpcRequest(
+    region_id=REGION, cidr_block="192.168.0.0/16", vpc_name="sdk", description="new SDK + ü*~ /",
+    tag=[vpc.CreateVpcRequestTag(key="env", value="test"), vpc.CreateVpcRequestTag(key="of", value="sdk")],
+)))
+VPC = made.vpc_id
+show("vpc", VPC)
+assert made.vrouter_id and made.route_table_id and made.request_id
+shown = body(v.describe_vpcs(vpc.DescribeVpcsRequest(region_id=REGION, vpc_id=VPC)))
+same(shown.total_count, 1, "VPCs")
+one = shown.vpcs.vpc[0]
+same((one.vpc_id, one.status, one.cidr_block), (VPC, "Available", "192.168.0.0/16"))
+same(one.description, "new SDK + ü*~ /")
+same({tag.key: tag.value for tag in one.tags.tag}, {"env": "test", "of": "sdk"})
+
+VSWITCH = body(v.create_vswitch(vpc.CreateVSwitchRequest(
+    region_id=REGION, vpc_id=VPC, zone_id=ZONE, cidr_block="192.168.1.0/24", v_switch_name="sdk",
+))).v_switch_id
+shown = body(v.describe_vswitches(vpc.DescribeVSwitchesRequest(region_id=REGION, vpc_id=VPC)))
+same([it.v_switch_id for it in shown.v_switches.v_switch], [VSWITCH])
+same(shown.v_switches.v_switch[0].route_table.route_table_type, "System")
+refused("InvalidCidrBlock.Overlapped", v.create_vswitch, vpc.CreateVSwitchRequest(
+    region_id=REGION, vpc_id=VPC, zone_id=ZONE, cidr_block="192.168.1.0/25"))
+
+# An instance with a security group that lets HTTP in.
+GROUP = body(e.create_security_group(ecs.CreateSecurityGroupRequest(
+    region_id=REGION, vpc_id=VPC, security_group_name="web", description="HTTP",
+))).security_group_id
+INSTANCE = body(e.run_instances(ecs.RunInstancesRequest(
+    region_id=REGION, image_id="netns", instance_type="ecs.netns", v_switch_id=VSWITCH,
+    security_group_id=GROUP, instance_name="web", amount=1,
+))).instance_id_sets.instance_id_set[0]
+show("instance", INSTANCE)
+shown = body(e.describe_instances(ecs.DescribeInstancesRequest(region_id=REGION, instance_ids=f'["{INSTANCE}"]')))
+one = shown.instances.instance[0]
+same((one.status, one.vpc_attributes.vpc_id, one.security_group_ids.security_group_id), ("Running", VPC, [GROUP]))
+PRIVATE = one.vpc_attributes.private_ip_address.ip_address[0]
+assert PRIVATE.startswith("192.168.1."), PRIVATE
+
+# A NAT gateway with an EIP, SNAT and DNAT.
+gateway = body(v.create_nat_gateway(vpc.CreateNatGatewayRequest(
+    region_id=REGION, vpc_id=VPC, v_switch_id=VSWITCH, nat_type="Enhanced", network_type="internet", name="sdk",
+    eip_bind_mode="MULTI_BINDED", internet_charge_type="PayByLcu", icmp_reply_enabled=True, client_token="ngw-" + VPC,
+)))
+GATEWAY, STB, FTB = gateway.nat_gateway_id, gateway.snat_table_ids.snat_table_id[0], gateway.forward_table_ids.forward_table_id[0]
+again = body(v.create_nat_gateway(vpc.CreateNatGatewayRequest(
+    region_id=REGION, vpc_id=VPC, v_switch_id=VSWITCH, nat_type="Enhanced", network_type="internet", name="sdk",
+    eip_bind_mode="MULTI_BINDED", internet_charge_type="PayByLcu", icmp_reply_enabled=True, client_token="ngw-" + VPC,
+)))
+same(again.nat_gateway_id, GATEWAY, "the same token again")
+allocated = body(v.allocate_eip_address(vpc.AllocateEipAddressRequest(region_id=REGION, bandwidth="100", name="sdk")))
+EIP, ADDRESS = allocated.allocation_id, allocated.eip_address
+show("eip", ADDRESS)
+v.associate_eip_address(vpc.AssociateEipAddressRequest(
+    region_id=REGION, allocation_id=EIP, instance_id=GATEWAY, instance_type="Nat"))
+shown = body(v.describe_eip_addresses(vpc.DescribeEipAddressesRequest(region_id=REGION, allocation_id=EIP)))
+one = shown.eip_addresses.eip_address[0]
+same((one.status, one.ip_address, one.instance_id, one.instance_type), ("InUse", ADDRESS, GATEWAY, "Nat"))
+
+SNAT = body(v.create_snat_entry(vpc.CreateSnatEntryRequest(
+    region_id=REGION, snat_table_id=STB, source_vswitch_id=VSWITCH, snat_ip=ADDRESS, snat_entry_name="sdk",
+))).snat_entry_id
+shown = body(v.describe_snat_table_entries(vpc.DescribeSnatTableEntriesRequest(region_id=REGION, snat_table_id=STB)))
+one = shown.snat_table_entries.snat_table_entry[0]
+same((one.snat_entry_id, one.snat_ip, one.source_vswitch_id, one.status), (SNAT, ADDRESS, VSWITCH, "Available"))
+
+DNAT = body(v.create_forward_entry(vpc.CreateForwardEntryRequest(
+    region_id=REGION, forward_table_id=FTB, external_ip=ADDRESS, external_port="8080",
+    internal_ip=PRIVATE, internal_port="80", ip_protocol="tcp", forward_entry_name="web",
+))).forward_entry_id
+shown = body(v.describe_forward_table_entries(vpc.DescribeForwardTableEntriesRequest(region_id=REGION, forward_table_id=FTB)))
+one = shown.forward_table_entries.forward_table_entry[0]
+same((one.forward_entry_id, one.external_port, one.internal_port, one.ip_protocol), (DNAT, "8080", "80", "tcp"))
+shown = body(v.describe_nat_gateways(vpc.DescribeNatGatewaysRequest(region_id=REGION, nat_gateway_id=GATEWAY)))
+one = shown.nat_gateways.nat_gateway[0]
+same((one.status, one.vpc_id, one.ip_lists.ip_list[0].using_status), ("Available", VPC, "UsedByForwardSnatTable"))
+same(one.nat_gateway_private_info.vswitch_id, VSWITCH)
+shown = body(v.get_nat_gateway_attribute(vpc.GetNatGatewayAttributeRequest(region_id=REGION, nat_gateway_id=GATEWAY)))
+same((shown.snat_table.snat_table_id, shown.forward_table.forward_entry_count), (STB, 1))
+routes = body(v.describe_route_entry_list(vpc.DescribeRouteEntryListRequest(
+    region_id=REGION, route_table_id=made.route_table_id, destination_cidr_block="0.0.0.0/0")))
+same(routes.route_entrys.route_entry[0].next_hops.next_hop[0].next_hop_id, GATEWAY)
+
+# Real requests: the security group keeps them out, then lets them in.
+with Web(INSTANCE):
+    url = f"http://{ADDRESS}:8080/"
+    same(fetch(url), None, "before the security group allows it")
+    e.authorize_security_group(ecs.AuthorizeSecurityGroupRequest(
+        region_id=REGION, security_group_id=GROUP, permissions=[ecs.AuthorizeSecurityGroupRequestPermissions(
+            ip_protocol="TCP", port_range="80/80", source_cidr_ip="0.0.0.0/0", policy="accept", priority="1",
+        )]))
+    shown = body(e.describe_security_group_attribute(ecs.DescribeSecurityGroupAttributeRequest(
+        region_id=REGION, security_group_id=GROUP, direction="ingress")))
+    same(shown.permissions.permission[0].port_range, "80/80")
+    same(fetch(url), INSTANCE, "through the DNAT entry")
+    v.modify_forward_entry(vpc.ModifyForwardEntryRequest(
+        region_id=REGION, forward_table_id=FTB, forward_entry_id=DNAT, external_port="9090"))
+    same(fetch(url), None, "the old port")
+    same(fetch(f"http://{ADDRESS}:9090/"), INSTANCE, "the new port")
+
+# What is in use cannot go, then all goes.
+refused("DryRunOperation", v.create_vpc, vpc.CreateVpcRequest(region_id=REGION, cidr_block="10.0.0.0/16", dry_run=True))
+refused("InvalidVpcId.NotFound", v.delete_vpc, vpc.DeleteVpcRequest(region_id=REGION, vpc_id="vpc-none"))
+try:
+    v.delete_vswitch(vpc.DeleteVSwitchRequest(region_id=REGION, v_switch_id=VSWITCH))
+    raise AssertionError("a vSwitch in use was deleted")
+except Exception as error:
+    assert getattr(error, "code", "").startswith("DependencyViolation"), error
+v.delete_forward_entry(vpc.DeleteForwardEntryRequest(region_id=REGION, forward_table_id=FTB, forward_entry_id=DNAT))
+v.delete_snat_entry(vpc.DeleteSnatEntryRequest(region_id=REGION, snat_table_id=STB, snat_entry_id=SNAT))
+v.unassociate_eip_address(vpc.UnassociateEipAddressRequest(
+    region_id=REGION, allocation_id=EIP, instance_id=GATEWAY, instance_type="Nat"))
+v.release_eip_address(vpc.ReleaseEipAddressRequest(region_id=REGION, allocation_id=EIP))
+v.delete_nat_gateway(vpc.DeleteNatGatewayRequest(region_id=REGION, nat_gateway_id=GATEWAY))
+e.delete_instance(ecs.DeleteInstanceRequest(instance_id=INSTANCE, force=True))
+e.delete_security_group(ecs.DeleteSecurityGroupRequest(region_id=REGION, security_group_id=GROUP))
+v.delete_vswitch(vpc.DeleteVSwitchRequest(region_id=REGION, v_switch_id=VSWITCH))
+v.delete_vpc(vpc.DeleteVpcRequest(region_id=REGION, vpc_id=VPC))
+same(body(v.describe_vpcs(vpc.DescribeVpcsRequest(region_id=REGION, vpc_id=VPC))).total_count, 0, "VPCs left")
+same(body(v.describe_nat_gateways(vpc.DescribeNatGatewaysRequest(region_id=REGION, vpc_id=VPC))).total_count, 0, "gateways left")
+show("done")

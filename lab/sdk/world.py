@@ -1,0 +1,66 @@
+"""What a scenario needs besides an SDK: where the API is, and hosts to send real requests from.
+
+All of it comes from the environment:
+  SLUICE_ENDPOINT             ADDRESS:PORT of the API
+  SLUICE_KEY, SLUICE_SECRET   an access key
+  SLUICE_EXEC                 a command that runs a program in an instance: `{instance}` stands for its identifier
+  SLUICE_CLIENT               a command that runs a program on a host of the Internet
+"""
+
+import json
+import os
+import shlex
+import subprocess
+import time
+
+ENDPOINT = os.environ["SLUICE_ENDPOINT"]
+KEY = os.environ["SLUICE_KEY"]
+SECRET = os.environ["SLUICE_SECRET"]
+REGION = "cn-hangzhou"
+ZONE = "cn-hangzhou-h"
+
+
+def in_instance(instance):
+    return [part.format(instance=instance) for part in shlex.split(os.environ["SLUICE_EXEC"])]
+
+
+def in_client():
+    return shlex.split(os.environ["SLUICE_CLIENT"])
+
+
+class Web:
+    """A web server in an instance; it answers each request with the instance's identifier."""
+
+    def __init__(self, instance):
+        self.instance = instance
+        answer = f"printf 'HTTP/1.0 200 OK\\r\\nConnection: close\\r\\n\\r\\n{instance}'"
+        server = ["socat", "TCP-LISTEN:80,reuseaddr,fork", "SYSTEM:" + answer]
+        self.process = subprocess.Popen(in_instance(instance) + server)
+        probe = ["curl", "-sS", "--max-time", "5", "http://127.0.0.1/"]
+        for _ in range(100):
+            if subprocess.run(in_instance(instance) + probe, capture_output=True).returncode == 0:
+                return
+            time.sleep(0.1)
+        raise AssertionError(f"the web server of {instance} does not answer")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.wait()
+
+
+def fetch(url):
+    """What a host of the Internet gets; None if there is no answer."""
+    curl = ["curl", "-sS", "--max-time", "5", url]
+    done = subprocess.run(in_client() + curl, capture_output=True, text=True)
+    return done.stdout if done.returncode == 0 else None
+
+
+def same(found, wanted, what=""):
+    assert found == wanted, f"{what}: {found!r} is not {wanted!r}"
+
+
+def show(step, value=""):
+    print(step, json.dumps(value, default=str), flush=True)

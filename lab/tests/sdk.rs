@@ -1,0 +1,90 @@
+//! The official SDKs drive the gateway: each runs the whole DNAT scenario over the API, with real requests.
+
+use lab::{Gateway, Lab, Site};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// Where the SDKs are installed.
+fn sdks() -> &'static Path {
+    static SDKS: OnceLock<PathBuf> = OnceLock::new();
+    SDKS.get_or_init(|| {
+        let target = lab::binary().ancestors().nth(2).unwrap();
+        let sdks = target.join("sdk");
+        let setup = Command::new(scenarios().join("setup"))
+            .arg(&sdks)
+            .status()
+            .unwrap();
+        assert!(setup.success(), "the SDKs cannot be installed");
+        sdks
+    })
+}
+
+fn scenarios() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("sdk")
+}
+
+/// An uplink with a pool of EIPs, and nothing else.
+fn config(site: &Site) -> String {
+    site.system() + "pool = [\"203.0.113.64/28\"]\n"
+}
+
+/// Runs a scenario against a gateway whose API listens on port 8080 of its host, with an access key.
+#[track_caller]
+fn run(site: &Site, gateway: &Gateway, (id, secret): &(String, String), program: &str) {
+    let exec = gateway.cli_line("exec {instance} --");
+    let scenario = format!(
+        "env -u http_proxy -u HTTP_PROXY -u https_proxy -u HTTPS_PROXY SLUICE_ENDPOINT=127.0.0.1:8080 \
+         SLUICE_KEY={id} SLUICE_SECRET={secret} NODE_PATH={}/node_modules PYTHONDONTWRITEBYTECODE=1 {program}",
+        sdks().display()
+    );
+    // Words are separated by spaces, so what holds some comes by a file.
+    let script = site.gw.write(
+        "scenario",
+        format!(
+            "export SLUICE_EXEC='{exec}' SLUICE_CLIENT='ip netns exec {}'\nexec {scenario}\n",
+            site.client.namespace()
+        ),
+    );
+    let output = site.gw.run(&format!("sh {}", script.display())).ok();
+    assert!(output.lines().last().is_some_and(|line| line.starts_with("done")), "{output}");
+}
+
+fn python(script: &str) -> String {
+    format!("{}/venv/bin/python {}/{script}", sdks().display(), scenarios().display())
+}
+
+fn with_api(name: &str, test: impl FnOnce(&Site, &mut Gateway, (String, String))) {
+    let lab = Lab::new(name);
+    let site = Site::new(&lab, "auto");
+    site.gw.ip("link set dev lo up");
+    let mut gateway = Gateway::start_with(&lab, &site.gw, &config(&site), "--api 8080");
+    let key = gateway.first_key();
+    test(&site, &mut gateway, key);
+}
+
+#[test]
+fn the_new_python_sdks_run_the_scenario() {
+    with_api("sdk-py", |site, gateway, key| {
+        run(site, gateway, &key, &python("new_sdk.py v3"));
+        assert!(gateway.ports().iter().all(|port| port.kind == "uplink"));
+    });
+}
+
+#[test]
+fn the_new_python_sdks_run_the_scenario_with_signature_version_1() {
+    with_api("sdk-py1", |site, gateway, key| run(site, gateway, &key, &python("new_sdk.py v2")));
+}
+
+#[test]
+fn the_old_python_sdk_runs_the_scenario() {
+    with_api("sdk-core", |site, gateway, key| run(site, gateway, &key, &python("core_sdk.py")));
+}
+
+#[test]
+fn the_typescript_sdks_run_the_scenario() {
+    with_api("sdk-ts", |site, gateway, key| {
+        let script = scenarios().join("typescript_sdk.cjs");
+        run(site, gateway, &key, &format!("node {}", script.display()));
+    });
+}
