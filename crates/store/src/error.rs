@@ -43,8 +43,8 @@ pub enum Error {
         /// The database.
         path: PathBuf,
     },
-    /// The operating system refused. If it was while committing a transaction, that one may be found done
-    /// after the store is opened again.
+    /// The operating system refused. If it was while committing, the transaction may be found done after the
+    /// store is opened again.
     #[error("{}: cannot {doing}: {source}", path.display())]
     Io {
         /// The file.
@@ -54,8 +54,12 @@ pub enum Error {
         /// Why not.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// An earlier write did not reach the disk, so what is on it is uncertain until the store is opened again.
-    #[error("{}: an earlier write did not reach the disk; start again to go on from what did", path.display())]
+    /// A write did not reach the disk, so what is on it is uncertain, and nothing more is written. What was
+    /// acknowledged is there when the store is opened again; this transaction may be.
+    #[error(
+        "{}: a write did not reach the disk; see to the disk, then start again: what was acknowledged is there",
+        path.display()
+    )]
     Failed {
         /// The database.
         path: PathBuf,

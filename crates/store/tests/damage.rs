@@ -310,10 +310,16 @@ fn what_is_not_ours_is_not_touched() {
         .execute_batch("CREATE TABLE notes (text TEXT); INSERT INTO notes VALUES ('x');")
         .unwrap();
     drop(other);
-    let before = fs::read(&path).unwrap();
+    let image = || {
+        (
+            fs::read(&path).unwrap(),
+            fs::metadata(&path).unwrap().permissions(),
+        )
+    };
+    let before = image();
     let error = Sqlite::open(&path).err().unwrap();
     assert!(matches!(error, Error::NotAStore { .. }), "{error}");
-    assert_eq!(fs::read(&path).unwrap(), before);
+    assert_eq!(image(), before);
 
     for content in [&b"hello"[..], &[b'#'; 9000]] {
         fs::write(&path, content).unwrap();

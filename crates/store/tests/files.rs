@@ -11,6 +11,7 @@ use rusqlite::Connection;
 use store::{Error, List, Op, Options, Range, Revision, Sqlite, Store, Txn, restore};
 
 const CHILD: &str = "STORE_OTHER_PROCESS";
+const SMALL: &str = "STORE_SMALL_FILE_SYSTEM";
 
 fn put(store: &Sqlite, key: &str, value: &str) -> Revision {
     store
@@ -65,7 +66,10 @@ fn only_the_owner_may_read() {
     fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
     fs::set_permissions(&directory, Permissions::from_mode(0o755)).unwrap();
     let store = Sqlite::open(&path).unwrap();
-    assert_eq!((mode(&path), mode(&directory)), (0o600, 0o755));
+    assert_eq!(mode(&directory), 0o755);
+    for name in names(&directory) {
+        assert_eq!(mode(&directory.join(&name)), 0o600, "{name}");
+    }
     assert_eq!(store.path(), fs::canonicalize(&path).unwrap());
     assert!(store.get("secret").unwrap().is_some());
 }
@@ -87,6 +91,79 @@ fn what_cannot_be_is_an_error() {
             path.display()
         );
     }
+}
+
+/// Not a test by itself: fills a small file system.
+#[test]
+fn filler() {
+    let Some(directory) = std::env::var_os(SMALL) else {
+        return;
+    };
+    let directory = Path::new(&directory);
+    let (path, ballast) = (directory.join("state.db"), directory.join("ballast"));
+    fs::write(&ballast, vec![1; 1 << 20]).unwrap();
+    let store = Sqlite::open(&path).unwrap();
+    let fill = |from: usize| {
+        for n in from.. {
+            match store.transact(Txn::new().then(Op::put(format!("k{n:05}"), vec![n as u8; 5_000])))
+            {
+                Ok(_) => {}
+                Err(error) => {
+                    assert!(matches!(error, Error::Full { .. }), "{error}");
+                    return n;
+                }
+            }
+        }
+        unreachable!()
+    };
+    let fitted = fill(0);
+    assert!(fitted > 20, "{fitted}");
+    assert!(matches!(
+        store.backup(directory.join("backup.db")),
+        Err(Error::Full { .. })
+    ));
+    fs::remove_file(&ballast).unwrap();
+    let more = fill(fitted);
+    assert!(
+        more > fitted,
+        "{more}, {fitted} before: with more room it goes on"
+    );
+    assert_eq!(
+        names(directory),
+        ["state.db", "state.db-shm", "state.db-wal", "state.db.lock"]
+    );
+
+    let before = store.list(&List::new(Range::all())).unwrap();
+    assert_eq!(before.items.len(), more);
+    drop(store);
+    let store = Sqlite::open(&path).unwrap();
+    assert_eq!(store.list(&List::new(Range::all())).unwrap(), before);
+    println!("filled");
+}
+
+/// On a file system of 4 MiB, where one may mount one: as root, or in a user namespace.
+#[test]
+fn a_full_disk_is_no_more_than_that() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = "mount -t tmpfs -o size=4m none \"$0\" || exit 77
+               exec \"$1\" --exact filler --nocapture";
+    for namespaces in [&["--mount"][..], &["--mount", "--user", "--map-root-user"]] {
+        let filler = Command::new("unshare")
+            .args(namespaces)
+            .args(["sh", "-c", run])
+            .arg(dir.path())
+            .arg(std::env::current_exe().unwrap())
+            .env(SMALL, dir.path())
+            .output();
+        let Ok(filler) = filler else { break };
+        let told = [filler.stdout, filler.stderr].concat();
+        let told = String::from_utf8_lossy(&told);
+        if told.contains("running 1 test") {
+            assert!(filler.status.success() && told.contains("filled"), "{told}");
+            return;
+        }
+    }
+    println!("skipped: no file system can be mounted here");
 }
 
 /// Not a test by itself: another process that tries to open the store.

@@ -406,3 +406,111 @@ fn a_full_store_says_so_and_goes_on() {
     assert_eq!(outcome.results, [OpResult::Deleted(stored)]);
     put(&store, "k", &"x".repeat(100_000));
 }
+
+/// Lets transactions come while none can be committed, so that they are committed together.
+fn at_once(store: &Sqlite, txns: Vec<Txn>) -> Vec<Result<Outcome, Error>> {
+    let other = rusqlite::Connection::open(store.path()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    std::thread::scope(|scope| {
+        let waiting: Vec<_> = txns
+            .into_iter()
+            .map(|txn| scope.spawn(|| store.transact(txn)))
+            .collect();
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        other.execute_batch("COMMIT").unwrap();
+        waiting
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .collect()
+    })
+}
+
+#[test]
+fn who_shares_a_commit_does_not_notice() {
+    let (_dir, store) = fresh();
+    let many = (0..MAX_CHANGES).fold(Txn::new(), |txn, i| {
+        txn.then(Op::put(format!("many/{i}"), ""))
+    });
+    store.transact(many).unwrap();
+    put(&store, "many/one too many", "");
+    let start = store.revision().unwrap();
+
+    // All of them put the same key; one is refused when it has begun, one changes nothing, one of two wins.
+    let mut txns: Vec<_> = (0..20)
+        .map(|n| Txn::new().then(Op::put("last", n.to_string())))
+        .collect();
+    txns.push(
+        Txn::new()
+            .then(Op::put("refused", ""))
+            .then(Op::delete_prefix("many/")),
+    );
+    txns.push(Txn::new().then(Op::delete("nothing")));
+    for _ in 0..2 {
+        txns.push(
+            Txn::new()
+                .when(Compare::absent("first"))
+                .then(Op::put("first", "")),
+        );
+    }
+    let mut watch = store.watch(Range::all(), start.next()).unwrap();
+    let outcomes = at_once(&store, txns);
+
+    let mut revisions: Vec<_> = outcomes[..20]
+        .iter()
+        .map(|o| o.as_ref().unwrap().revision)
+        .collect();
+    let last = store.get("last").unwrap().unwrap();
+    let winner = revisions
+        .iter()
+        .position(|r| *r == last.mod_revision)
+        .unwrap();
+    assert_eq!(last.value, winner.to_string().as_bytes());
+    assert_eq!(last.version, 20);
+    assert!(
+        matches!(outcomes[20], Err(Error::Changes)),
+        "{:?}",
+        outcomes[20]
+    );
+    assert_eq!(store.get("refused").unwrap(), None);
+    assert_eq!(
+        outcomes[21].as_ref().unwrap().results,
+        [OpResult::Deleted(0)]
+    );
+    let first: Vec<_> = outcomes[22..].iter().map(|o| o.as_ref().unwrap()).collect();
+    assert!(first[0].succeeded != first[1].succeeded, "{first:?}");
+    revisions.extend(first.iter().filter(|o| o.succeeded).map(|o| o.revision));
+
+    revisions.sort_unstable();
+    let all: Vec<_> = (1..=21).map(|n| Revision(start.0 + n)).collect();
+    assert_eq!(revisions, all, "each has a revision of its own");
+    for revision in all {
+        let changes = watch.next(std::time::Duration::ZERO).unwrap().unwrap();
+        assert_eq!((changes.revision, changes.events.len()), (revision, 1));
+    }
+}
+
+#[test]
+fn one_that_does_not_fit_leaves_the_others_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options {
+        max_bytes: 1 << 20,
+        ..Options::default()
+    };
+    let store = Sqlite::open_with(dir.path().join("state.db"), options).unwrap();
+    let mut txns: Vec<_> = (0..10)
+        .map(|n| Txn::new().then(Op::put(format!("k{n}"), "x")))
+        .collect();
+    txns.insert(5, Txn::new().then(Op::put("large", vec![0; 1 << 20])));
+    let outcomes = at_once(&store, txns);
+    for (n, outcome) in outcomes.iter().enumerate() {
+        match outcome {
+            Err(error) => assert!(
+                n == 5 && matches!(error, Error::Full { .. }),
+                "{n}: {error}"
+            ),
+            Ok(outcome) => assert!(n != 5 && outcome.succeeded),
+        }
+    }
+    assert_eq!(keys(&store, &List::new(Range::all())).len(), 10);
+    assert_eq!(store.revision().unwrap(), Revision(11));
+}

@@ -119,10 +119,18 @@ pub fn exists(path: &Path) -> Result<bool, Error> {
     }
 }
 
-/// Takes the database from everyone but its owner. SQLite gives its other files the same mode.
+/// Takes the database and its log from everyone but their owner. SQLite gives new ones the database's mode.
 pub fn restrict(path: &Path) -> Result<(), Error> {
-    fs::set_permissions(path, Permissions::from_mode(0o600))
-        .map_err(|e| Error::io(path, "set the mode of", e))
+    for suffix in ["", "-wal", "-shm"] {
+        let name = beside(path, suffix);
+        match fs::set_permissions(&name, Permissions::from_mode(0o600)) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                return Err(Error::io(name, "set the mode of", e));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// A new empty file for what will come into this place, readable by its owner only.

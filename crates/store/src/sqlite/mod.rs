@@ -4,6 +4,7 @@
 //! * `format`: what is in the database, its versions, its checks;
 //! * `query`: lists and comparisons;
 //! * `change`: what a transaction writes, and how much history stays;
+//! * `writer`: the connection that writes, and who shares a commit;
 //! * `pool`: the connections that read, and the news that something was committed;
 //! * `watch`: reading the history as it grows;
 //! * `backup`: copies while running, and back.
@@ -15,16 +16,18 @@ mod format;
 mod pool;
 mod query;
 mod watch;
+mod writer;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use rusqlite::{Connection, ErrorCode, TransactionBehavior, ffi};
+use rusqlite::{ErrorCode, ffi};
 
 use crate::{Error, List, Outcome, Page, Range, Revision, Store, Txn, Watch};
 pub use backup::restore;
 use pool::Pool;
+use writer::Writer;
 
 /// How much a [`Sqlite`] store keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,21 +59,16 @@ impl Default for Options {
 /// (`NAME-wal`, `NAME-shm`) are the owner's alone (modes 0700 and 0600).
 ///
 /// One connection writes, with the log synchronised at each commit (`journal_mode=WAL`,
-/// `synchronous=FULL`); others read snapshots meanwhile, so no read waits for a disk. Dropping the store
-/// closes it and ends its watches with [`Error::Closed`]; nothing is written then that a kill would lose.
+/// `synchronous=FULL`); transactions that wait for it at the same time share a commit. Other connections read
+/// snapshots meanwhile, so no read waits for a disk. Dropping the store closes it and ends its watches with
+/// [`Error::Closed`]; nothing is written then that a kill would lose.
 pub struct Sqlite {
     path: PathBuf,
     pool: Arc<Pool>,
-    writer: Mutex<Writer>,
+    writer: Writer,
     options: Options,
     // Last, so that it goes free when all connections are closed.
     _lock: File,
-}
-
-struct Writer {
-    connection: Connection,
-    /// A write did not reach the disk. The kernel may have dropped it, and would not tell again.
-    failed: bool,
 }
 
 impl Sqlite {
@@ -89,13 +87,10 @@ impl Sqlite {
         if !files::exists(&path)? {
             format::create(&path)?;
         }
-        files::restrict(&path)?;
         let connection = format::open(&path, options.max_bytes)?;
+        files::restrict(&path)?;
         let pool = Arc::new(Pool::new(path.clone()));
-        let writer = Mutex::new(Writer {
-            connection,
-            failed: false,
-        });
+        let writer = Writer::new(path.clone(), options, Arc::clone(&pool), connection);
         let store = Sqlite {
             path,
             pool,
@@ -110,43 +105,6 @@ impl Sqlite {
     /// The database's file, all links resolved.
     pub fn path(&self) -> &Path {
         &self.path
-    }
-
-    /// A transaction of the one connection that writes. `work` says which revision to publish.
-    fn write<T>(
-        &self,
-        doing: &'static str,
-        work: impl FnOnce(&Connection) -> Result<(T, Option<Revision>), Fault>,
-    ) -> Result<T, Error> {
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        if writer.failed {
-            return Err(Error::Failed {
-                path: self.path.clone(),
-            });
-        }
-        let run = || {
-            let transaction = writer
-                .connection
-                .transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let (result, changed) = work(&transaction)?;
-            match changed {
-                Some(_) => transaction.commit()?,
-                None => transaction.rollback()?,
-            }
-            Ok::<_, Fault>((result, changed))
-        };
-        match run() {
-            Ok((result, changed)) => {
-                if let Some(revision) = changed {
-                    self.pool.publish(revision);
-                }
-                Ok(result)
-            }
-            Err(fault) => {
-                writer.failed = fault.lost_a_write();
-                Err(fault.at(&self.path, doing))
-            }
-        }
     }
 }
 
@@ -170,7 +128,7 @@ impl Store for Sqlite {
                 change::run(c, &txn, &self.options).map(|(outcome, _)| outcome)
             });
         }
-        self.write("commit", |c| change::run(c, &txn, &self.options))
+        self.writer.transact(txn)
     }
 
     fn watch(&self, range: Range, from: Revision) -> Result<Box<dyn Watch>, Error> {
@@ -184,7 +142,7 @@ impl Store for Sqlite {
     }
 
     fn compact(&self, revision: Revision) -> Result<(), Error> {
-        self.write("compact", |c| change::compact(c, revision))
+        self.writer.compact(revision)
     }
 }
 
