@@ -407,16 +407,19 @@ fn a_full_store_says_so_and_goes_on() {
     put(&store, "k", &"x".repeat(100_000));
 }
 
-/// Lets transactions come while none can be committed, so that they are committed together.
+/// Lets transactions come one after the other while none can be committed, so that all but the first are
+/// committed together.
 fn at_once(store: &Sqlite, txns: Vec<Txn>) -> Vec<Result<Outcome, Error>> {
     let other = rusqlite::Connection::open(store.path()).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     std::thread::scope(|scope| {
-        let waiting: Vec<_> = txns
-            .into_iter()
-            .map(|txn| scope.spawn(|| store.transact(txn)))
-            .collect();
-        std::thread::sleep(std::time::Duration::from_millis(300));
+        let come = |txn| {
+            let thread = scope.spawn(|| store.transact(txn));
+            std::thread::sleep(std::time::Duration::from_millis(10));
+            thread
+        };
+        let waiting: Vec<_> = txns.into_iter().map(come).collect();
+        std::thread::sleep(std::time::Duration::from_millis(200));
         other.execute_batch("COMMIT").unwrap();
         waiting
             .into_iter()
@@ -487,6 +490,33 @@ fn who_shares_a_commit_does_not_notice() {
         let changes = watch.next(std::time::Duration::ZERO).unwrap().unwrap();
         assert_eq!((changes.revision, changes.events.len()), (revision, 1));
     }
+}
+
+#[test]
+fn who_is_refused_leaves_nothing_to_those_who_share() {
+    let (_dir, store) = fresh();
+    let many = (0..MAX_CHANGES).fold(Txn::new(), |txn, i| {
+        txn.then(Op::put(format!("many/{i}"), ""))
+    });
+    store.transact(many).unwrap();
+    let refused = Txn::new()
+        .then(Op::put("refused", ""))
+        .then(Op::delete_prefix("many/"));
+    let txns = vec![
+        Txn::new().then(Op::put("a", "")),
+        Txn::new().then(Op::put("b", "")),
+        refused,
+    ];
+    let outcomes = at_once(&store, txns);
+    assert_eq!(outcomes[0].as_ref().unwrap().revision, Revision(3));
+    assert_eq!(outcomes[1].as_ref().unwrap().revision, Revision(4));
+    assert!(
+        matches!(outcomes[2], Err(Error::Changes)),
+        "{:?}",
+        outcomes[2]
+    );
+    assert_eq!(store.get("refused").unwrap(), None);
+    assert_eq!(put(&store, "refused", ""), Revision(5));
 }
 
 #[test]
