@@ -157,7 +157,11 @@ impl<'a> Gateway<'a> {
     /// Identifier and secret of the first access key, which the daemon has just made.
     #[track_caller]
     pub fn first_key(&self) -> (String, String) {
-        let told = self.daemon.as_ref().map(Program::stdout).unwrap_or_default();
+        let told = self
+            .daemon
+            .as_ref()
+            .map(Program::stdout)
+            .unwrap_or_default();
         let mut lines = told.lines().filter_map(|line| line.strip_prefix("  "));
         match (lines.next(), lines.next()) {
             (Some(id), Some(secret)) => (id.into(), secret.into()),

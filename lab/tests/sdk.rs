@@ -47,11 +47,21 @@ fn run(site: &Site, gateway: &Gateway, (id, secret): &(String, String), program:
         ),
     );
     let output = site.gw.run(&format!("sh {}", script.display())).ok();
-    assert!(output.lines().last().is_some_and(|line| line.starts_with("done")), "{output}");
+    assert!(
+        output
+            .lines()
+            .last()
+            .is_some_and(|line| line.starts_with("done")),
+        "{output}"
+    );
 }
 
 fn python(script: &str) -> String {
-    format!("{}/venv/bin/python {}/{script}", sdks().display(), scenarios().display())
+    format!(
+        "{}/venv/bin/python {}/{script}",
+        sdks().display(),
+        scenarios().display()
+    )
 }
 
 fn with_api(name: &str, test: impl FnOnce(&Site, &mut Gateway, (String, String))) {
@@ -73,12 +83,16 @@ fn the_new_python_sdks_run_the_scenario() {
 
 #[test]
 fn the_new_python_sdks_run_the_scenario_with_signature_version_1() {
-    with_api("sdk-py1", |site, gateway, key| run(site, gateway, &key, &python("new_sdk.py v2")));
+    with_api("sdk-py1", |site, gateway, key| {
+        run(site, gateway, &key, &python("new_sdk.py v2"))
+    });
 }
 
 #[test]
 fn the_old_python_sdk_runs_the_scenario() {
-    with_api("sdk-core", |site, gateway, key| run(site, gateway, &key, &python("core_sdk.py")));
+    with_api("sdk-core", |site, gateway, key| {
+        run(site, gateway, &key, &python("core_sdk.py"))
+    });
 }
 
 #[test]

@@ -20,3 +20,8 @@ pub use keys::{KeyFileError, Sealer};
 pub use params::Params;
 pub use request::{Caller, Request, Service};
 pub use service::Cloud;
+
+/// Whether there is such an operation here: the tables have more than are supported.
+pub fn answers(version: &str, action: &str) -> bool {
+    ops::find(version, action).is_some()
+}

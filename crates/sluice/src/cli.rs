@@ -45,6 +45,25 @@ pub enum Command {
     Stats(Stats),
     Trace(Trace),
     Exec(Exec),
+    Call(Call),
+    /// Virtual private clouds: list, show, create, modify, delete
+    Vpc(Resource),
+    /// vSwitches: list, show, create, modify, delete
+    Vswitch(Resource),
+    /// Elastic IPs: list, show, create (allocate), modify, delete (release)
+    Eip(Resource),
+    /// NAT gateways: list, show, create, modify, delete
+    Nat(Resource),
+    /// SNAT entries: list, show, create, modify, delete
+    Snat(Resource),
+    /// DNAT entries: list, show, create, modify, delete
+    Dnat(Resource),
+    /// Route entries: list, show, create, modify, delete
+    Route(Resource),
+    /// Security groups: list, show, create, modify, delete
+    Sg(Resource),
+    /// Instances: list, show, create (run), modify, delete
+    Instance(Resource),
     Demo(Demo),
     Version(Version),
 }
@@ -129,16 +148,26 @@ pub struct Api {
     #[arg(long = "api-https", value_name = "PORT", value_parser = listen)]
     pub https: Vec<SocketAddr>,
     /// The certificate for HTTPS with its chain, in PEM [default: one that is made at the first start]
-    #[arg(long = "api-certificate", value_name = "FILE", requires = "private_key")]
+    #[arg(
+        long = "api-certificate",
+        value_name = "FILE",
+        requires = "private_key"
+    )]
     pub certificate: Option<PathBuf>,
     /// The private key of the certificate, in PEM
-    #[arg(long = "api-private-key", value_name = "FILE", requires = "certificate")]
+    #[arg(
+        long = "api-private-key",
+        value_name = "FILE",
+        requires = "certificate"
+    )]
     pub private_key: Option<PathBuf>,
 }
 
 /// `8080` or `192.0.2.1:8080`.
 fn listen(text: &str) -> Result<SocketAddr, String> {
-    let port = text.parse::<u16>().map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+    let port = text
+        .parse::<u16>()
+        .map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
     port.or_else(|_| text.parse())
         .map_err(|_| "write a port, or an address with a port like 192.0.2.1:8080".into())
 }
@@ -296,6 +325,130 @@ pub struct Exec {
     /// Which gateway.
     #[command(flatten)]
     pub daemon: Daemon,
+}
+
+/// Call any operation of the cloud API.
+///
+/// Parameters are named as in the API, or in small letters with dashes. The call goes over the control socket and
+/// needs no access key.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sluice call vpc                                       which operations there are
+  sluice call vpc CreateForwardEntry --help             which parameters an operation has
+  sluice call vpc CreateVpc --CidrBlock 192.168.0.0/16 --Tag.1.Key env --Tag.1.Value test
+  sluice call ecs DescribeInstances --instance-name web")]
+pub struct Call {
+    /// Which gateway.
+    #[command(flatten)]
+    pub daemon: Daemon,
+    /// The product: vpc or ecs
+    pub product: String,
+    /// The operation
+    pub action: Option<String>,
+    /// Its parameters: --Name value
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "PARAMETERS"
+    )]
+    pub params: Vec<String>,
+}
+
+/// What to do with resources.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sluice vpc create --cidr-block 192.168.0.0/16 --vpc-name shop
+  sluice vpc list
+  sluice eip create --bandwidth 100
+  sluice dnat list --forward-table-id ftb-1
+  sluice route list --route-table-id vtb-1
+
+Parameters are those of the cloud's operation: `sluice call vpc CreateVpc --help` lists them.")]
+pub struct Resource {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// What to do with resources. Options come before parameters.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// List them
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        /// Which gateway.
+        #[command(flatten)]
+        daemon: Daemon,
+        /// Which of them: --name value
+        #[arg(
+            trailing_var_arg = true,
+            allow_hyphen_values = true,
+            value_name = "PARAMETERS"
+        )]
+        params: Vec<String>,
+    },
+    /// Show one, with all its fields
+    Show {
+        /// Which gateway.
+        #[command(flatten)]
+        daemon: Daemon,
+        /// Its identifier
+        id: String,
+        /// What else the operation needs: --name value
+        #[arg(
+            trailing_var_arg = true,
+            allow_hyphen_values = true,
+            value_name = "PARAMETERS"
+        )]
+        params: Vec<String>,
+    },
+    /// Create one
+    Create {
+        /// Which gateway.
+        #[command(flatten)]
+        daemon: Daemon,
+        /// What it is to be: --name value
+        #[arg(
+            trailing_var_arg = true,
+            allow_hyphen_values = true,
+            value_name = "PARAMETERS"
+        )]
+        params: Vec<String>,
+    },
+    /// Change one
+    Modify {
+        /// Which gateway.
+        #[command(flatten)]
+        daemon: Daemon,
+        /// Its identifier
+        id: String,
+        /// What it is to be: --name value
+        #[arg(
+            trailing_var_arg = true,
+            allow_hyphen_values = true,
+            value_name = "PARAMETERS"
+        )]
+        params: Vec<String>,
+    },
+    /// Delete one
+    Delete {
+        /// Which gateway.
+        #[command(flatten)]
+        daemon: Daemon,
+        /// Its identifier
+        id: String,
+        /// How: --name value
+        #[arg(
+            trailing_var_arg = true,
+            allow_hyphen_values = true,
+            value_name = "PARAMETERS"
+        )]
+        params: Vec<String>,
+    },
 }
 
 /// Build a gateway with everything around it, prove that it works, remove it.

@@ -7,6 +7,7 @@ use crate::socket::protocol::*;
 use crate::socket::server::{Gateway, SessionPage};
 use crate::state::{StateDir, hash};
 use crate::target::Host;
+use api::{Caller, Cloud, Params, Sealer, Service};
 use control::{Control, DataPlane, Draft, StartError};
 use datapath::maps::Adopted;
 use datapath::{Datapath, PortStatus};
@@ -23,6 +24,9 @@ use store::{Sqlite, Store};
 /// A source port for traced packets that name none: of the range that Linux takes for clients.
 const ANY_PORT: u16 = 40_000;
 
+/// Who calls over the control socket.
+const LOCAL: &str = "control-socket";
+
 /// Where the hash of the configuration file is stored that the resources were taken from last.
 const FILE_HASH: &str = "/file/sha256";
 
@@ -31,6 +35,7 @@ pub struct Daemon {
     name: String,
     started: Instant,
     control: Arc<Control>,
+    cloud: Arc<Cloud>,
     plane: Arc<Plane>,
     state: StateDir,
 }
@@ -111,11 +116,13 @@ impl Daemon {
             draft.write_beside(FILE_HASH.into(), hash.into_bytes());
             Ok(())
         };
-        let control = Control::start(store, now(), first, open)?;
+        let sealer = Sealer::open(&state.api_dir()?.join("secrets.key"))?;
+        let control = Arc::new(Control::start(store, now(), first, open)?);
         Ok(Daemon {
             name,
             started: Instant::now(),
-            control: Arc::new(control),
+            cloud: Arc::new(Cloud::new(Arc::clone(&control), sealer)),
+            control,
             plane: Arc::clone(&plane),
             state,
         })
@@ -126,9 +133,9 @@ impl Daemon {
         &self.state
     }
 
-    /// The control plane.
-    pub fn control(&self) -> Arc<Control> {
-        Arc::clone(&self.control)
+    /// The cloud API over it.
+    pub fn cloud(&self) -> Arc<Cloud> {
+        Arc::clone(&self.cloud)
     }
 
     /// Stops the data path, after the request that is being worked on. What is in the kernel stays,
@@ -295,6 +302,33 @@ impl Gateway for Daemon {
         };
         let trace = self.plane.engine(move |engine, _| engine.trace(&probe))?;
         trace.map_err(|error| error.to_string())
+    }
+
+    fn call(
+        &self,
+        version: String,
+        action: String,
+        params: Vec<(String, String)>,
+    ) -> Result<serde_json::Map<String, serde_json::Value>, String> {
+        let mut params: Params = params.into_iter().collect();
+        let regions = self.control.cloud().regions();
+        if let (None, Some(region)) = (params.get("RegionId"), regions.first()) {
+            params.insert("RegionId", &*region.id);
+        }
+        let request = api::Request {
+            id: String::new(),
+            version,
+            action,
+            params,
+            caller: Caller {
+                access_key_id: LOCAL.into(),
+                address: Ipv4Addr::LOCALHOST.into(),
+                user_agent: LOCAL.into(),
+            },
+        };
+        self.cloud
+            .answer(&request)
+            .map_err(|error| error.to_string())
     }
 
     fn namespace(&self, instance: &str) -> Result<String, String> {

@@ -59,9 +59,10 @@ fn serve_api(args: &Api, gateway: &Daemon) -> Result<Option<api::wire::Server>, 
         return Ok(None);
     }
     let dir = gateway.state().api_dir()?;
-    let sealer = api::Sealer::open(&dir.join("secrets.key"))?;
-    let cloud = api::Cloud::new(gateway.control(), sealer);
-    let first = cloud.first_key().map_err(|error| Error::Other(error.message))?;
+    let cloud = gateway.cloud();
+    let first = cloud
+        .first_key()
+        .map_err(|error| Error::Other(error.message))?;
     if let Some((id, secret)) = first {
         // Not to the log: it is kept, and read by others.
         println!("The first access key; its secret is not shown again:\n  {id}\n  {secret}");
@@ -73,7 +74,7 @@ fn serve_api(args: &Api, gateway: &Daemon) -> Result<Option<api::wire::Server>, 
         certificate,
         ..api::wire::Listen::default()
     };
-    let server = api::wire::Server::start(&listen, &dir, Arc::new(cloud))?;
+    let server = api::wire::Server::start(&listen, &dir, cloud)?;
     Ok(Some(server))
 }
 

@@ -1,8 +1,10 @@
 //! The commands that talk to a running gateway.
 
 mod apply;
+mod call;
 mod exec;
 mod ports;
+mod resource;
 mod sessions;
 mod stats;
 mod trace;
@@ -31,6 +33,16 @@ pub fn run(command: Command, out: &mut impl Write) -> Result<ExitCode, Error> {
         Command::Stats(args) => stats::run(&args, out)?,
         Command::Trace(args) => trace::run(&args, out)?,
         Command::Version(args) => version::run(&args, out)?,
+        Command::Call(args) => call::run(&args, out)?,
+        Command::Vpc(args) => resource::run("vpc", &args, out)?,
+        Command::Vswitch(args) => resource::run("vswitch", &args, out)?,
+        Command::Eip(args) => resource::run("eip", &args, out)?,
+        Command::Nat(args) => resource::run("nat", &args, out)?,
+        Command::Snat(args) => resource::run("snat", &args, out)?,
+        Command::Dnat(args) => resource::run("dnat", &args, out)?,
+        Command::Route(args) => resource::run("route", &args, out)?,
+        Command::Sg(args) => resource::run("sg", &args, out)?,
+        Command::Instance(args) => resource::run("instance", &args, out)?,
         Command::Exec(args) => return Err(exec::run(&args)),
     }
     Ok(ExitCode::SUCCESS)

@@ -34,7 +34,12 @@ impl Table {
 
     /// Adds a row; an empty cell is printed as `-`.
     pub fn row<const N: usize>(&mut self, cells: [String; N]) {
-        debug_assert_eq!(N, self.columns.len());
+        self.row_of(cells.into());
+    }
+
+    /// Adds a row with as many cells as there are columns.
+    pub fn row_of(&mut self, cells: Vec<String>) {
+        debug_assert_eq!(cells.len(), self.columns.len());
         let dash = |cell: String| {
             if cell.is_empty() {
                 "-".to_owned()

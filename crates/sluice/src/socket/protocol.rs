@@ -40,6 +40,15 @@ pub enum Request {
     Stats,
     /// What would happen to a packet. Answer: [`Response::Trace`].
     Trace(TraceQuery),
+    /// An operation of the cloud API. Answer: [`Response::Answer`].
+    Call {
+        /// The version of its product.
+        version: String,
+        /// Its name.
+        action: String,
+        /// Its parameters; `RegionId` may be left out.
+        params: Vec<(String, String)>,
+    },
     /// The network namespace of an instance. Answer: [`Response::Namespace`].
     Namespace {
         /// The instance's identifier.
@@ -135,6 +144,11 @@ pub enum Response {
     Stats(Box<StatsReport>),
     /// What would happen to the packet.
     Trace(TraceView),
+    /// What the operation has answered.
+    Answer {
+        /// Its fields.
+        answer: serde_json::Map<String, serde_json::Value>,
+    },
     /// Where the instance runs.
     Namespace {
         /// The namespace's name under `/run/netns`.

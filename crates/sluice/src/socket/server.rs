@@ -40,6 +40,13 @@ pub trait Gateway: Send + Sync + 'static {
     fn stats(&self) -> Result<StatsReport, String>;
     /// What would happen to a packet.
     fn trace(&self, query: &TraceQuery) -> Result<TraceView, String>;
+    /// Calls an operation of the cloud API.
+    fn call(
+        &self,
+        version: String,
+        action: String,
+        params: Vec<(String, String)>,
+    ) -> Result<serde_json::Map<String, serde_json::Value>, String>;
     /// The network namespace of an instance.
     fn namespace(&self, instance: &str) -> Result<String, String>;
 }
@@ -225,6 +232,13 @@ fn answer(out: &mut impl Write, gateway: &impl Gateway, request: Request) -> io:
         Request::Ports => gateway.ports().map(|ports| Response::Ports { ports }),
         Request::Stats => gateway.stats().map(|stats| Response::Stats(stats.into())),
         Request::Trace(query) => gateway.trace(&query).map(Response::Trace),
+        Request::Call {
+            version,
+            action,
+            params,
+        } => gateway
+            .call(version, action, params)
+            .map(|answer| Response::Answer { answer }),
         Request::Namespace { instance } => gateway
             .namespace(&instance)
             .map(|namespace| Response::Namespace { namespace }),
@@ -385,6 +399,15 @@ mod tests {
     }
 
     impl Gateway for Fake {
+        fn call(
+            &self,
+            _: String,
+            action: String,
+            _: Vec<(String, String)>,
+        ) -> Result<serde_json::Map<String, serde_json::Value>, String> {
+            Err(format!("InvalidAction.NotFound: {action}"))
+        }
+
         fn version(&self) -> VersionView {
             VersionView {
                 name: "fake".into(),
