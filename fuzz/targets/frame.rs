@@ -8,6 +8,7 @@
 use engine::{Engine, Input, Link, Memory, Offload, Output, PortRef, Snapshot, Time, UPLINK_ZONE};
 use flow::abi::Hop;
 use flow::header::Checksum;
+use flow::meter::Meter;
 use flow::table::Table;
 use flow::{Entry, Seed, checksum};
 use std::sync::{Arc, OnceLock};
@@ -52,9 +53,14 @@ mtu = 600
 [[eip]]
 id = "eip-1"
 address = "203.0.113.10"
+bandwidth = 1
 [[eip]]
 id = "eip-2"
 address = "203.0.113.11"
+package = "cbwp"
+[[bandwidth_package]]
+id = "cbwp"
+bandwidth = 1000
 [[nat_gateway]]
 id = "ngw"
 vpc = "vpc"
@@ -176,15 +182,21 @@ fn mend(frame: &mut [u8], how: u8) {
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     // The memory is made once and emptied after each input: it has to live as long as the process.
-    static MEMORY: OnceLock<(&'static [Entry], &'static [Hop])> = OnceLock::new();
-    let (entries, hops) = *MEMORY.get_or_init(|| {
+    static MEMORY: OnceLock<(&'static [Entry], &'static [Hop], &'static [Meter])> = OnceLock::new();
+    let (entries, hops, meters) = *MEMORY.get_or_init(|| {
         let entries = (0..64).map(|_| Entry::default()).collect::<Vec<_>>();
         let hops = (0..16).map(|_| Hop::default()).collect::<Vec<_>>();
-        (entries.leak() as &[_], hops.leak() as &[_])
+        let meters = (0..16).map(|_| Meter::default()).collect::<Vec<_>>();
+        (entries.leak() as &[_], hops.leak() as &[_], meters.leak() as &[_])
     });
     let table = Table::new(entries, Seed(1, 2));
     let mut now = Time(1 << 40);
-    let mut engine = Engine::new(Memory { table, hops }, snapshot(), now);
+    let memory = Memory {
+        table,
+        hops,
+        meters,
+    };
+    let mut engine = Engine::new(memory, snapshot(), now);
     let mut rest = input;
     while let [port, time, how, len, bytes @ ..] = rest {
         let (bytes, after) = bytes.split_at((*len as usize * 4).min(bytes.len()));

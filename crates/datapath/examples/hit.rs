@@ -1,5 +1,6 @@
 //! What a hit in the flow table costs: nanoseconds a packet, as the kernel itself measures them
-//! (`BPF_PROG_TEST_RUN`), for both programs, at one flow and at a million.
+//! (`BPF_PROG_TEST_RUN`), for both programs, at one flow and at a million, without and with a meter that
+//! they share.
 //!
 //! ```text
 //! cargo run --release -p datapath --example hit      (as root)
@@ -28,6 +29,7 @@ use std::time::Instant;
 const DIR: &str = "/run/sluice/bpf/slkhit";
 const LOOPBACK: u32 = 1;
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
+const METER: u16 = 7;
 /// Packets in a measurement.
 const REPEAT: u32 = 250_000;
 /// Measurements, of which the best counts: the others were disturbed.
@@ -35,20 +37,22 @@ const ROUNDS: usize = 24;
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!(
-        "{:>9} {:>5} {:>10} {:>6} {:>6}",
-        "flows", "hook", "ns/packet", "net", "line"
+        "{:>9} {:>5} {:>5} {:>10} {:>6} {:>6}",
+        "flows", "meter", "hook", "ns/packet", "net", "line"
     );
-    for (flows, slots) in [(1, 1 << 21), (1_000_000, 1 << 21)] {
+    let slots = 1 << 21;
+    for (flows, meter) in [(1, 0), (1, METER), (1_000_000, 0), (1_000_000, METER)] {
         let _ = std::fs::remove_dir_all(DIR);
         let (maps, _) = Maps::open(Path::new(DIR), Sizes::new(slots))?;
         let programs = Programs::load(&maps)?;
-        let ring = fill(&maps, flows)?;
+        let ring = fill(&maps, flows, meter)?;
         for (name, hook, kind) in [("tc", Hook::Tc, SCHED_CLS), ("xdp", Hook::Xdp, XDP)] {
             let gross = measure(&programs, &maps, hook, &ring)?;
             let empty = empty(kind)?;
             let net = gross.saturating_sub(empty);
             let line = chase(slots as usize, flows.max(2) as usize)?;
-            println!("{flows:>9} {name:>5} {gross:>10} {net:>6} {line:>6}");
+            let meter = if meter == 0 { "no" } else { "yes" };
+            println!("{flows:>9} {meter:>5} {name:>5} {gross:>10} {net:>6} {line:>6}");
         }
         drop((programs, maps));
         std::fs::remove_dir_all(DIR)?;
@@ -56,8 +60,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Puts a ring of flows into the table and gives their keys.
-fn fill(maps: &Maps, flows: u32) -> Result<Vec<Key>, Box<dyn Error>> {
+/// Puts a ring of flows that take from a meter into the table and gives their keys.
+fn fill(maps: &Maps, flows: u32, meter: u16) -> Result<Vec<Key>, Box<dyn Error>> {
     let port = maps.port(LOOPBACK);
     port.zone.store(7, Relaxed);
     port.mac.store(mac_word(MAC), Relaxed);
@@ -71,6 +75,8 @@ fn fill(maps: &Maps, flows: u32) -> Result<Vec<Key>, Box<dyn Error>> {
         addr: 0,
         zone: 7,
     });
+    // So much that it refuses nothing.
+    maps.meters()[usize::from(METER)].set_rate(100_000_000_000);
     // Two flows are the least that turn into each other.
     let mut keys: Vec<Key> = (0..flows.max(2))
         .map(|n| Key {
@@ -90,7 +96,10 @@ fn fill(maps: &Maps, flows: u32) -> Result<Vec<Key>, Box<dyn Error>> {
     let mut table = Table::new(maps.flows(), maps.config().seed);
     for (i, key) in keys.iter().enumerate() {
         let next = &keys[(i + 1) % keys.len()];
-        let action = Action::new(key, next, 1, 0);
+        let action = Action {
+            meter,
+            ..Action::new(key, next, 1, 0)
+        };
         table
             .insert(key, &action, &Activity::default(), 0)
             .map_err(|_| "the table is full")?;

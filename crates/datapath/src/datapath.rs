@@ -192,6 +192,7 @@ fn start(
     let memory = Memory {
         table: Table::new(state.maps.flows(), state.maps.config().seed),
         hops: state.maps.hops(),
+        meters: state.maps.meters(),
     };
     let engine = Engine::new(memory, snapshot, now());
     match Worker::start(engine, punts, sender) {

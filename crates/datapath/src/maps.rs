@@ -2,7 +2,7 @@
 //! system, adopted by the next daemon.
 //!
 //! ```text
-//! DIR/v1/CONFIG FLOWS HOPS PORTS EIPS COUNTERS PUNTS     one set of maps for each version of the layout
+//! DIR/v1/CONFIG FLOWS HOPS METERS PORTS EIPS …           one set of maps for each version of the layout
 //! DIR/links/…                                            the programs' attachments (see `programs`)
 //! ```
 //!
@@ -13,6 +13,7 @@ use crate::pin::{detach, names, remove};
 use aya::Ebpf;
 use aya::maps::{Array, HashMap, Map, MapData, MapInfo, PerCpuArray, RingBuf};
 use flow::abi::{self, HOP_SLOTS, Hop, PORT_SLOTS, Port, Punt, VERSION, counter};
+use flow::meter::{METER_SLOTS, Meter};
 use flow::reason::Reason;
 use flow::table::MIN_SLOTS;
 use flow::{Entry, Seed};
@@ -97,6 +98,7 @@ pub struct Maps {
     sizes: Sizes,
     flows: &'static [Entry],
     hops: &'static [Hop],
+    meters: &'static [Meter],
     ports: &'static [Port],
     eips: HashMap<MapData, u32, u32>,
     counters: PerCpuArray<MapData, u64>,
@@ -129,6 +131,7 @@ impl Maps {
         let maps = Maps {
             flows: map_memory(&mut ebpf, "FLOWS", sizes.slots)?,
             hops: map_memory(&mut ebpf, "HOPS", HOP_SLOTS)?,
+            meters: map_memory(&mut ebpf, "METERS", METER_SLOTS)?,
             ports: map_memory(&mut ebpf, "PORTS", PORT_SLOTS)?,
             eips: HashMap::try_from(take(&mut ebpf, "EIPS")?).meaning(|| "open map EIPS".into())?,
             counters: PerCpuArray::try_from(take(&mut ebpf, "COUNTERS")?)
@@ -168,6 +171,11 @@ impl Maps {
     /// The next hops, by index.
     pub fn hops(&self) -> &'static [Hop] {
         self.hops
+    }
+
+    /// The meters, by index.
+    pub fn meters(&self) -> &'static [Meter] {
+        self.meters
     }
 
     /// The ports, by interface index modulo their number.
@@ -368,6 +376,7 @@ fn survey(
     let passing = [
         ("COUNTERS", (size_of::<u64>() as u32, counter::COUNT)),
         ("PUNTS", (0, sizes.queue)),
+        ("METERS", (size_of::<Meter>() as u32, METER_SLOTS)),
     ];
     for (name, wanted) in passing {
         if shape(name) != Some(wanted) {
@@ -477,5 +486,7 @@ unsafe trait Shared {}
 unsafe impl Shared for Entry {}
 // SAFETY: as above.
 unsafe impl Shared for Hop {}
+// SAFETY: as above.
+unsafe impl Shared for Meter {}
 // SAFETY: as above.
 unsafe impl Shared for Port {}

@@ -7,6 +7,7 @@
 
 use engine::{Engine, Input, Link, Memory, Offload, Output, PortRef, Snapshot, Time, UPLINK_ZONE};
 use flow::abi::Hop;
+use flow::meter::Meter;
 use flow::table::Table;
 use flow::{Entry, Seed};
 use std::fmt::Write;
@@ -111,7 +112,8 @@ fn main() {
     let slots = (sessions as usize * 3).next_multiple_of(2).max(64);
     let entries: Vec<Entry> = (0..slots).map(|_| Entry::default()).collect();
     let hops: Vec<Hop> = (0..1024).map(|_| Hop::default()).collect();
-    let (entries, hops) = (entries.leak(), hops.leak());
+    let meters: Vec<Meter> = (0..64).map(|_| Meter::default()).collect();
+    let (entries, hops, meters) = (entries.leak(), hops.leak(), meters.leak());
     let links = [
         Link {
             port: PortRef::Eni("lan".into()),
@@ -137,6 +139,7 @@ fn main() {
     let memory = Memory {
         table: Table::new(entries, Seed(3, 5)),
         hops,
+        meters,
     };
     let empty = resident();
     let mut now = Time(1_000_000_000);

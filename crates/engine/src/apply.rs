@@ -5,10 +5,11 @@ use crate::engine::{Core, Counters, Engine, Memory};
 use crate::explain::Silent;
 use crate::fragments::Fragments;
 use crate::io::{Output, Time, UPLINK_ZONE};
+use crate::meters::{MeterIx, Meters};
 use crate::nat::{Inner, MappingIx, Nat};
 use crate::neighbours::{HopIx, Neighbours};
 use crate::routing;
-use crate::sessions::{NO_SLOT, Session, SessionIx, Sessions};
+use crate::sessions::{NO_SLOT, Session, SessionIx, Sessions, Way};
 use crate::snapshot::{Owner, Port, Snapshot};
 use crate::sweep::Sweep;
 use crate::tuple;
@@ -68,6 +69,7 @@ impl Engine {
             sessions,
             nat: Nat::new(seed, snapshot.max_sessions),
             neighbours,
+            meters: Meters::new(memory.meters),
             fragments: Fragments::default(),
             counters: Counters::default(),
             per_source: HashMap::new(),
@@ -76,7 +78,9 @@ impl Engine {
             sweep: Sweep::new(now),
         };
         core.nat.configure(&snapshot);
+        core.meters.configure(&snapshot);
         core.adopt(&snapshot, now);
+        core.meters.settle();
         core.sweep.announce(&snapshot, None);
         Engine { snapshot, core }
     }
@@ -92,6 +96,7 @@ impl Engine {
 impl Core {
     fn apply(&mut self, s: &Snapshot, before: &Snapshot, now: Time) {
         self.nat.configure(s);
+        self.meters.configure(s);
         let dropped = self.neighbours.relink(|ifindex| {
             let port = s.port_by_ifindex(ifindex)?;
             Some((port, s.asker(port)))
@@ -104,6 +109,7 @@ impl Core {
                 self.end(ix);
             }
         }
+        self.meters.settle();
         self.sweep.announce(s, Some(before));
     }
 
@@ -138,25 +144,30 @@ impl Core {
         let [Some(there), Some(home)] = hops else {
             return false;
         };
-        self.redirect(ix, [there, home], plan.flags());
+        let keys = &self.sessions.session(ix).keys;
+        let meters = self.meters.of(s, plan.direction, keys);
+        self.redirect(ix, [there, home], meters, plan.flags());
         self.rebind(s, ix, &plan);
         true
     }
 
-    /// Gives a session other next hops and flags, if they are others.
-    fn redirect(&mut self, ix: SessionIx, hops: [HopIx; 2], flags: u8) {
+    /// Gives a session other next hops, meters and flags, if they are others.
+    fn redirect(&mut self, ix: SessionIx, hops: [HopIx; 2], meters: [MeterIx; 2], flags: u8) {
         let session = self.sessions.session_mut(ix);
         let old = std::mem::replace(&mut session.hops, hops);
+        let old_meters = std::mem::replace(&mut session.meters, meters);
         if session.flags != flags {
-            // The flows' action changes beyond its hop: new entries, with the old ones' counts.
+            // The flows' action changes beyond hop and meter: new entries, with the old ones' counts.
             session.flags = flags;
             let session = self.sessions.session(ix);
             let (slots, activity) = (session.slots, self.activity(session));
             self.retire(slots);
             self.install(ix, activity);
-        } else if old != hops && session.slow.is_none() {
-            for (slot, hop) in session.slots.into_iter().zip(hops) {
-                self.table.entry(slot).set_hop(hop);
+        } else if (old, old_meters) != (hops, meters) && session.slow.is_none() {
+            for way in Way::BOTH.map(|way| way as usize) {
+                let entry = self.table.entry(session.slots[way]);
+                entry.set_hop(hops[way]);
+                entry.set_meter(meters[way]);
             }
         }
         for (old, new) in old.into_iter().zip(hops) {
@@ -228,6 +239,7 @@ impl Core {
                 keys: [key, reply],
                 slots: [NO_SLOT; 2],
                 hops,
+                meters: [action.meter, back.action().meter],
                 slow: None,
                 mapping: None,
                 let_in_by: None,

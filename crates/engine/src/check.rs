@@ -2,6 +2,7 @@
 
 use crate::engine::{Core, Engine};
 use crate::sessions::{NO_SLOT, Way};
+use crate::snapshot::Snapshot;
 use crate::tuple;
 use hashbrown::HashMap;
 
@@ -13,10 +14,19 @@ impl Engine {
     /// If something does not agree.
     pub fn check(&self) {
         self.core.check();
+        self.core.check_meters(&self.snapshot);
     }
 }
 
 impl Core {
+    fn check_meters(&self, s: &Snapshot) {
+        self.meters.check(s);
+        for session in (0..self.sessions.places()).filter_map(|ix| self.sessions.get(ix)) {
+            let meters = self.meters.of(s, session.direction, &session.keys);
+            assert_eq!(session.meters, meters, "{session:?}");
+        }
+    }
+
     fn check(&self) {
         let mut mappings: HashMap<u32, u32> = HashMap::new();
         let mut hops: HashMap<u16, u32> = HashMap::new();

@@ -4,6 +4,7 @@ use crate::decide::From;
 use crate::fragments::Fragments;
 use crate::io::{Offload, Output, Time};
 use crate::limit::Bucket;
+use crate::meters::Meters;
 use crate::nat::Nat;
 use crate::neighbours::Neighbours;
 use crate::sessions::{SessionIx, Sessions, Way};
@@ -13,6 +14,7 @@ use crate::wire::{self, Ipv4};
 use flow::Key;
 use flow::abi::Hop;
 use flow::header::{ETHERTYPE_ARP, ETHERTYPE_IPV4};
+use flow::meter::Meter;
 use flow::reason::Reason;
 use flow::table::Table;
 use hashbrown::HashMap;
@@ -25,6 +27,9 @@ pub struct Memory {
     pub table: Table,
     /// Next hops.
     pub hops: &'static [Hop],
+    /// Meters: an even number, at most 65,536. Each bandwidth limit needs two, and two more while it is
+    /// replaced.
+    pub meters: &'static [Meter],
 }
 
 /// A frame that came in.
@@ -83,6 +88,7 @@ pub(crate) struct Core {
     pub(crate) sessions: Sessions,
     pub(crate) nat: Nat,
     pub(crate) neighbours: Neighbours,
+    pub(crate) meters: Meters,
     pub(crate) fragments: Fragments,
     pub(crate) counters: Counters,
     /// Sessions by source that count against a limit.

@@ -22,7 +22,10 @@ impl Session {
             Way::Original => flags::ORIGINAL,
             Way::Reply => 0,
         };
-        Action::new(from, &to, self.hops[way as usize], self.flags | original)
+        Action {
+            meter: self.meters[way as usize],
+            ..Action::new(from, &to, self.hops[way as usize], self.flags | original)
+        }
     }
 }
 
@@ -43,8 +46,8 @@ impl Core {
         matches!(state, State::Closed | State::Reset)
     }
 
-    /// Sends a packet on: checks TTL and size, counts it unless it is counted, rewrites it, and hands it to
-    /// the next hop.
+    /// Sends a packet on: checks TTL, size and bandwidth, counts it unless it is counted, rewrites it, and
+    /// hands it to the next hop.
     #[expect(clippy::too_many_arguments, reason = "a packet and its context")]
     pub(crate) fn forward(
         &mut self,
@@ -86,9 +89,24 @@ impl Core {
             self.too_big(s, at, mtu, frame, packet, out);
             return Err(Reason::FragmentationNeeded);
         }
-        if !counted {
-            self.count(ix, way, &activity(at, frame, packet, offload));
+        let meter = session.meters[way as usize];
+        let mut activity = activity(at, frame, packet, offload);
+        let packets = activity.packets as usize;
+        let bytes = packet.end - ETH + packets.saturating_sub(1) * headers;
+        let passes = self
+            .meters
+            .take(meter, at.now, packets as u32, bytes as u32);
+        if passes.is_err() {
+            // It keeps the session alive all the same, for it is in use.
+            activity = Activity {
+                last_seen: activity.last_seen,
+                ..Activity::default()
+            };
         }
+        if !counted {
+            self.count(ix, way, &activity);
+        }
+        passes?;
 
         if !fits && smaller {
             offload.gso_size = (mtu - headers) as u16;

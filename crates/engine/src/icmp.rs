@@ -57,6 +57,7 @@ impl Core {
         let arriving = session.keys[way as usize];
         let sent = session.keys[way.other() as usize];
         let routed = session.flags & flags::ROUTED != 0;
+        let meter = session.meters[way as usize];
 
         if routed && packet.ttl <= 1 {
             return Err(Reason::TtlExpired);
@@ -65,6 +66,8 @@ impl Core {
         if packet.end - ETH > self.neighbours.mtu(hop) as usize {
             return Err(Reason::FragmentationNeeded);
         }
+        self.meters
+            .take(meter, at.now, 1, (packet.end - ETH) as u32)?;
         // The end that answers is translated like its packets. Routers outside keep their address;
         // those inside a translated network are not shown (RFC 5508, REQ-4 and REQ-5).
         let translated = action.src != arriving.src;

@@ -39,6 +39,7 @@ mod inbound;
 mod io;
 mod limit;
 mod lpm;
+mod meters;
 mod nat;
 mod neighbours;
 mod open;

@@ -79,10 +79,12 @@ impl Core {
         else {
             return Err(Reason::NeighbourQueueFull.into());
         };
+        let keys = [*key, translation.reply];
         let ix = self.sessions.add(Session {
-            keys: [*key, translation.reply],
+            keys,
             slots: [NO_SLOT; 2],
             hops: [there, home],
+            meters: self.meters.of(s, plan.direction, &keys),
             slow: None,
             mapping: None,
             let_in_by: None,

@@ -189,6 +189,7 @@ impl Engine {
             originated: c.originated + self.core.neighbours.asked(),
             drops: drops.collect(),
             eips: eips.collect(),
+            bandwidth: self.core.meters.view(s),
         }
     }
 

@@ -41,6 +41,8 @@ pub(crate) struct Session {
     pub slots: [u32; 2],
     /// Next hops in both ways, as indices of the table of next hops.
     pub hops: [u16; 2],
+    /// The meters that its packets take from in both ways, or 0.
+    pub meters: [u16; 2],
     /// What the slow path counts for a session that is not in the flow table.
     pub slow: Option<Box<[Activity; 2]>>,
     /// The SNAT mapping of its source.

@@ -8,7 +8,7 @@ use crate::security::{self, Rules};
 use hashbrown::HashMap;
 use ipnet::Ipv4Net;
 use model::{
-    Config, DnatMapping, EipBinding, Filtering, Id, NextHop, OutOfState, Pooling, UplinkMode,
+    Config, DnatMapping, EipBinding, Filtering, Id, Kind, NextHop, OutOfState, Pooling, UplinkMode,
 };
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
@@ -21,6 +21,8 @@ pub(crate) type VpcIx = u32;
 pub(crate) type EipIx = u32;
 /// Index of a NAT gateway.
 pub(crate) type GatewayIx = u32;
+/// Index of a bandwidth limit.
+pub(crate) type LimitIx = u32;
 /// Index of an uplink.
 pub(crate) type UplinkIx = u32;
 
@@ -117,6 +119,17 @@ pub(crate) struct Eip {
     pub forwards: Vec<Forward>,
     /// The DNAT entry that maps the whole address.
     pub any: Option<(Ipv4Addr, u32)>,
+    /// Its package's, else its own.
+    pub limit: Option<LimitIx>,
+}
+
+/// A bandwidth limit: of a package, or of an EIP.
+#[derive(Debug)]
+pub(crate) struct Limit {
+    pub kind: Kind,
+    pub id: Id,
+    /// In Mbit/s.
+    pub bandwidth: u32,
 }
 
 /// What an EIP is bound to.
@@ -213,6 +226,7 @@ pub struct Snapshot {
     pub(crate) enis: Vec<Eni>,
     pub(crate) eips: Vec<Eip>,
     pub(crate) by_eip: HashMap<Ipv4Addr, EipIx>,
+    pub(crate) limits: Vec<Limit>,
     pub(crate) gateways: Vec<Gateway>,
     pub(crate) max_sessions: u32,
     /// Timeouts of sessions that no NAT gateway takes part in.
@@ -278,6 +292,8 @@ impl Snapshot {
         let uplink_ix = Names::new("uplink", config.uplinks.iter().map(|r| &r.id));
         let gateway_ix = Names::new("NAT gateway", config.nat_gateways.iter().map(|r| &r.id));
         let eip_ix = Names::new("EIP", config.eips.iter().map(|r| &r.id));
+        let packages = &config.bandwidth_packages;
+        let package_ix = Names::new("bandwidth package", packages.iter().map(|r| &r.id));
         let peering_ix = Names::new("peer connection", config.peerings.iter().map(|r| &r.id));
 
         let mut ports = Vec::new();
@@ -415,6 +431,12 @@ impl Snapshot {
             });
         }
 
+        let package = |package: &model::BandwidthPackage| Limit {
+            kind: Kind::BandwidthPackage,
+            id: package.id.clone(),
+            bandwidth: package.bandwidth,
+        };
+        let mut limits: Vec<Limit> = packages.iter().map(package).collect();
         let mut eips = Vec::new();
         for (ix, e) in config.eips.iter().enumerate() {
             let binding = match &e.binding {
@@ -426,6 +448,18 @@ impl Snapshot {
                 }
                 Some(EipBinding::NatGateway(id)) => Binding::Gateway(gateway_ix.get(id)?),
             };
+            let limit = match (&e.package, e.bandwidth) {
+                (Some(package), _) => Some(package_ix.get(package)?),
+                (None, Some(bandwidth)) => {
+                    limits.push(Limit {
+                        kind: Kind::Eip,
+                        id: e.id.clone(),
+                        bandwidth,
+                    });
+                    Some(limits.len() as LimitIx - 1)
+                }
+                (None, None) => None,
+            };
             eips.push(Eip {
                 id: e.id.clone(),
                 address: e.address,
@@ -433,6 +467,7 @@ impl Snapshot {
                 binding,
                 forwards: Vec::new(),
                 any: None,
+                limit,
             });
         }
 
@@ -525,6 +560,7 @@ impl Snapshot {
                 .collect(),
             enis,
             eips,
+            limits,
             gateways,
             max_sessions: config.system.max_sessions,
             timeouts: Ticks::from(&model::Timeouts::default()),

@@ -74,6 +74,25 @@ pub struct EipView {
     pub ports_exhausted: u64,
 }
 
+/// A bandwidth limit, and what did not keep to it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BandwidthView {
+    /// Whose it is: `EIP` or `bandwidth package`.
+    pub kind: String,
+    /// Its identifier.
+    pub id: String,
+    /// Mbit/s in each direction.
+    pub bandwidth: u32,
+    /// Packets that were dropped on their way in, also by the kernel.
+    pub dropped_packets_in: u64,
+    /// Their bytes.
+    pub dropped_bytes_in: u64,
+    /// Packets that were dropped on their way out, also by the kernel.
+    pub dropped_packets_out: u64,
+    /// Their bytes.
+    pub dropped_bytes_out: u64,
+}
+
 /// A counted reason for drops.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DropView {
@@ -112,6 +131,8 @@ pub struct StatsView {
     pub drops: Vec<DropView>,
     /// Use of EIPs.
     pub eips: Vec<EipView>,
+    /// Bandwidth limits.
+    pub bandwidth: Vec<BandwidthView>,
 }
 
 /// A step of a trace.

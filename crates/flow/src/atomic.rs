@@ -13,6 +13,7 @@ pub use bpf::{AtomicU8, AtomicU16, AtomicU32, AtomicU64};
 #[cfg(target_arch = "bpf")]
 mod bpf {
     use core::cell::UnsafeCell;
+    use core::intrinsics::{AtomicOrdering, atomic_cxchg, atomic_xadd};
     use core::sync::atomic::Ordering;
 
     macro_rules! cell {
@@ -58,5 +59,31 @@ mod bpf {
         AtomicU32(u32, 4),
         /// A shared 64-bit number.
         AtomicU64(u64, 8),
+    }
+
+    impl AtomicU64 {
+        /// Adds to the value, also if other CPUs do so at the same time.
+        #[inline(always)]
+        pub fn fetch_add(&self, n: u64, _: Ordering) {
+            const RELAXED: AtomicOrdering = AtomicOrdering::Relaxed;
+            // SAFETY: the cell is valid and aligned.
+            unsafe { atomic_xadd::<u64, u64, RELAXED>(self.as_ptr(), n) };
+        }
+
+        /// Makes the value `new` if it is `old`; else gives it as an error.
+        #[inline(always)]
+        pub fn compare_exchange(
+            &self,
+            old: u64,
+            new: u64,
+            _: Ordering,
+            _: Ordering,
+        ) -> Result<u64, u64> {
+            const ORDER: AtomicOrdering = AtomicOrdering::SeqCst;
+            // SAFETY: the cell is valid and aligned.
+            let (found, done) =
+                unsafe { atomic_cxchg::<u64, ORDER, ORDER>(self.as_ptr(), old, new) };
+            if done { Ok(found) } else { Err(found) }
+        }
     }
 }

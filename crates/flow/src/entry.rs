@@ -64,7 +64,7 @@ pub struct Action {
     pub port_delta: u16,
     /// Index of the next hop in the table of next hops.
     pub hop: u16,
-    /// Index of the meter (rate limit) that the flow shares; 0 is none.
+    /// Index of the [`Meter`](crate::meter::Meter) that the flow takes from; 0 is none.
     pub meter: u16,
     /// [`flags`].
     pub flags: u8,
@@ -204,6 +204,11 @@ impl Entry {
             packets: self.packets.load(Relaxed),
             bytes: self.bytes.load(Relaxed),
         }
+    }
+
+    /// Has the flow take from another meter; 0 is none. Takes effect with the next packet.
+    pub fn set_meter(&self, meter: u16) {
+        self.meter.store(meter, Relaxed);
     }
 
     /// Points the flow to another next hop. Takes effect with the next packet.

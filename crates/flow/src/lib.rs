@@ -6,6 +6,7 @@
 //!   one daemon and read by the kernel on every CPU without a lock;
 //! * [`header`]: reading a key from a frame, and the header rewrite;
 //! * [`checksum`]: Internet checksum arithmetic on precomputed differences;
+//! * [`meter`]: token buckets that flows share;
 //! * [`atomic`]: the cells of that memory;
 //! * [`abi`]: the other records in shared memory: ports, next hops, punted packets;
 //! * [`reason`]: why a packet was dropped.
@@ -21,6 +22,12 @@
 //! would need an acquire load in [`table::find`], which the BPF target of today's
 //! compilers lacks.
 #![no_std]
+// The eBPF target has atomic operations, but not under the names of `core::sync::atomic`.
+#![cfg_attr(
+    target_arch = "bpf",
+    feature(core_intrinsics),
+    allow(internal_features)
+)]
 
 pub mod abi;
 pub mod atomic;
@@ -28,6 +35,7 @@ pub mod checksum;
 mod entry;
 pub mod header;
 mod key;
+pub mod meter;
 pub mod reason;
 pub mod table;
 

@@ -91,6 +91,8 @@ reasons! {
     GatewayUnanswered = "gateway_unanswered",
     /// An ARP message that is false, not for us, or that we do not answer.
     ArpIgnored = "arp_ignored",
+    /// The bandwidth of the EIP, or of its package, is used up.
+    RateLimit = "rate_limit",
 }
 
 impl Reason {

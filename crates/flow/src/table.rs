@@ -14,7 +14,7 @@
 //!
 //! # Concurrency
 //! An entry is written while free and published by one store. Its action never changes afterwards
-//! but for the next hop, one store. An entry taken out is *retired*: readers no longer find it, but
+//! but for the next hop and the meter, one store each. An entry taken out is *retired*: readers no longer find it, but
 //! one that already has goes on using it; only after a grace period (every CPU has left the program it
 //! was in) may the writer [`Table::release`] it for reuse. So no reader acts on a half-changed entry.
 

@@ -1,13 +1,11 @@
 //! The body of both programs.
 
 use crate::hook::Hook;
-use crate::maps::{EIPS, FLOWS, HOPS, PORTS, config, count};
+use crate::maps::{EIPS, FLOWS, HOPS, METERS, PORTS, config, count};
 use crate::punt::punt;
 use aya_ebpf::helpers::bpf_ktime_get_coarse_ns;
-use core::intrinsics::{AtomicOrdering, atomic_xadd};
 use core::sync::atomic::Ordering::Relaxed;
 use flow::abi::{PORT_SLOTS, Port, Punt, counter, hop, port};
-use flow::atomic::AtomicU64;
 use flow::header::{
     self, ETH, ETHERTYPE_ARP, ETHERTYPE_IPV4, IP, L4, PREFIX, TCP_PREFIX, destination_mac,
     ethertype,
@@ -219,16 +217,28 @@ fn hit<H: Hook>(hook: &H, key: &Key, entry: &Entry) -> Verdict {
         if gso_size == 0 || gso_size + headers as u32 > mtu {
             return Verdict::Punt(Punt::Mtu);
         }
-        packets = core::cmp::max(1, hook.gso_segs());
+        packets = match hook.gso_segs() {
+            // What a virtual machine or a packet socket has sent: nobody has counted.
+            0 => (len - ETH as u32).saturating_sub(headers as u32).div_ceil(gso_size),
+            segments => segments,
+        };
     }
 
+    // SAFETY: the helper takes nothing.
+    let now = unsafe { bpf_ktime_get_coarse_ns() };
+    let tick = (now >> 20) as u32;
+    if entry.last_seen.load(Relaxed) != tick {
+        entry.last_seen.store(tick, Relaxed);
+    }
+    // What is dropped here keeps the session alive all the same, for it is in use.
+    if action.meter != 0
+        && let Some(meter) = METERS.get(action.meter as u32)
+        && !meter.take(now, packets, len - ETH as u32 + (packets - 1) * headers as u32)
+    {
+        return Verdict::Drop(Reason::RateLimit);
+    }
     if after != before {
         entry.seen.store(after, Relaxed);
-    }
-    // SAFETY: the helper takes nothing.
-    let now = (unsafe { bpf_ktime_get_coarse_ns() } >> 20) as u32;
-    if entry.last_seen.load(Relaxed) != now {
-        entry.last_seen.store(now, Relaxed);
     }
     // SAFETY: PREFIX bytes are in reach.
     unsafe {
@@ -242,14 +252,7 @@ fn hit<H: Hook>(hook: &H, key: &Key, entry: &Entry) -> Verdict {
     let verdict = Verdict::Sent(hook.redirect(ifindex, peer));
     // Last, for the processor does nothing ahead of an atomic addition, and the entry's cache line may
     // still be on its way: 15 % of the time at a million flows.
-    add(&entry.packets, packets as u64);
-    add(&entry.bytes, len as u64);
+    entry.packets.fetch_add(packets as u64, Relaxed);
+    entry.bytes.fetch_add(len as u64, Relaxed);
     verdict
-}
-
-/// Adds to a counter that other CPUs add to as well.
-#[inline(always)]
-fn add(to: &AtomicU64, n: u64) {
-    // SAFETY: the pointer is a valid counter's. `AtomicU64::fetch_add` is not to be had on this target.
-    unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(to.as_ptr(), n) };
 }

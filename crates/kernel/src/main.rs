@@ -9,8 +9,7 @@
 //! * [`maps`]: the memory shared with it.
 #![no_std]
 #![no_main]
-#![feature(asm_experimental_arch, core_intrinsics)]
-#![allow(internal_features)]
+#![feature(asm_experimental_arch)]
 
 mod forward;
 mod hook;

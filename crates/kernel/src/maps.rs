@@ -5,6 +5,7 @@ use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf};
 use flow::abi::{Config, HOP_SLOTS, Hop, PORT_SLOTS, Port, VERSION, counter};
+use flow::meter::{METER_SLOTS, Meter};
 use flow::table::MIN_SLOTS;
 use flow::{Entry, Seed};
 
@@ -34,6 +35,10 @@ pub static HOPS: Array<Hop> = Array::pinned(HOP_SLOTS, BPF_F_MMAPABLE);
 /// Ports, by interface index modulo their number.
 #[map]
 pub static PORTS: Array<Port> = Array::pinned(PORT_SLOTS, BPF_F_MMAPABLE);
+
+/// Meters, by the index in an entry's action.
+#[map]
+pub static METERS: Array<Meter> = Array::pinned(METER_SLOTS, BPF_F_MMAPABLE);
 
 /// The addresses that we answer for on uplinks, as they stand in a packet.
 #[map]

@@ -116,6 +116,30 @@ fn another_queue_costs_no_flow() {
     assert_eq!(packets(&maps), Some(11));
 }
 
+/// As after a version that had no meters.
+#[test]
+fn missing_meters_cost_no_flow() {
+    let pins = Pins::new();
+    put(&Maps::open(&pins.0, Sizes::new(4096)).unwrap().0);
+    let set = pins.0.join(format!("v{}", flow::abi::VERSION));
+    fs::remove_file(set.join("METERS")).unwrap();
+    let (maps, adopted) = Maps::open(&pins.0, Sizes::new(4096)).unwrap();
+    assert_eq!(adopted, Adopted::Same);
+    assert_eq!(packets(&maps), Some(11));
+    assert_eq!(maps.meters().len(), 1 << 16);
+}
+
+#[test]
+fn the_next_daemon_adopts_meters() {
+    let pins = Pins::new();
+    let (maps, _) = Maps::open(&pins.0, Sizes::new(64)).unwrap();
+    maps.meters()[5].set_rate(1_000_000);
+    assert!(maps.meters()[5].take(1 << 40, 1, 1 << 20));
+    drop(maps);
+    let (maps, _) = Maps::open(&pins.0, Sizes::new(64)).unwrap();
+    assert!(!maps.meters()[5].take(1 << 40, 1, 1));
+}
+
 #[test]
 fn two_daemons_at_once_are_impossible() {
     let pins = Pins::new();

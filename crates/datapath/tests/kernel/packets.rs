@@ -5,15 +5,30 @@ use datapath::maps::Sizes;
 use datapath::programs::Hook;
 use flow::abi::{Punt, PuntHeader, Station, hop, port};
 use flow::header::{Checksum, rewrite};
+use flow::meter::BURST;
 use flow::reason::Reason;
 use flow::{Action, Activity, Key, flags, seen};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
+use std::sync::atomic::Ordering::Relaxed;
 
 const STATION: [u8; 6] = [0x02, 0x51, 0x1c, 0, 0, 2];
 const HOP: u16 = 300;
+const METER: u16 = 65_535;
+/// A bit a millisecond: slow enough to tell every byte from the time that passes.
+const RATE: u64 = 1000;
+const MILLISECOND: u64 = 1_000_000;
+
+/// The meter that a flow takes from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Metered {
+    Not,
+    WithoutLimit,
+    Full,
+    Empty,
+}
 
 /// A packet and all that decides what becomes of it.
 #[derive(Clone, Debug)]
@@ -31,6 +46,7 @@ struct Case {
     routed: bool,
     seen: u8,
     hop: Option<(u16, u16)>,
+    metered: Metered,
 }
 
 fn frame() -> impl Strategy<Value = Vec<u8>> {
@@ -126,7 +142,17 @@ fn case() -> impl Strategy<Value = Case> {
         1 => Just(Some((100, 0))),
         1 => Just(Some((0, 0))),
     ];
-    let gso = prop_oneof![3 => Just((0, 0)), 1 => (1u16..1500, 2u16..40)];
+    let gso = prop_oneof![
+        3 => Just((0, 0)),
+        1 => (1u16..1500, 2u16..40),
+        1 => (1u16..1500, Just(0)),
+    ];
+    let metered = prop_oneof![
+        4 => Just(Metered::Not),
+        1 => Just(Metered::WithoutLimit),
+        3 => Just(Metered::Full),
+        3 => Just(Metered::Empty),
+    ];
     let often = || prop_oneof![4 => Just(true), 1 => Just(false)];
     (
         frame(),
@@ -134,10 +160,10 @@ fn case() -> impl Strategy<Value = Case> {
         (any::<bool>(), often(), any::<bool>()),
         new,
         0u8..64,
-        hop,
+        (hop, metered),
     )
         .prop_map(
-            |(frame, (gso, ours, port), (eip, known, routed), new, seen, hop)| {
+            |(frame, (gso, ours, port), (eip, known, routed), new, seen, (hop, metered))| {
                 let (src, dst, sport, dport, [keep_src, keep_dst, keep_ports]) = new;
                 let old = key(&frame).unwrap_or_default();
                 let new = Key {
@@ -158,6 +184,7 @@ fn case() -> impl Strategy<Value = Case> {
                     routed,
                     seen,
                     hop,
+                    metered,
                 }
             },
         )
@@ -204,7 +231,14 @@ enum Expected {
     Drop(Reason),
     Punt(Punt),
     PuntAndPass(Punt),
-    Sent { seen: u8, packets: u64 },
+    /// The meter refuses it: so many packets and bytes.
+    Refused(u64, u64),
+    /// The last number is what a meter is to be charged with.
+    Sent {
+        seen: u8,
+        packets: u64,
+        bytes: u64,
+    },
 }
 
 fn expected(case: &Case, gso: (u16, u16)) -> Expected {
@@ -275,11 +309,19 @@ fn expected(case: &Case, gso: (u16, u16)) -> Expected {
         if gso.0 == 0 || usize::from(gso.0) + headers > usize::from(mtu) {
             return Expected::Punt(Punt::Mtu);
         }
-        packets = u64::from(gso.1);
+        packets = match gso.1 {
+            0 => (len - 14 - headers).div_ceil(gso.0.into()) as u64,
+            segments => segments.into(),
+        };
+    }
+    let bytes = len as u64 - 14 + (packets - 1) * headers as u64;
+    if case.metered == Metered::Empty {
+        return Expected::Refused(packets, bytes);
     }
     Expected::Sent {
         seen: after,
         packets,
+        bytes,
     }
 }
 
@@ -300,10 +342,7 @@ fn check(rig: &mut Rig, hook: Hook, case: &Case) -> Result<(), TestCaseError> {
     }
     rig.port(case.port);
     if !case.ours {
-        rig.maps
-            .port(LOOPBACK)
-            .ifindex
-            .store(0, std::sync::atomic::Ordering::Relaxed);
+        rig.maps.port(LOOPBACK).ifindex.store(0, Relaxed);
     }
     let destination = case
         .frame
@@ -332,13 +371,32 @@ fn check(rig: &mut Rig, hook: Hook, case: &Case) -> Result<(), TestCaseError> {
     };
     let old = key(&case.frame).ok();
     let routed = if case.routed { flags::ROUTED } else { 0 };
-    let action = Action::new(&old.unwrap_or_default(), &case.new, HOP, routed);
+    let mut action = Action::new(&old.unwrap_or_default(), &case.new, HOP, routed);
+    let meter = &rig.maps.meters()[usize::from(METER)];
+    meter.clear();
+    if case.metered != Metered::Not {
+        action.meter = METER;
+    }
+    if matches!(case.metered, Metered::Full | Metered::Empty) {
+        meter.set_rate(RATE);
+    }
+    let before = now();
+    if case.metered == Metered::Empty {
+        meter.take(before, 1, 1 << 20);
+    }
     let slot = old
         .filter(|_| case.known)
         .map(|key| rig.table.insert(&key, &action, &start, 0).unwrap());
 
     let outcome = rig.run(hook, &case.frame, gso);
 
+    let after = now();
+    let refused = [&meter.refused_packets, &meter.refused_bytes].map(|n| n.load(Relaxed));
+    let just_now = |activity: &Activity| {
+        let ago = ((after >> 20) as u32).wrapping_sub(activity.last_seen);
+        prop_assert!(ago < 2000, "seen {} ticks ago", ago);
+        Ok(())
+    };
     let activity = slot.map(|slot| rig.table.entry(slot).activity());
     if let Some(slot) = slot {
         rig.table.retire(slot);
@@ -378,7 +436,27 @@ fn check(rig: &mut Rig, hook: Hook, case: &Case) -> Result<(), TestCaseError> {
             untouched.punts = punted(reason);
             untouched.counted = counts(&[format!("punt_{}", reason.name()), "pass".into()]);
         }
-        Expected::Sent { seen, packets } => {
+        Expected::Refused(packets, bytes) => {
+            untouched.counted = counts(&["drop_rate_limit".into()]);
+            prop_assert_eq!(outcome, untouched);
+            prop_assert_eq!(refused, [packets, bytes]);
+            // The session is in use all the same.
+            let activity = activity.expect("only a known flow has a meter");
+            just_now(&activity)?;
+            prop_assert_eq!(
+                activity,
+                Activity {
+                    last_seen: activity.last_seen,
+                    ..start
+                }
+            );
+            return Ok(());
+        }
+        Expected::Sent {
+            seen,
+            packets,
+            bytes,
+        } => {
             untouched.verdict = Verdict::Redirect;
             let frame = &mut untouched.frame;
             frame[..6].copy_from_slice(&STATION);
@@ -389,17 +467,36 @@ fn check(rig: &mut Rig, hook: Hook, case: &Case) -> Result<(), TestCaseError> {
             prop_assert_eq!(activity.seen, seen);
             prop_assert_eq!(activity.packets, 10 + packets);
             prop_assert_eq!(activity.bytes, 1000 + case.frame.len() as u64);
-            let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).unwrap();
-            let now = (now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64) >> 20;
-            let ago = (now as u32).wrapping_sub(activity.last_seen);
-            prop_assert!(ago < 2000, "seen {} ticks ago", ago);
+            just_now(&activity)?;
             prop_assert_eq!(outcome, untouched);
+            prop_assert_eq!(refused, [0; 2]);
+            if case.metered == Metered::Full {
+                // The kernel's clock goes in steps.
+                let earliest = before - 20 * MILLISECOND - BURST;
+                let time = bytes * 8 * MILLISECOND;
+                prop_assert!(
+                    !meter.take(earliest + time, 0, 0),
+                    "less than {} bytes",
+                    bytes
+                );
+                prop_assert!(
+                    meter.take(after - BURST + time, 0, 0),
+                    "more than {} bytes",
+                    bytes
+                );
+            }
             return Ok(());
         }
     }
     prop_assert_eq!(outcome, untouched);
     prop_assert_eq!(activity, slot.map(|_| start));
+    prop_assert_eq!(refused, [0; 2]);
     Ok(())
+}
+
+fn now() -> u64 {
+    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).unwrap();
+    now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64
 }
 
 fn agree(hook: Hook) {

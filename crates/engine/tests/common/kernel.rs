@@ -1,11 +1,12 @@
 //! What the kernel programs do with a frame, in a few slow lines.
 
 use super::packet::{ICMP, TCP, UDP};
-use engine::Offload;
-use flow::abi::{Hop, Punt};
+use super::world::Shared;
+use engine::{Offload, Time};
+use flow::abi::Punt;
 use flow::reason::Reason;
 use flow::table::{Geometry, find};
-use flow::{Entry, Key, flags, seen};
+use flow::{Key, flags, seen};
 use std::net::Ipv4Addr;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -56,13 +57,12 @@ fn key(frame: &[u8], zone: u16) -> Result<Key, Punt> {
 
 /// Takes a frame. If it is sent on, it has been rewritten.
 pub fn run(
-    entries: &'static [Entry],
-    hops: &'static [Hop],
+    memory: &Shared,
     geometry: &Geometry,
     port: &KernelPort,
     frame: &mut [u8],
     offload: Offload,
-    tick: u32,
+    now: Time,
 ) -> Verdict {
     if frame.len() < 14 {
         return Verdict::Drop(Reason::Malformed);
@@ -93,7 +93,7 @@ pub fn run(
         Ok(key) => key,
         Err(punt) => return unknown(punt),
     };
-    let Some((_, entry)) = find(geometry, &key, |slot| entries.get(slot as usize)) else {
+    let Some((_, entry)) = find(geometry, &key, |slot| memory.entries.get(slot as usize)) else {
         return unknown(Punt::Miss);
     };
 
@@ -113,7 +113,7 @@ pub fn run(
     if action.flags & flags::ROUTED != 0 && frame[22] <= 1 {
         return Verdict::Punt(Punt::Ttl);
     }
-    let hop = &hops[action.hop as usize];
+    let hop = &memory.hops[action.hop as usize];
     let ifindex = hop.ifindex.load(Relaxed);
     if ifindex == 0 {
         return Verdict::Drop(Reason::HopGone);
@@ -127,7 +127,13 @@ pub fn run(
         }
         packets = (frame.len() - 14 - headers).div_ceil(size) as u64;
     }
-    entry.count(tick, packets, frame.len() as u64, bits);
+    let bytes = frame.len() - 14 + (packets as usize - 1) * headers;
+    let meter = &memory.meters[action.meter as usize];
+    if action.meter != 0 && !meter.take(now.0, packets as u32, bytes as u32) {
+        entry.count(now.tick(), 0, 0, 0);
+        return Verdict::Drop(Reason::RateLimit);
+    }
+    entry.count(now.tick(), packets, frame.len() as u64, bits);
     flow::header::rewrite(frame, &action, offload.checksum).expect("the headers are there");
     let mac = |word: u64| flow::abi::mac_bytes(word);
     frame[..6].copy_from_slice(&mac(hop.dst_mac.load(Relaxed)));

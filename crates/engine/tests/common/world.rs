@@ -8,6 +8,7 @@ use engine::{
 };
 use flow::abi::Hop;
 use flow::header::Checksum;
+use flow::meter::Meter;
 use flow::reason::Reason;
 use flow::table::{Geometry, Table};
 use flow::{Entry, Seed};
@@ -56,7 +57,13 @@ impl Output for Sent {
     }
 }
 
-type Shared = (&'static [Entry], &'static [Hop]);
+/// The memory that kernel and engine share.
+#[derive(Clone, Copy)]
+pub struct Shared {
+    pub entries: &'static [Entry],
+    pub hops: &'static [Hop],
+    pub meters: &'static [Meter],
+}
 
 thread_local! {
     /// Memory of worlds that are gone, for the next ones.
@@ -67,23 +74,29 @@ fn memory(slots: usize) -> Shared {
     let known = POOL.with_borrow_mut(|pool| {
         let at = pool
             .iter()
-            .position(|(entries, _)| entries.len() == slots)?;
+            .position(|memory| memory.entries.len() == slots)?;
         Some(pool.swap_remove(at))
     });
-    let Some((entries, hops)) = known else {
-        let entries: Vec<Entry> = (0..slots).map(|_| Entry::default()).collect();
-        let hops: Vec<Hop> = (0..64).map(|_| Hop::default()).collect();
-        return (entries.leak(), hops.leak());
+    let Some(memory) = known else {
+        fn cells<T: Default>(count: usize) -> &'static [T] {
+            (0..count).map(|_| T::default()).collect::<Vec<T>>().leak()
+        }
+        return Shared {
+            entries: cells(slots),
+            hops: cells(64),
+            meters: cells(64),
+        };
     };
-    let mut table = Table::new(entries, SEED);
+    let mut table = Table::new(memory.entries, SEED);
     for (slot, entry) in table.iter() {
         if entry.key().is_some() {
             table.retire(slot);
             table.release(slot);
         }
     }
-    hops.iter().for_each(Hop::clear);
-    (entries, hops)
+    memory.hops.iter().for_each(Hop::clear);
+    memory.meters.iter().for_each(Meter::clear);
+    memory
 }
 
 const SEED: Seed = Seed(0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210);
@@ -119,6 +132,15 @@ impl Drop for World {
     }
 }
 
+/// The memory as an engine gets it.
+fn given(memory: Shared) -> Memory {
+    Memory {
+        table: Table::new(memory.entries, SEED),
+        hops: memory.hops,
+        meters: memory.meters,
+    }
+}
+
 /// The MAC address of a station.
 fn usual_mac(ifindex: u32, address: Ipv4Addr) -> [u8; 6] {
     let [_, b, c, d] = address.octets();
@@ -136,19 +158,12 @@ impl World {
     }
 
     pub fn of(config: Config, slots: usize) -> World {
-        let (entries, hops) = memory(slots);
+        let memory = memory(slots);
         let mut known_links = Vec::new();
         let links = links_of(&config, &mut known_links);
         let now = Time(1_000_000_000_000);
         let snapshot = Snapshot::build(&config, &links).expect("a snapshot");
-        let engine = Engine::new(
-            Memory {
-                table: Table::new(entries, SEED),
-                hops,
-            },
-            Arc::new(snapshot),
-            now,
-        );
+        let engine = Engine::new(given(memory), Arc::new(snapshot), now);
         World {
             engine,
             config,
@@ -160,7 +175,7 @@ impl World {
             arps: Vec::new(),
             checked: true,
             clean: true,
-            memory: (entries, hops),
+            memory,
             known_links,
             seen: Vec::new(),
             retired: Vec::new(),
@@ -169,7 +184,7 @@ impl World {
     }
 
     /// The memory that kernel and engine share.
-    pub fn shared(&self) -> (&'static [Entry], &'static [Hop]) {
+    pub fn shared(&self) -> Shared {
         self.memory
     }
 
@@ -242,10 +257,8 @@ impl World {
             uplink: uplink.is_some(),
             ours: &ours,
         };
-        let (entries, hops) = self.memory;
         let geometry = self.geometry();
-        let tick = self.now.tick();
-        match kernel::run(entries, hops, &geometry, &port, frame, offload, tick) {
+        match kernel::run(&self.memory, &geometry, &port, frame, offload, self.now) {
             Verdict::Drop(reason) => *self.kernel.drops.entry(reason).or_default() += 1,
             Verdict::Sent(out) => {
                 self.kernel.hits += 1;
@@ -435,18 +448,10 @@ impl World {
     }
 
     pub fn restart_with(&mut self, config: Config) {
-        let (entries, hops) = self.memory;
         self.config = config;
         self.links = links_of(&self.config, &mut self.known_links);
         let snapshot = Snapshot::build(&self.config, &self.links).expect("a snapshot");
-        self.engine = Engine::new(
-            Memory {
-                table: Table::new(entries, SEED),
-                hops,
-            },
-            Arc::new(snapshot),
-            self.now,
-        );
+        self.engine = Engine::new(given(self.memory), Arc::new(snapshot), self.now);
         self.retired = self.engine.take_retired();
         self.queue.clear();
         self.settle();
@@ -456,7 +461,7 @@ impl World {
 
     pub fn geometry(&self) -> Geometry {
         Geometry {
-            slots: self.memory.0.len() as u32,
+            slots: self.memory.entries.len() as u32,
             seed: SEED,
         }
     }
@@ -581,7 +586,7 @@ impl World {
 
     /// What the flow table holds: slot, key, action, packets.
     pub fn flows(&self) -> Vec<(usize, flow::Key, flow::Action, u64)> {
-        let entries = self.memory.0.iter().enumerate();
+        let entries = self.memory.entries.iter().enumerate();
         entries
             .filter_map(|(slot, e)| Some((slot, e.key()?, e.action(), e.activity().packets)))
             .collect()

@@ -162,7 +162,7 @@ fn links_that_are_gone() {
 fn half_sessions_are_cleared_away() {
     let mut world = World::new(BASE);
     busy(&mut world);
-    let (entries, _) = world.shared();
+    let entries = world.shared().entries;
     for original in [true, false] {
         let flows = world.flows();
         let (slot, ..) = flows

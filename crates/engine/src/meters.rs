@@ -1,0 +1,198 @@
+//! Bandwidth limits: whose meters there are, and which ones a session takes from.
+//!
+//! A limit, of an EIP or of a package, has a pair of meters ([`flow::meter`]), one for each direction. It
+//! keeps them as long as it is in the configuration, over restarts too: the meters say whose they are. So
+//! neither another rate nor another daemon fills a bucket that was empty.
+//!
+//! A packet takes from one meter: that of the EIP that it leaves by, else that of the EIP that it comes to.
+//! So what goes from one EIP of the gateway to another counts as outgoing where it comes from, and where
+//! that has no limit, as incoming at the other.
+
+use crate::decide::Direction;
+use crate::io::Time;
+use crate::snapshot::{Limit, LimitIx, Snapshot};
+use crate::tuple;
+use crate::view::BandwidthView;
+use flow::Key;
+use flow::meter::Meter;
+use flow::reason::Reason;
+use hashbrown::HashMap;
+use model::{Id, Kind};
+use std::sync::atomic::Ordering::Relaxed;
+
+/// Index of a meter. 0 is none.
+pub(crate) type MeterIx = u16;
+
+/// Index of a pair of meters, which is half that of its meters. 0 is none.
+type PairIx = u16;
+
+/// The meters of a pair: of what comes in by an EIP, and of what goes out.
+const IN: MeterIx = 0;
+const OUT: MeterIx = 1;
+
+/// The meters, and whose they are.
+#[derive(Debug)]
+pub(crate) struct Meters {
+    memory: &'static [Meter],
+    /// The pairs of the snapshot's limits.
+    pairs: Vec<PairIx>,
+    owners: HashMap<(Kind, Id), PairIx>,
+    /// Pairs of an earlier daemon, by the owner that they name.
+    found: HashMap<u64, PairIx>,
+    /// Pairs whose limits are gone, while sessions may still have them.
+    leaving: Vec<PairIx>,
+    free: Vec<PairIx>,
+}
+
+impl Meters {
+    /// Over memory that may be an earlier daemon's.
+    pub fn new(memory: &'static [Meter]) -> Meters {
+        let mut meters = Meters {
+            memory,
+            pairs: Vec::new(),
+            owners: HashMap::new(),
+            found: HashMap::new(),
+            leaving: Vec::new(),
+            free: Vec::new(),
+        };
+        let pairs = PairIx::try_from(memory.len() / 2).unwrap_or(PairIx::MAX / 2 + 1);
+        for pair in (1..pairs).rev() {
+            match meters.both(pair)[0].owner.load(Relaxed) {
+                0 => meters.free.push(pair),
+                owner => meters.leaving.extend(meters.found.insert(owner, pair)),
+            }
+        }
+        meters
+    }
+
+    fn both(&self, pair: PairIx) -> [&'static Meter; 2] {
+        let first = pair as usize * 2;
+        [&self.memory[first], &self.memory[first + 1]]
+    }
+
+    /// Gives every limit of a new configuration its meters and its rate. Those of limits that are gone stay
+    /// until [`Meters::settle`].
+    pub fn configure(&mut self, s: &Snapshot) {
+        let mut before = std::mem::take(&mut self.owners);
+        self.pairs.clear();
+        for limit in &s.limits {
+            let name = (limit.kind, limit.id.clone());
+            let word = owner(limit);
+            let pair = before
+                .remove(&name)
+                .or_else(|| self.found.remove(&word))
+                .or_else(|| self.free.pop())
+                // There are twice as many pairs as a configuration may have limits.
+                .unwrap_or(0);
+            if pair != 0 {
+                for meter in self.both(pair) {
+                    meter.owner.store(word, Relaxed);
+                    meter.set_rate(limit.bandwidth as u64 * 1_000_000);
+                }
+                self.owners.insert(name, pair);
+            }
+            self.pairs.push(pair);
+        }
+        self.leaving.extend(before.into_values());
+        self.leaving
+            .extend(self.found.drain().map(|(_, pair)| pair));
+    }
+
+    /// No session has the meters of limits that are gone any more.
+    pub fn settle(&mut self) {
+        for pair in std::mem::take(&mut self.leaving) {
+            self.both(pair).into_iter().for_each(Meter::clear);
+            self.free.push(pair);
+        }
+    }
+
+    /// The meters that a session takes from, in both ways.
+    pub fn of(&self, s: &Snapshot, direction: Direction, keys: &[Key; 2]) -> [MeterIx; 2] {
+        if self.pairs.is_empty() {
+            return [0; 2];
+        }
+        let limit = |address: u32| {
+            let eip = *s.by_eip.get(&tuple::ip(address))?;
+            s.eip(eip).limit
+        };
+        let [original, reply] = keys;
+        // The EIP that the opener has, and the EIP that it calls.
+        let (opener, called) = match direction {
+            Direction::Out => (limit(reply.dst), None),
+            Direction::In => (None, limit(original.dst)),
+            Direction::Hairpin => (limit(reply.dst), limit(original.dst)),
+            Direction::Local => (None, None),
+        };
+        [self.meter(opener, called), self.meter(called, opener)]
+    }
+
+    fn meter(&self, leaves: Option<LimitIx>, comes_to: Option<LimitIx>) -> MeterIx {
+        let (limit, direction) = match (leaves, comes_to) {
+            (Some(limit), _) => (limit, OUT),
+            (None, Some(limit)) => (limit, IN),
+            (None, None) => return 0,
+        };
+        match self.pairs[limit as usize] {
+            0 => 0,
+            pair => pair * 2 + direction,
+        }
+    }
+
+    /// Takes a packet, or several in one frame, from a meter.
+    pub fn take(&self, meter: MeterIx, now: Time, packets: u32, bytes: u32) -> Result<(), Reason> {
+        if meter == 0 || self.memory[meter as usize].take(now.0, packets, bytes) {
+            Ok(())
+        } else {
+            Err(Reason::RateLimit)
+        }
+    }
+
+    /// The limits, and what did not keep to them.
+    pub fn view(&self, s: &Snapshot) -> Vec<BandwidthView> {
+        let limits = s.limits.iter().zip(&self.pairs);
+        let view = |(limit, &pair): (&Limit, &PairIx)| {
+            let both = self.both(pair);
+            let packets = both.map(|meter| meter.refused_packets.load(Relaxed));
+            let bytes = both.map(|meter| meter.refused_bytes.load(Relaxed));
+            BandwidthView {
+                kind: limit.kind.to_string(),
+                id: limit.id.clone(),
+                bandwidth: limit.bandwidth,
+                dropped_packets_in: packets[IN as usize],
+                dropped_packets_out: packets[OUT as usize],
+                dropped_bytes_in: bytes[IN as usize],
+                dropped_bytes_out: bytes[OUT as usize],
+            }
+        };
+        limits.map(view).collect()
+    }
+
+    /// Checks that every pair is in one place, and says whose it is.
+    #[cfg(any(test, feature = "check"))]
+    pub fn check(&self, s: &Snapshot) {
+        assert!(self.found.is_empty() && self.leaving.is_empty());
+        let mut pairs: Vec<PairIx> = self.free.clone();
+        pairs.extend(&self.pairs);
+        pairs.sort_unstable();
+        let all = (1..(self.memory.len() / 2) as PairIx).collect::<Vec<_>>();
+        assert_eq!(pairs, all);
+        assert_eq!(self.pairs.len(), s.limits.len());
+        for (limit, &pair) in s.limits.iter().zip(&self.pairs) {
+            assert_eq!(self.owners[&(limit.kind, limit.id.clone())], pair);
+            for meter in self.both(pair) {
+                assert_eq!(meter.owner.load(Relaxed), owner(limit));
+            }
+        }
+    }
+}
+
+/// What a meter says of its owner: FNV-1a of kind and identifier. It finds the meters of an earlier daemon
+/// again, and if two owners have the same, one of them begins with new ones.
+fn owner(limit: &Limit) -> u64 {
+    let kind = [limit.kind as u8];
+    let bytes = kind.iter().chain(limit.id.as_bytes());
+    let hash = bytes.fold(0xcbf2_9ce4_8422_2325, |hash: u64, &byte| {
+        (hash ^ byte as u64).wrapping_mul(0x0100_0000_01b3)
+    });
+    hash.max(1)
+}

@@ -1,0 +1,106 @@
+//! Meters: token buckets that flows share, so that together they keep to a rate.
+//!
+//! # The algorithm
+//! A bucket is one number: the time up to which what was taken is paid for ("virtual scheduling", the
+//! generic cell rate algorithm of ITU-T I.371). A packet passes if that time is not in the future, and
+//! moves it on by the packet's share of a second. A bucket that was left alone fills up to [`BURST`]: its
+//! time is never taken to be longer ago than that. The last packet that passes may be larger than what
+//! was left; the debt is paid before another passes. So however large a packet is, it passes a full
+//! bucket, and in any time *t* there pass at most rate × (*t* + [`BURST`]) and one packet.
+//!
+//! # Several processors
+//! A packet costs one look at the number and one atomic addition; none waits for another, and nothing is
+//! tried again. Packets that look at the same moment may all pass though there was room for one: at most
+//! one more for each processor, and they are paid for like any other. A packet that is refused writes
+//! nothing but the counters of what was refused.
+//!
+//! # What is counted
+//! Bytes of IP packets with their headers, as they are on the wire: of a large segment that stands for many,
+//! each packet's own headers. Ethernet headers are not counted.
+
+use crate::atomic::AtomicU64;
+use core::sync::atomic::Ordering::Relaxed;
+
+/// How many meters there can be; 0 stands for none.
+pub const METER_SLOTS: u32 = 1 << 16;
+
+/// What a full bucket holds: nanoseconds at its rate.
+///
+/// TCP needs this much. A policer makes it lose whole windows, after which it waits for its retransmission
+/// timer, 200 ms and more; what the bucket cannot hold meanwhile is lost to it. And it must not be much
+/// more, for it comes on top of the rate: 2 % of ten seconds.
+pub const BURST: u64 = 200_000_000;
+
+/// Time is counted in sixteenths of a nanosecond, or the rounding would show in small packets at high rates.
+/// That lasts for 36 years. What is rounded is rounded up, so the rate is never exceeded by it.
+const NANOSECOND: u32 = 4;
+
+/// Bits after the point of the time that a byte takes.
+const FRACTION: u32 = 16;
+
+/// A meter as it lies in shared memory: one cache line. All zeroes is one that lets everything pass.
+///
+/// Kernel and daemon take from it and count in it; the daemon alone writes the rest.
+#[repr(C, align(64))]
+#[derive(Debug, Default)]
+pub struct Meter {
+    /// Up to when what was taken is paid for.
+    paid: AtomicU64,
+    /// The time that a byte takes; 0 if there is no limit.
+    per_byte: AtomicU64,
+    /// Whose meter it is, in the daemon's own words: for the daemon that adopts it. 0: nobody's.
+    pub owner: AtomicU64,
+    /// Packets that were refused.
+    pub refused_packets: AtomicU64,
+    /// Their bytes.
+    pub refused_bytes: AtomicU64,
+    spare: [AtomicU64; 3],
+}
+
+impl Meter {
+    /// Sets the rate, in bits a second; 0 is no limit. What was taken stays taken.
+    pub fn set_rate(&self, rate: u64) {
+        let per_byte = match rate {
+            0 => 0,
+            rate => (8_000_000_000u64 << NANOSECOND << FRACTION).div_ceil(rate),
+        };
+        self.per_byte.store(per_byte, Relaxed);
+    }
+
+    /// Makes it nobody's, without limit, full and with nothing counted.
+    pub fn clear(&self) {
+        self.per_byte.store(0, Relaxed);
+        self.paid.store(0, Relaxed);
+        self.owner.store(0, Relaxed);
+        self.refused_packets.store(0, Relaxed);
+        self.refused_bytes.store(0, Relaxed);
+    }
+
+    /// Takes `bytes` in so many `packets` at a moment in nanoseconds, or counts that they were refused.
+    /// Gives whether they may pass. The moment may lie a little before that of an earlier call.
+    #[inline(always)]
+    pub fn take(&self, now: u64, packets: u32, bytes: u32) -> bool {
+        let now = now << NANOSECOND;
+        let paid = self.paid.load(Relaxed);
+        let per_byte = self.per_byte.load(Relaxed);
+        if paid > now && per_byte != 0 {
+            self.refused_packets.fetch_add(packets as u64, Relaxed);
+            self.refused_bytes.fetch_add(bytes as u64, Relaxed);
+            return false;
+        }
+        let time = (bytes as u64 * per_byte).div_ceil(1 << FRACTION);
+        let full = now.saturating_sub(BURST << NANOSECOND);
+        // If another is faster with this, it remains to be added.
+        let filled = paid < full
+            && self
+                .paid
+                .compare_exchange(paid, full + time, Relaxed, Relaxed)
+                .is_ok();
+        if !filled {
+            self.paid.fetch_add(time, Relaxed);
+        }
+        true
+    }
+}
+
+const _: () = assert!(size_of::<Meter>() == 64);
