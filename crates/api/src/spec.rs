@@ -2,7 +2,8 @@
 //!
 //! The tables are in `spec/`, one file for each product. They are the one place that says what a parameter's
 //! type is and how an answer is nested: parameters are checked by them before an operation sees them, and
-//! answers are completed by them, so that an SDK finds each field that it knows of.
+//! answers are completed by them, so that an SDK finds each field that it knows of. `ours.json` adds what the
+//! cloud does not have.
 
 use crate::{ApiError, Params};
 use serde::Deserialize;
@@ -76,14 +77,22 @@ pub enum Type {
 /// All products.
 pub fn products() -> &'static [Product] {
     static PRODUCTS: LazyLock<Vec<Product>> = LazyLock::new(|| {
-        [
+        let mut products: Vec<Product> = [
             include_str!("../spec/vpc.json"),
             include_str!("../spec/ecs.json"),
         ]
         .into_iter()
         // A table that cannot be read is found by the tests; a product less is all that can come of it.
         .filter_map(|text| serde_json::from_str(text).ok())
-        .collect()
+        .collect();
+        let ours = serde_json::from_str(include_str!("../spec/ours.json"));
+        let ours: Vec<Product> = ours.unwrap_or_default();
+        for more in ours {
+            if let Some(product) = products.iter_mut().find(|it| it.version == more.version) {
+                product.extend(more);
+            }
+        }
+        products
     });
     &PRODUCTS
 }
@@ -113,6 +122,28 @@ pub fn operation(
                 product.product
             ),
         )),
+    }
+}
+
+impl Product {
+    /// Adds fields to operations that are there.
+    fn extend(&mut self, more: Product) {
+        for (name, more) in more.operations {
+            if let Some(operation) = self.operations.get_mut(&name) {
+                extend(&mut operation.request, more.request);
+                extend(&mut operation.response, more.response);
+            }
+        }
+    }
+}
+
+/// Adds fields to a list, and to objects that are in both.
+fn extend(fields: &mut Vec<Field>, more: Vec<Field>) {
+    for field in more {
+        match fields.iter_mut().find(|it| it.name == field.name) {
+            Some(had) => extend(&mut had.fields, field.fields),
+            None => fields.push(field),
+        }
     }
 }
 
@@ -300,6 +331,20 @@ mod tests {
                 .request
                 .iter()
                 .any(|it| it.name == "PortBreak" && it.kind == Type::Bool)
+        );
+    }
+
+    #[test]
+    fn ours_are_added() {
+        let (_, operation) = operation("2016-04-28", "DescribeSnatTableEntries").unwrap();
+        let mut answer = Map::new();
+        let entry = json!({"SnatTableEntry": [{"Pooling": "Paired"}]});
+        answer.insert("SnatTableEntries".into(), entry);
+        operation.complete(&mut answer).unwrap();
+        let entry = &answer["SnatTableEntries"]["SnatTableEntry"][0];
+        assert_eq!(
+            (&entry["Pooling"], &entry["SnatIp"]),
+            (&json!("Paired"), &json!(""))
         );
     }
 

@@ -199,7 +199,7 @@ impl Cloud {
     }
 }
 
-fn found<'a, T: Record>(
+pub(crate) fn found<'a, T: Record>(
     table: &'a Table<T>,
     id: &str,
     what: &str,

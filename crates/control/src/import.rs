@@ -32,9 +32,12 @@ impl Draft {
     /// If the system gives no random numbers for identifiers. Whether what comes out is consistent is for
     /// [`crate::Control::change`] to say.
     pub fn import(&mut self, config: &Config) -> Result<()> {
+        let had = self.system.get(System::ID);
+        let quotas = had.map(|it| it.quotas.clone()).unwrap_or_default();
         self.system.put(System {
             id: System::ID.into(),
             regions: config.regions.clone(),
+            quotas,
             name: config.system.name.clone(),
             hook: config.system.hook,
             max_sessions: config.system.max_sessions,
@@ -314,6 +317,7 @@ impl Draft {
             let record = BandwidthPackage {
                 id: package.id.clone(),
                 meta: self.filed(had.map(|it| &it.meta)),
+                region: had.map(|it| it.region.clone()).unwrap_or_default(),
                 bandwidth: package.bandwidth,
                 deletion_protection: had.is_some_and(|it| it.deletion_protection),
             };
@@ -330,8 +334,10 @@ impl Draft {
             let record = Eip {
                 id: eip.id.clone(),
                 meta: self.filed(had.map(|it| &it.meta)),
+                region: had.map(|it| it.region.clone()).unwrap_or_default(),
                 address: eip.address,
                 uplink: eip.uplink.clone(),
+                of_pool: had.is_some_and(|it| it.of_pool),
                 bandwidth: eip.bandwidth,
                 internet_charge_type: had
                     .map(|it| it.internet_charge_type.clone())

@@ -12,13 +12,19 @@
 
 mod cloud;
 pub mod control;
+pub mod dnat;
 pub mod draft;
+pub mod eip;
 mod import;
 pub mod names;
+pub mod nat_gateway;
+pub mod package;
+pub mod quota;
 pub mod records;
 mod refusal;
 mod render;
 pub mod routes;
+pub mod snat;
 mod table;
 pub mod tags;
 pub mod vpc;

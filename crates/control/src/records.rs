@@ -74,6 +74,9 @@ pub struct System {
     /// The regions; empty: [`model::Region::default`] alone.
     #[serde(default)]
     pub regions: Vec<model::Region>,
+    /// How many there may be of what, by name, where it is not the default; see [`crate::quota::Quota`].
+    #[serde(default)]
+    pub quotas: BTreeMap<String, u32>,
 }
 record!(System, "system");
 
@@ -341,11 +344,17 @@ pub struct Eip {
     /// Name, tags and the like.
     #[serde(default)]
     pub meta: Meta,
+    /// Its region.
+    #[serde(default)]
+    pub region: String,
     /// The public address.
     pub address: Ipv4Addr,
     /// The uplink that it is reached by.
     pub uplink: Id,
-    /// Mbit/s each way; `None`: unlimited.
+    /// Whether the uplink was asked for, as an address pool: then it is told back.
+    #[serde(default)]
+    pub of_pool: bool,
+    /// Mbit/s each way while it shares no package; `None`: unlimited.
     pub bandwidth: Option<u32>,
     /// How traffic is charged: `PayByTraffic` or `PayByBandwidth`; nothing here depends on it.
     #[serde(default)]
@@ -381,6 +390,9 @@ pub struct BandwidthPackage {
     /// Name, tags and the like.
     #[serde(default)]
     pub meta: Meta,
+    /// Its region.
+    #[serde(default)]
+    pub region: String,
     /// Mbit/s each way, all together.
     pub bandwidth: u32,
     /// Whether it must not be deleted.

@@ -1,18 +1,13 @@
 //! Route tables and their custom entries.
 
 use crate::draft::Draft;
+use crate::quota::Quota;
 use crate::records::*;
 use crate::refusal::{Refusal, Result};
 use crate::vpc::overlap;
 use ipnet::Ipv4Net;
 use model::Id;
 use std::net::Ipv4Addr;
-
-/// The most custom entries of a route table.
-const MAX_ROUTES: usize = 200;
-
-/// The most custom route tables of a VPC.
-const MAX_TABLES: usize = 9;
 
 /// The everything route.
 pub const DEFAULT: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0);
@@ -25,12 +20,8 @@ impl Draft {
     pub fn create_route_table(&mut self, vpc: &str, meta: Meta) -> Result<RouteTable> {
         self.vpc(vpc)?;
         let tables = self.route_tables.iter();
-        if tables.filter(|it| it.vpc == vpc && !it.system).count() >= MAX_TABLES {
-            let why = format!(
-                "The VPC has {MAX_TABLES} custom route tables, which is the most it may have."
-            );
-            return Err(Refusal::bad("QuotaExceeded.RouteTable", why));
-        }
+        let tables = tables.filter(|it| it.vpc == vpc && !it.system).count();
+        self.room_for(Quota::RouteTables, &format!("The VPC {vpc} has"), tables)?;
         let table = RouteTable {
             id: self.new_id("vtb")?,
             meta,
@@ -151,12 +142,8 @@ impl Draft {
             }
             count += 1;
         }
-        if count >= MAX_ROUTES {
-            let why = format!(
-                "The route table has {count} custom entries, which is the most it may have."
-            );
-            return Err(Refusal::bad("QuotaExceeded.RouteEntry", why));
-        }
+        let whose = format!("The route table {table} has");
+        self.room_for(Quota::RouteEntries, &whose, count)?;
         let route = Route {
             id: self.new_id("rte")?,
             meta,

@@ -2,6 +2,7 @@
 
 use crate::cloud::Cloud;
 use crate::draft::Draft;
+use crate::quota::Quota;
 use crate::records::*;
 use crate::refusal::{Refusal, Result};
 use ipnet::Ipv4Net;
@@ -64,6 +65,7 @@ impl Draft {
     /// If the block is none that a VPC may have.
     pub fn create_vpc(&mut self, new: NewVpc) -> Result<Vpc> {
         check_vpc_block(new.cidr)?;
+        self.room_for(Quota::Vpcs, "There are", self.vpcs.len())?;
         if new.user_cidrs.len() > MAX_USER_CIDRS {
             let why = format!("A VPC has at most {MAX_USER_CIDRS} user blocks.");
             return Err(Refusal::bad("InvalidUserCidr.Malformed", why));
@@ -229,6 +231,8 @@ impl Draft {
             let why = format!("{cidr} is the destination of the route entry {}.", route.id);
             return Err(Refusal::bad("InvalidCidrBlock.ConflictsWithRoute", why));
         }
+        let used = self.vswitches.iter().filter(|it| it.vpc == new.vpc).count();
+        self.room_for(Quota::VSwitches, &format!("The VPC {} has", new.vpc), used)?;
         let Some(table) = self.system_table(&new.vpc) else {
             return Err(Refusal::internal(format!(
                 "{} has no system route table.",

@@ -4,7 +4,12 @@
 //! says only what it knows: [`crate::spec`] completes the answer. Rules of the resources are not here but in
 //! `control`, where they hold for whoever makes the change.
 
+mod eip;
+mod forward;
+mod nat_gateway;
+mod package;
 mod routes;
+mod snat;
 mod tags;
 mod vpc;
 
@@ -33,6 +38,11 @@ const GROUPS: &[(&str, &[(&str, Handler)])] = &[
     (VPC, vpc::OPERATIONS),
     (VPC, routes::OPERATIONS),
     (VPC, tags::OPERATIONS),
+    (VPC, eip::OPERATIONS),
+    (VPC, package::OPERATIONS),
+    (VPC, nat_gateway::OPERATIONS),
+    (VPC, snat::OPERATIONS),
+    (VPC, forward::OPERATIONS),
 ];
 
 /// What answers an operation.
