@@ -126,12 +126,17 @@ pub fn operation(
 }
 
 impl Product {
-    /// Adds fields to operations that are there.
+    /// Adds operations, and fields to those that are there.
     fn extend(&mut self, more: Product) {
         for (name, more) in more.operations {
-            if let Some(operation) = self.operations.get_mut(&name) {
-                extend(&mut operation.request, more.request);
-                extend(&mut operation.response, more.response);
+            match self.operations.get_mut(&name) {
+                Some(operation) => {
+                    extend(&mut operation.request, more.request);
+                    extend(&mut operation.response, more.response);
+                }
+                None => {
+                    self.operations.insert(name, more);
+                }
             }
         }
     }

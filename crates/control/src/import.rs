@@ -207,14 +207,7 @@ impl Draft {
             let mut old = had.map(|it| it.rules.clone()).unwrap_or_default();
             let mut rules = Vec::new();
             for rule in &group.rules {
-                let same = old.iter().position(|it| {
-                    it.direction == rule.direction
-                        && it.policy == rule.policy
-                        && it.priority == rule.priority
-                        && it.protocol == rule.protocol
-                        && it.ports == rule.ports
-                        && it.peer == rule.peer
-                });
+                let same = old.iter().position(|it| it.says() == *rule);
                 rules.push(match same {
                     Some(position) => old.remove(position),
                     None => SecurityRule {
@@ -230,11 +223,17 @@ impl Draft {
                     },
                 });
             }
+            // A file does not tell an enterprise group from an isolated one.
+            let (kind, isolated) = match had {
+                Some(had) if had.effect() == group.kind => (had.kind, had.isolated),
+                _ => (group.kind, false),
+            };
             let record = SecurityGroup {
                 id: group.id.clone(),
                 meta: self.filed(had.map(|it| &it.meta)),
                 vpc: group.vpc.clone(),
-                kind: group.kind,
+                kind,
+                isolated,
                 rules,
             };
             self.security_groups.put(record);

@@ -239,6 +239,9 @@ pub struct SecurityGroup {
     pub vpc: Id,
     /// Whether members reach each other unless a rule says otherwise.
     pub kind: SecurityGroupKind,
+    /// Whether they do not although the kind says that they do.
+    #[serde(default)]
+    pub isolated: bool,
     /// Its rules.
     pub rules: Vec<SecurityRule>,
 }

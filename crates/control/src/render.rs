@@ -224,18 +224,10 @@ fn uplink(uplink: &records::Uplink) -> model::Uplink {
 }
 
 fn security_group(group: &records::SecurityGroup) -> model::SecurityGroup {
-    let rules = group.rules.iter().map(|rule| model::SecurityRule {
-        direction: rule.direction,
-        policy: rule.policy,
-        priority: rule.priority,
-        protocol: rule.protocol,
-        ports: rule.ports.clone(),
-        peer: rule.peer.clone(),
-    });
     model::SecurityGroup {
         id: group.id.clone(),
         vpc: group.vpc.clone(),
-        kind: group.kind,
-        rules: rules.collect(),
+        kind: group.effect(),
+        rules: group.rules.iter().map(|rule| rule.says()).collect(),
     }
 }

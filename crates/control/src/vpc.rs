@@ -70,11 +70,11 @@ impl Draft {
             let why = format!("A VPC has at most {MAX_USER_CIDRS} user blocks.");
             return Err(Refusal::bad("InvalidUserCidr.Malformed", why));
         }
-        if new.default {
-            if let Some(other) = self.vpcs.find(|it| it.default && it.region == new.region) {
-                let why = format!("The region has a default VPC: {}.", other.id);
-                return Err(Refusal::bad("OperationFailed.DefaultVpcExist", why));
-            }
+        if new.default
+            && let Some(other) = self.vpcs.find(|it| it.default && it.region == new.region)
+        {
+            let why = format!("The region has a default VPC: {}.", other.id);
+            return Err(Refusal::bad("OperationFailed.DefaultVpcExist", why));
         }
         let vpc = Vpc {
             id: self.new_id("vpc")?,
@@ -290,6 +290,16 @@ impl Cloud {
             .unwrap_or_default()
     }
 
+    /// The zone of a vSwitch; one of a file has none and is in the first.
+    pub fn zone_of(&self, vswitch: &VSwitch) -> String {
+        if !vswitch.zone.is_empty() {
+            return vswitch.zone.clone();
+        }
+        let region = self.vpcs.get(&vswitch.vpc).map(|it| &*it.region);
+        let zones = self.zones(region.unwrap_or_default());
+        zones.into_iter().next().unwrap_or_default()
+    }
+
     /// All custom routes of a VPC's tables.
     pub fn routes_of_vpc(&self, vpc: &str) -> impl Iterator<Item = &Route> {
         self.routes.iter().filter(move |route| {
@@ -327,11 +337,15 @@ impl Cloud {
             route_table: None,
         };
         let used: std::collections::HashSet<Ipv4Addr> = self.used_addresses(&vswitch.id).collect();
+        // Networks behind an interface are in use, too, whoever has an address there.
+        let behind = self.enis.iter().filter(|it| it.vswitch == vswitch.id);
+        let behind: Vec<Ipv4Net> = behind.flat_map(|it| it.hosts.iter().copied()).collect();
+        let used = |it: &Ipv4Addr| used.contains(it) || behind.iter().any(|net| net.contains(it));
         let Some(wanted) = wanted else {
             let free = vswitch
                 .cidr
                 .hosts()
-                .find(|it| !block.is_reserved(*it) && !used.contains(it));
+                .find(|it| !block.is_reserved(*it) && !used(it));
             let none = || {
                 let why = format!("The vSwitch {} has no free address.", vswitch.id);
                 Refusal::bad("InvalidVSwitchId.IpNotEnough", why)
@@ -352,7 +366,7 @@ impl Cloud {
             );
             return wrong("InvalidIpAddress.Reserved", why);
         }
-        if used.contains(&wanted) {
+        if used(&wanted) {
             return wrong(
                 "InvalidIpAddress.AlreadyUsed",
                 format!("{wanted} is in use."),

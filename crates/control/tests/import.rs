@@ -66,6 +66,7 @@ fn what_a_later_file_leaves_out_goes_and_what_is_not_of_a_file_stays() {
         meta: Meta::default(),
         vpc: "vpc-of-the-api".into(),
         kind: SecurityGroupKind::Normal,
+        isolated: false,
         rules: Vec::new(),
     });
     let (system, _) = EXAMPLE.split_once("# --- Networks").unwrap();

@@ -4,11 +4,16 @@
 //! says only what it knows: [`crate::spec`] completes the answer. Rules of the resources are not here but in
 //! `control`, where they hold for whoever makes the change.
 
+mod ecs;
 mod eip;
 mod forward;
+mod instances;
 mod nat_gateway;
 mod package;
 mod routes;
+mod rules;
+mod run;
+mod security_groups;
 mod snat;
 mod tags;
 mod vpc;
@@ -32,6 +37,7 @@ pub(crate) enum Handler {
 use Handler::{Change as C, Query as Q};
 
 const VPC: &str = "2016-04-28";
+const ECS: &str = "2014-05-26";
 
 /// Groups of operations: the version of their product, and each with its name.
 const GROUPS: &[(&str, &[(&str, Handler)])] = &[
@@ -43,6 +49,10 @@ const GROUPS: &[(&str, &[(&str, Handler)])] = &[
     (VPC, nat_gateway::OPERATIONS),
     (VPC, snat::OPERATIONS),
     (VPC, forward::OPERATIONS),
+    (ECS, instances::OPERATIONS),
+    (ECS, run::OPERATIONS),
+    (ECS, security_groups::OPERATIONS),
+    (ECS, rules::OPERATIONS),
 ];
 
 /// What answers an operation.

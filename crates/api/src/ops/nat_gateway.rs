@@ -1,6 +1,6 @@
 //! NAT gateways.
 
-use super::vpc::{in_region, region_of, zone_of};
+use super::vpc::{in_region, region_of};
 use super::{C, Handler, Q};
 use crate::ApiError;
 use crate::call::{Answer, Call, join, stamp, tag_key_list};
@@ -171,7 +171,7 @@ fn nat_type(gateway: &NatGateway) -> &'static str {
 fn zone(cloud: &Cloud, gateway: &NatGateway) -> String {
     let vswitch = gateway.vswitch.as_ref();
     let vswitch = vswitch.and_then(|it| cloud.vswitches.get(it));
-    vswitch.map(|it| zone_of(cloud, it)).unwrap_or_default()
+    vswitch.map(|it| cloud.zone_of(it)).unwrap_or_default()
 }
 
 fn usage_name(usage: Usage) -> &'static str {

@@ -242,7 +242,8 @@ fn next_hop(kind: Option<&str>, id: Option<&str>) -> Result<NextHop, ApiError> {
         return Ok(NextHop::Blackhole);
     }
     let id = id.ok_or_else(|| missing("NextHopId"))?.to_owned();
-    let types: [(&str, fn(String) -> NextHop); 4] = [
+    type Hop = fn(String) -> NextHop;
+    let types: [(&str, Hop); 4] = [
         ("Instance", NextHop::Instance),
         ("NetworkInterface", NextHop::Eni),
         ("NatGateway", NextHop::NatGateway),

@@ -285,7 +285,7 @@ fn vswitch_view(cloud: &Cloud, vswitch: &VSwitch) -> Value {
         "VSwitchName": vswitch.meta.name,
         "Description": vswitch.meta.description,
         "VpcId": vswitch.vpc,
-        "ZoneId": zone_of(cloud, vswitch),
+        "ZoneId": cloud.zone_of(vswitch),
         "CidrBlock": vswitch.cidr.to_string(),
         "Status": "Available",
         "CreationTime": stamp(vswitch.meta.created),
@@ -306,7 +306,7 @@ fn describe_vswitches(call: &Call, cloud: &Cloud) -> Answer {
         call.is_one("VSwitchId", &vswitch.id)
             && call.is("VSwitchName", &vswitch.meta.name)
             && call.is("VpcId", &vswitch.vpc)
-            && call.is("ZoneId", &zone_of(cloud, vswitch))
+            && call.is("ZoneId", &cloud.zone_of(vswitch))
             && call.is("RouteTableId", &vswitch.route_table)
             && default.is_none_or(|default| default == vswitch.default)
             && cloud
@@ -423,16 +423,6 @@ pub(super) fn region_of<'a>(call: &'a Call, vpc: &'a Vpc) -> &'a str {
         "" => call.region,
         region => region,
     }
-}
-
-/// The zone of a vSwitch; one of a file has none and is shown in the first.
-pub(super) fn zone_of(cloud: &Cloud, vswitch: &VSwitch) -> String {
-    if !vswitch.zone.is_empty() {
-        return vswitch.zone.clone();
-    }
-    let region = cloud.vpcs.get(&vswitch.vpc).map(|it| it.region.clone());
-    let zones = cloud.zones(&region.unwrap_or_default());
-    zones.into_iter().next().unwrap_or_default()
 }
 
 fn texts<T: ToString>(values: impl IntoIterator<Item = T>) -> Vec<String> {

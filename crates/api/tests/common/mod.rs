@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test uses its part")]
 
+pub mod ecs;
+
 use api::{ApiError, Caller, Cloud, Request, Sealer, Service};
 use control::{Control, DataPlane, StartError};
 use model::Config;
@@ -42,7 +44,7 @@ impl World {
     }
 
     fn on(dir: tempfile::TempDir) -> World {
-        let store = Arc::new(Sqlite::open(&dir.path().join("state.db")).unwrap());
+        let store = Arc::new(Sqlite::open(dir.path().join("state.db")).unwrap());
         let control = Control::start(
             store,
             1_000,

@@ -1,0 +1,795 @@
+//! Security groups and their rules, through the API.
+
+mod common;
+
+use common::ecs::{Net, group, vpc};
+use common::{World, refused, text};
+use model::{Direction, Policy, RulePeer, SecurityGroupKind, SecurityRule};
+use serde_json::{Value, json};
+
+fn rules(net: &Net) -> Vec<SecurityRule> {
+    net.security_group(&net.group).unwrap().rules
+}
+
+fn shown(world: &World, group: &str, more: &[(&str, &str)]) -> Vec<Value> {
+    let mut params = vec![("SecurityGroupId", group)];
+    params.extend(more);
+    let answer = world
+        .ecs("DescribeSecurityGroupAttribute", &params)
+        .unwrap();
+    answer["Permissions"]["Permission"]
+        .as_array()
+        .unwrap()
+        .clone()
+}
+
+/// A call about the network's group.
+fn of_group(net: &Net, action: &str, more: &[(&str, &str)]) -> Result<Value, api::ApiError> {
+    let mut params = vec![("SecurityGroupId", &*net.group)];
+    params.extend(more);
+    net.world.ecs(action, &params)
+}
+
+const HTTP: [(&str, &str); 3] = [
+    ("IpProtocol", "tcp"),
+    ("PortRange", "80/80"),
+    ("SourceCidrIp", "0.0.0.0/0"),
+];
+
+#[test]
+fn a_group_is_made_shown_changed_and_deleted() {
+    let world = World::new();
+    let vpc = vpc(&world, "192.168.0.0/16");
+    let params = [
+        ("VpcId", &*vpc),
+        ("SecurityGroupName", "web"),
+        ("Description", "front"),
+        ("Tag.1.Key", "env"),
+        ("Tag.1.Value", "test"),
+    ];
+    let id = text(
+        &world.ecs("CreateSecurityGroup", &params).unwrap(),
+        "/SecurityGroupId",
+    );
+    let list = json!([id]).to_string();
+    let answer = world
+        .ecs("DescribeSecurityGroups", &[("SecurityGroupIds", &list)])
+        .unwrap();
+    assert_eq!(
+        (&answer["TotalCount"], &answer["RegionId"]),
+        (&1.into(), &"cn-hangzhou".into())
+    );
+    let one = &answer["SecurityGroups"]["SecurityGroup"][0];
+    let expected = json!({
+        "SecurityGroupId": id, "SecurityGroupName": "web", "Description": "front", "VpcId": vpc,
+        "SecurityGroupType": "normal", "EcsCount": 0, "RuleCount": 0,
+        "Tags": {"Tag": [{"TagKey": "env", "TagValue": "test"}]},
+    });
+    for (field, value) in expected.as_object().unwrap() {
+        assert_eq!(&one[field], value, "{field}");
+    }
+    let modify = [
+        ("SecurityGroupId", &*id),
+        ("SecurityGroupName", "db"),
+        ("Description", "back"),
+    ];
+    world.ecs("ModifySecurityGroupAttribute", &modify).unwrap();
+    let answer = world
+        .ecs(
+            "DescribeSecurityGroupAttribute",
+            &[("SecurityGroupId", &id)],
+        )
+        .unwrap();
+    let expected = json!({
+        "SecurityGroupId": id, "SecurityGroupName": "db", "Description": "back", "VpcId": vpc,
+        "RegionId": "cn-hangzhou", "InnerAccessPolicy": "Accept",
+    });
+    for (field, value) in expected.as_object().unwrap() {
+        assert_eq!(&answer[field], value, "{field}");
+    }
+    assert_eq!(world.control.config().security_groups.len(), 1);
+    world
+        .ecs("DeleteSecurityGroup", &[("SecurityGroupId", &id)])
+        .unwrap();
+    assert!(world.control.config().security_groups.is_empty());
+    let again = world.ecs("DeleteSecurityGroup", &[("SecurityGroupId", &id)]);
+    assert_eq!(refused(again), "InvalidSecurityGroupId.NotFound");
+
+    let create = |more: &[(&str, &str)]| refused(world.ecs("CreateSecurityGroup", more));
+    assert_eq!(create(&[]), "MissingParameter");
+    assert_eq!(create(&[("VpcId", "vpc-x")]), "InvalidVpcId.NotFound");
+    let name = [("VpcId", &*vpc), ("SecurityGroupName", "1")];
+    assert_eq!(create(&name), "InvalidSecurityGroupName.Malformed");
+    let kind = [("VpcId", &*vpc), ("SecurityGroupType", "large")];
+    assert_eq!(create(&kind), "InvalidParameter");
+}
+
+#[test]
+fn rules_come_and_go() {
+    let net = Net::new();
+    let params = [
+        ("Permissions.1.IpProtocol", "TCP"),
+        ("Permissions.1.PortRange", "80/90"),
+        ("Permissions.1.SourceCidrIp", "10.0.0.0/8"),
+        ("Permissions.1.Priority", "5"),
+        ("Permissions.1.Policy", "Drop"),
+        ("Permissions.1.Description", "no web"),
+        ("Permissions.2.IpProtocol", "icmp"),
+        ("Permissions.2.PortRange", "-1/-1"),
+        ("Permissions.2.SourceCidrIp", "10.1.2.3"),
+        ("Permissions.2.NicType", "intranet"),
+        ("Permissions.3.IpProtocol", "UDP"),
+        ("Permissions.3.PortRange", "1/65535"),
+        ("Permissions.3.SourceGroupId", &net.group),
+        ("Permissions.4.IpProtocol", "89"),
+        ("Permissions.4.SourceCidrIp", "0.0.0.0/0"),
+    ];
+    of_group(&net, "AuthorizeSecurityGroup", &params).unwrap();
+    let rule = |policy, priority, protocol, ports, peer| SecurityRule {
+        direction: Direction::Ingress,
+        policy,
+        priority,
+        protocol,
+        ports,
+        peer,
+    };
+    let cidr = |text: &str| RulePeer::Cidr(text.parse().unwrap());
+    let expected = [
+        rule(Policy::Drop, 5, Some(6), Some(80..=90), cidr("10.0.0.0/8")),
+        rule(Policy::Accept, 1, Some(1), None, cidr("10.1.2.3/32")),
+        rule(
+            Policy::Accept,
+            1,
+            Some(17),
+            None,
+            RulePeer::Group(net.group.clone()),
+        ),
+        rule(Policy::Accept, 1, Some(89), None, cidr("0.0.0.0/0")),
+    ];
+    assert_eq!(rules(&net), expected);
+    // Once more changes nothing, in the old flat way neither.
+    of_group(&net, "AuthorizeSecurityGroup", &params).unwrap();
+    let flat = [
+        ("IpProtocol", "tcp"),
+        ("PortRange", "80/90"),
+        ("SourceCidrIp", "10.0.0.0/8"),
+        ("Priority", "5"),
+        ("Policy", "drop"),
+    ];
+    let before = net.world.control.cloud();
+    of_group(&net, "AuthorizeSecurityGroup", &flat).unwrap();
+    assert_eq!(*net.world.control.cloud(), *before);
+
+    let view = shown(&net.world, &net.group, &[]);
+    let fields = json!({
+        "IpProtocol": "TCP", "PortRange": "80/90", "SourceCidrIp": "10.0.0.0/8", "Policy": "Drop", "Priority": "5",
+        "Direction": "ingress", "NicType": "intranet", "Description": "no web", "DestCidrIp": "", "SourceGroupId": "",
+    });
+    for (field, value) in fields.as_object().unwrap() {
+        assert_eq!(&view[0][field], value, "{field}");
+    }
+    let short: Vec<Value> = view
+        .iter()
+        .map(|it| json!([it["IpProtocol"], it["PortRange"]]))
+        .collect();
+    assert_eq!(
+        short,
+        [
+            json!(["TCP", "80/90"]),
+            json!(["ICMP", "-1/-1"]),
+            json!(["UDP", "1/65535"]),
+            json!(["89", "-1/-1"])
+        ]
+    );
+    assert_eq!(
+        (&view[2]["SourceGroupId"], &view[2]["SourceGroupName"]),
+        (&(&*net.group).into(), &"web".into())
+    );
+
+    let egress = [
+        ("IpProtocol", "all"),
+        ("DestCidrIp", "0.0.0.0/0"),
+        ("Policy", "drop"),
+        ("Priority", "100"),
+    ];
+    of_group(&net, "AuthorizeSecurityGroupEgress", &egress).unwrap();
+    assert_eq!(
+        shown(&net.world, &net.group, &[("Direction", "egress")]).len(),
+        1
+    );
+    assert_eq!(
+        shown(&net.world, &net.group, &[("Direction", "ingress")]).len(),
+        4
+    );
+    assert_eq!(
+        shown(&net.world, &net.group, &[("NicType", "internet")]).len(),
+        0
+    );
+    assert_eq!(rules(&net)[4].direction, Direction::Egress);
+    let net = net.restart();
+
+    // By what they say: what is not there does not matter.
+    of_group(&net, "RevokeSecurityGroup", &flat).unwrap();
+    of_group(&net, "RevokeSecurityGroup", &flat).unwrap();
+    assert_eq!(rules(&net).len(), 4);
+    let other_way = [
+        ("IpProtocol", "all"),
+        ("SourceCidrIp", "0.0.0.0/0"),
+        ("Policy", "drop"),
+        ("Priority", "100"),
+    ];
+    of_group(&net, "RevokeSecurityGroup", &other_way).unwrap();
+    assert_eq!(rules(&net).len(), 4);
+    of_group(&net, "RevokeSecurityGroupEgress", &egress).unwrap();
+    assert_eq!(rules(&net), expected[1..]);
+    // By identifier: it must be there, and of this direction.
+    let ids: Vec<String> = view[1..]
+        .iter()
+        .map(|it| text(it, "/SecurityGroupRuleId"))
+        .collect();
+    let code = |action, more: &[(&str, &str)]| refused(of_group(&net, action, more));
+    let wrong = [
+        ("SecurityGroupRuleId.1", &*ids[0]),
+        ("SecurityGroupRuleId.2", "sgr-x"),
+    ];
+    assert_eq!(
+        code("RevokeSecurityGroup", &wrong),
+        "InvalidParam.SecurityGroupRuleId"
+    );
+    let wrong = [("SecurityGroupRuleId.1", &*ids[0])];
+    assert_eq!(
+        code("RevokeSecurityGroupEgress", &wrong),
+        "InvalidParam.SecurityGroupRuleId"
+    );
+    let wrong = [wrong[0], ("Permissions.1.IpProtocol", "tcp")];
+    assert_eq!(
+        code("RevokeSecurityGroup", &wrong),
+        "InvalidParam.Permissions"
+    );
+    assert_eq!(rules(&net).len(), 3);
+    let right = [
+        ("SecurityGroupRuleId.1", &*ids[0]),
+        ("SecurityGroupRuleId.2", &*ids[2]),
+    ];
+    of_group(&net, "RevokeSecurityGroup", &right).unwrap();
+    assert_eq!(rules(&net), expected[2..3]);
+}
+
+#[test]
+fn rules_that_cannot_be() {
+    let net = Net::new();
+    let other = vpc(&net.world, "10.0.0.0/8");
+    let foreign = group(&net.world, &other, "other");
+    let cases: &[(&[(&str, &str)], &str)] = &[
+        (&[("IpProtocol", "")], "MissingParameter"),
+        (
+            &[("IpProtocol", "sctp")],
+            "InvalidIpProtocol.ValueNotSupported",
+        ),
+        (
+            &[("IpProtocol", "256")],
+            "InvalidIpProtocol.ValueNotSupported",
+        ),
+        (&[("PortRange", "")], "InvalidPortRange.Malformed"),
+        (&[("PortRange", "80")], "InvalidParam.PortRange"),
+        (&[("PortRange", "0/80")], "InvalidParam.PortRange"),
+        (&[("PortRange", "90/80")], "InvalidParam.PortRange"),
+        (&[("PortRange", "80/65536")], "InvalidParam.PortRange"),
+        (&[("PortRange", "-1/-1")], "OperationDenied"),
+        (&[("IpProtocol", "icmp")], "OperationDenied"),
+        (&[("Policy", "reject")], "InvalidPolicy.Malformed"),
+        (&[("Priority", "0")], "InvalidPriority.ValueNotSupported"),
+        (&[("Priority", "101")], "InvalidPriority.ValueNotSupported"),
+        (&[("Priority", "high")], "InvalidPriority.Malformed"),
+        (&[("SourceCidrIp", "")], "MissingParameter.Source"),
+        (
+            &[("SourceCidrIp", "10.0.0.1/8")],
+            "InvalidSourceCidrIp.Malformed",
+        ),
+        (&[("SourceCidrIp", "x")], "InvalidSourceCidrIp.Malformed"),
+        (
+            &[("SourceCidrIp", ""), ("SourceGroupId", "sg-x")],
+            "InvalidSourceGroupId.NotFound",
+        ),
+        (
+            &[("SourceCidrIp", ""), ("SourceGroupId", &foreign)],
+            "InvalidSourceGroupId.Mismatch",
+        ),
+        (
+            &[("SourceCidrIp", ""), ("SourcePrefixListId", "pl-1")],
+            "InvalidPrefixListId.NotFound",
+        ),
+        (
+            &[("Ipv6SourceCidrIp", "::/0")],
+            "InvalidParam.Ipv6SourceCidrIp",
+        ),
+        (&[("DestCidrIp", "10.0.0.0/8")], "InvalidParam.DestCidrIp"),
+        (
+            &[("SourcePortRange", "1/2")],
+            "InvalidSourcePortRange.Malformed",
+        ),
+        (
+            &[("NicType", "internet")],
+            "InvalidNicType.ValueNotSupported",
+        ),
+        (
+            &[("Description", "http://x")],
+            "InvalidSecurityGroupDiscription.Malformed",
+        ),
+        (
+            &[("Permissions.1.IpProtocol", "tcp")],
+            "InvalidParam.Permissions",
+        ),
+    ];
+    for (more, code) in cases {
+        let params: Vec<_> = HTTP.iter().chain(*more).copied().collect();
+        assert_eq!(
+            refused(of_group(&net, "AuthorizeSecurityGroup", &params)),
+            *code,
+            "{more:?}"
+        );
+    }
+    let egress = [("IpProtocol", "tcp"), ("PortRange", "80/80")];
+    assert_eq!(
+        refused(of_group(&net, "AuthorizeSecurityGroupEgress", &egress)),
+        "MissingParameter.Dest"
+    );
+    let egress = [egress[0], egress[1], ("DestGroupId", &*foreign)];
+    assert_eq!(
+        refused(of_group(&net, "AuthorizeSecurityGroupEgress", &egress)),
+        "InvalidDestGroupId.Mismatch"
+    );
+    let twice: Vec<(String, &str)> = (1..=2)
+        .flat_map(|n| HTTP.map(|(name, value)| (format!("Permissions.{n}.{name}"), value)))
+        .collect();
+    let twice: Vec<(&str, &str)> = twice
+        .iter()
+        .map(|(name, value)| (&**name, *value))
+        .collect();
+    assert_eq!(
+        refused(of_group(&net, "AuthorizeSecurityGroup", &twice)),
+        "InvalidParam.DuplicatePermissions"
+    );
+    let names: Vec<String> = (1..=101)
+        .map(|n| format!("Permissions.{n}.IpProtocol"))
+        .collect();
+    let many: Vec<(&str, &str)> = names.iter().map(|name| (&**name, "tcp")).collect();
+    assert_eq!(
+        refused(of_group(&net, "AuthorizeSecurityGroup", &many)),
+        "InvalidParameter"
+    );
+    // One wrong rule among others: none is made.
+    let mixed = [
+        ("Permissions.1.IpProtocol", "icmp"),
+        ("Permissions.1.SourceCidrIp", "0.0.0.0/0"),
+        ("Permissions.2.IpProtocol", "icmp"),
+        ("Permissions.2.SourceGroupId", "sg-x"),
+    ];
+    assert_eq!(
+        refused(of_group(&net, "AuthorizeSecurityGroup", &mixed)),
+        "InvalidSourceGroupId.NotFound"
+    );
+    let unknown = [("SecurityGroupId", "sg-x"), HTTP[0], HTTP[1], HTTP[2]];
+    assert_eq!(
+        refused(net.world.ecs("AuthorizeSecurityGroup", &unknown)),
+        "InvalidSecurityGroupId.NotFound"
+    );
+    assert!(rules(&net).is_empty());
+}
+
+#[test]
+fn rules_are_modified() {
+    let net = Net::new();
+    of_group(&net, "AuthorizeSecurityGroup", &HTTP).unwrap();
+    let id = text(
+        &shown(&net.world, &net.group, &[])[0],
+        "/SecurityGroupRuleId",
+    );
+    let modify = |more: &[(&str, &str)]| {
+        let mut params = vec![("SecurityGroupRuleId", &*id)];
+        params.extend(more);
+        of_group(&net, "ModifySecurityGroupRule", &params)
+    };
+    modify(&[
+        ("PortRange", "443/443"),
+        ("Priority", "7"),
+        ("Policy", "drop"),
+        ("Description", "d"),
+    ])
+    .unwrap();
+    let rule = &rules(&net)[0];
+    assert_eq!(
+        (rule.ports.clone(), rule.priority, rule.policy),
+        (Some(443..=443), 7, Policy::Drop)
+    );
+    assert_eq!(rule.peer, RulePeer::Cidr("0.0.0.0/0".parse().unwrap()));
+    modify(&[("SourceCidrIp", "10.0.0.0/8")]).unwrap();
+    let view = &shown(&net.world, &net.group, &[])[0];
+    let fields = [
+        ("SecurityGroupRuleId", &*id),
+        ("SourceCidrIp", "10.0.0.0/8"),
+        ("Description", "d"),
+        ("PortRange", "443/443"),
+    ];
+    for (field, value) in fields {
+        assert_eq!(view[field], value);
+    }
+    assert_eq!(
+        refused(modify(&[("IpProtocol", "icmp")])),
+        "OperationDenied"
+    );
+    modify(&[("IpProtocol", "icmp"), ("PortRange", "-1/-1")]).unwrap();
+    assert_eq!(rules(&net)[0].ports, None);
+    assert_eq!(
+        refused(modify(&[("SourceGroupId", &net.group)])),
+        "InvalidOperation.ModifySgRuleEntityType"
+    );
+    of_group(&net, "AuthorizeSecurityGroup", &HTTP).unwrap();
+    let same = [
+        HTTP[0],
+        HTTP[1],
+        HTTP[2],
+        ("Priority", "1"),
+        ("Policy", "accept"),
+    ];
+    assert_eq!(refused(modify(&same)), "InvalidOperation.RuleDuplicate");
+    // Told by what it says, a rule gets another description.
+    let told = [HTTP[0], HTTP[1], HTTP[2], ("Description", "web")];
+    of_group(&net, "ModifySecurityGroupRule", &told).unwrap();
+    assert_eq!(
+        shown(&net.world, &net.group, &[])
+            .iter()
+            .filter(|it| it["Description"] == "web")
+            .count(),
+        1
+    );
+    let none = [HTTP[0], ("PortRange", "81/81"), HTTP[2]];
+    assert_eq!(
+        refused(of_group(&net, "ModifySecurityGroupRule", &none)),
+        "SecurityGroupRule.NotFound"
+    );
+    let egress = [("SecurityGroupRuleId", &*id), ("Priority", "3")];
+    let wrong = of_group(&net, "ModifySecurityGroupEgressRule", &egress);
+    assert_eq!(refused(wrong), "InvalidParam.SecurityGroupRuleId");
+    let out = [("IpProtocol", "all"), ("DestGroupId", &*net.group)];
+    of_group(&net, "AuthorizeSecurityGroupEgress", &out).unwrap();
+    let id = text(
+        &shown(&net.world, &net.group, &[("Direction", "egress")])[0],
+        "/SecurityGroupRuleId",
+    );
+    let egress = [("SecurityGroupRuleId", &*id), ("Policy", "drop")];
+    of_group(&net, "ModifySecurityGroupEgressRule", &egress).unwrap();
+    assert_eq!(rules(&net)[2].policy, Policy::Drop);
+}
+
+#[test]
+fn members_and_references_keep_a_group() {
+    let net = Net::new();
+    let id = net.run(&[]);
+    let delete = |group: &str| {
+        net.world
+            .ecs("DeleteSecurityGroup", &[("SecurityGroupId", group)])
+    };
+    let error = delete(&net.group).unwrap_err();
+    assert_eq!((error.status, &*error.code), (403, "DependencyViolation"));
+
+    let second = group(&net.world, &net.vpc, "second");
+    let both = |action, group: &str| {
+        net.world
+            .ecs(action, &[("InstanceId", &*id), ("SecurityGroupId", group)])
+    };
+    both("JoinSecurityGroup", &second).unwrap();
+    assert_eq!(
+        net.eni(&id).unwrap().security_groups,
+        [net.group.clone(), second.clone()]
+    );
+    assert_eq!(
+        refused(both("JoinSecurityGroup", &second)),
+        "InvalidInstanceId.AlreadyExists"
+    );
+    assert_eq!(refused(delete(&second)), "DependencyViolation");
+    both("LeaveSecurityGroup", &net.group).unwrap();
+    assert_eq!(net.eni(&id).unwrap().security_groups, [&*second]);
+    assert_eq!(
+        refused(both("LeaveSecurityGroup", &net.group)),
+        "InstanceNotInSecurityGroup"
+    );
+    assert_eq!(
+        refused(both("LeaveSecurityGroup", &second)),
+        "InstanceLastSecurityGroup"
+    );
+    // The same of a network interface.
+    let eni = net.primary(&id);
+    let of_eni = |action, group: &str| {
+        net.world.ecs(
+            action,
+            &[("NetworkInterfaceId", &*eni), ("SecurityGroupId", group)],
+        )
+    };
+    of_eni("JoinSecurityGroup", &net.group).unwrap();
+    of_eni("LeaveSecurityGroup", &net.group).unwrap();
+    let neither = [("SecurityGroupId", &*second)];
+    assert_eq!(
+        refused(net.world.ecs("JoinSecurityGroup", &neither)),
+        "MissingParameter"
+    );
+    let other = vpc(&net.world, "10.0.0.0/8");
+    let foreign = group(&net.world, &other, "foreign");
+    assert_eq!(
+        refused(both("JoinSecurityGroup", &foreign)),
+        "InvalidInstanceId.Mismatch"
+    );
+    assert_eq!(
+        refused(both("JoinSecurityGroup", "sg-x")),
+        "InvalidSecurityGroupId.NotFound"
+    );
+
+    // A rule of another group that names it keeps it, one of its own does not.
+    let params = [
+        ("SecurityGroupId", &*second),
+        ("Permissions.1.IpProtocol", "all"),
+        ("Permissions.1.SourceGroupId", &*net.group),
+        ("Permissions.2.IpProtocol", "all"),
+        ("Permissions.2.SourceGroupId", &*second),
+    ];
+    net.world.ecs("AuthorizeSecurityGroup", &params).unwrap();
+    assert_eq!(refused(delete(&net.group)), "DependencyViolation");
+    let of = [
+        ("SecurityGroupId.1", &*net.group),
+        ("SecurityGroupId.2", &*second),
+    ];
+    let answer = net
+        .world
+        .ecs("DescribeSecurityGroupReferences", &of)
+        .unwrap();
+    let expected = json!([{
+        "SecurityGroupId": net.group,
+        "ReferencingSecurityGroups": {"ReferencingSecurityGroup": [{"AliUid": "", "SecurityGroupId": second}]},
+    }]);
+    assert_eq!(
+        answer["SecurityGroupReferences"]["SecurityGroupReference"],
+        expected
+    );
+    let shown = net
+        .world
+        .ecs("DescribeSecurityGroups", &[("SecurityGroupId", &second)])
+        .unwrap();
+    let one = &shown["SecurityGroups"]["SecurityGroup"][0];
+    let counts = ["EcsCount", "RuleCount", "GroupToGroupRuleCount"].map(|it| one[it].clone());
+    assert_eq!(counts, [json!(1), json!(2), json!(2)]);
+    net.world.ecs("RevokeSecurityGroup", &params).unwrap();
+    delete(&net.group).unwrap();
+    net.world
+        .ecs("DeleteInstance", &[("InstanceId", &id), ("Force", "true")])
+        .unwrap();
+    delete(&second).unwrap();
+}
+
+#[test]
+fn members_of_a_group_reach_each_other_or_not() {
+    let net = Net::new();
+    let effect = |id: &str| net.security_group(id).unwrap().kind;
+    assert_eq!(effect(&net.group), SecurityGroupKind::Normal);
+    let policy = |group: &str, policy: &str| {
+        let params = [("SecurityGroupId", group), ("InnerAccessPolicy", policy)];
+        net.world.ecs("ModifySecurityGroupPolicy", &params)
+    };
+    policy(&net.group, "Drop").unwrap();
+    assert_eq!(effect(&net.group), SecurityGroupKind::Enterprise);
+    let answer = of_group(&net, "DescribeSecurityGroupAttribute", &[]).unwrap();
+    assert_eq!(answer["InnerAccessPolicy"], "Drop");
+    let list = net.world.ecs("DescribeSecurityGroups", &[]).unwrap();
+    assert_eq!(
+        list["SecurityGroups"]["SecurityGroup"][0]["SecurityGroupType"],
+        "normal"
+    );
+    policy(&net.group, "accept").unwrap();
+    assert_eq!(effect(&net.group), SecurityGroupKind::Normal);
+    assert_eq!(refused(policy(&net.group, "maybe")), "InvalidParameter");
+
+    let params = [("VpcId", &*net.vpc), ("SecurityGroupType", "enterprise")];
+    let answer = net.world.ecs("CreateSecurityGroup", &params).unwrap();
+    let enterprise = text(&answer, "/SecurityGroupId");
+    assert_eq!(effect(&enterprise), SecurityGroupKind::Enterprise);
+    assert_eq!(
+        refused(policy(&enterprise, "Accept")),
+        "InvalidGroupParameter.OperationDenied"
+    );
+    // Its rules name no groups, and an interface is in groups of one kind.
+    let rule = [
+        ("SecurityGroupId", &*enterprise),
+        ("IpProtocol", "all"),
+        ("SourceGroupId", &*net.group),
+    ];
+    let answer = net.world.ecs("AuthorizeSecurityGroup", &rule);
+    assert_eq!(refused(answer), "InvalidGroupAuthParameter.OperationDenied");
+    let id = net.run(&[]);
+    let join = [("InstanceId", &*id), ("SecurityGroupId", &*enterprise)];
+    let answer = net.world.ecs("JoinSecurityGroup", &join);
+    assert_eq!(refused(answer), "InvalidOperation.InvalidSecurityGroupType");
+}
+
+#[test]
+fn there_are_so_many_rules_and_groups() {
+    let net = Net::new();
+    let id = net.run(&[]);
+    // Groups that a rule may name.
+    let others: Vec<String> = (0..21)
+        .map(|n| group(&net.world, &net.vpc, &format!("g{n:02}")))
+        .collect();
+    let names: Vec<[String; 2]> = (1..=21)
+        .map(|n| {
+            [
+                format!("Permissions.{n}.IpProtocol"),
+                format!("Permissions.{n}.SourceGroupId"),
+            ]
+        })
+        .collect();
+    let params: Vec<(&str, &str)> = names
+        .iter()
+        .zip(&others)
+        .flat_map(|([protocol, group], id)| [(&**protocol, "all"), (&**group, &**id)])
+        .collect();
+    assert_eq!(
+        refused(of_group(&net, "AuthorizeSecurityGroup", &params)),
+        "AuthorizedGroupRule.LimitExceed"
+    );
+    of_group(&net, "AuthorizeSecurityGroup", &params[..40]).unwrap();
+    // Groups that an interface is in.
+    let join = |group: &str| {
+        net.world.ecs(
+            "JoinSecurityGroup",
+            &[("InstanceId", &*id), ("SecurityGroupId", group)],
+        )
+    };
+    for other in &others[..15] {
+        join(other).unwrap();
+    }
+    assert_eq!(
+        refused(join(&others[15])),
+        "InstanceSecurityGroupLimitExceeded"
+    );
+    // Rules of all groups of an interface.
+    let authorize = |group: &str, from: usize, count: usize| {
+        let rules: Vec<[(String, String); 3]> = (0..count)
+            .map(|n| {
+                [
+                    ("IpProtocol", "tcp".to_owned()),
+                    ("SourceCidrIp", "0.0.0.0/0".into()),
+                    ("PortRange", format!("{0}/{0}", from + n)),
+                ]
+                .map(|(name, value)| (format!("Permissions.{}.{name}", n + 1), value))
+            })
+            .collect();
+        let mut params = vec![("SecurityGroupId", group)];
+        params.extend(
+            rules
+                .iter()
+                .flatten()
+                .map(|(name, value)| (&**name, &**value)),
+        );
+        net.world.ecs("AuthorizeSecurityGroup", &params)
+    };
+    for n in 0..9 {
+        authorize(&net.group, 1 + n * 100, 100).unwrap();
+    }
+    authorize(&others[0], 1, 80).unwrap();
+    assert_eq!(
+        refused(authorize(&others[0], 81, 1)),
+        "AuthorizationLimitExceed"
+    );
+    assert_eq!(
+        refused(authorize(&net.group, 901, 1)),
+        "AuthorizationLimitExceed"
+    );
+    net.world
+        .ecs(
+            "LeaveSecurityGroup",
+            &[("InstanceId", &*id), ("SecurityGroupId", &others[0])],
+        )
+        .unwrap();
+    authorize(&others[0], 81, 1).unwrap();
+    assert_eq!(refused(join(&others[0])), "AuthorizationLimitExceed");
+}
+
+#[test]
+fn lists_are_filtered_and_come_in_pages() {
+    let net = Net::new();
+    for n in 0..14 {
+        group(&net.world, &net.vpc, &format!("db-{n}"));
+    }
+    let other = vpc(&net.world, "10.0.0.0/8");
+    let foreign = group(&net.world, &other, "far");
+    let count = |params: &[(&str, &str)]| {
+        let answer = net.world.ecs("DescribeSecurityGroups", params).unwrap();
+        answer["TotalCount"].as_u64().unwrap()
+    };
+    assert_eq!(count(&[]), 16);
+    assert_eq!(count(&[("VpcId", &other)]), 1);
+    assert_eq!(count(&[("SecurityGroupId", &foreign)]), 1);
+    assert_eq!(count(&[("SecurityGroupName", "db")]), 0);
+    assert_eq!(
+        count(&[("SecurityGroupName", "db"), ("FuzzyQuery", "true")]),
+        14
+    );
+    assert_eq!(count(&[("SecurityGroupName", "db-3")]), 1);
+    assert_eq!(count(&[("SecurityGroupType", "enterprise")]), 0);
+    assert_eq!(count(&[("NetworkType", "classic")]), 0);
+    assert_eq!(count(&[("NetworkType", "vpc")]), 16);
+    let mut seen = Vec::new();
+    let mut token = String::new();
+    loop {
+        let params = [("MaxResults", "6"), ("NextToken", &*token)];
+        let answer = net.world.ecs("DescribeSecurityGroups", &params).unwrap();
+        let page = answer["SecurityGroups"]["SecurityGroup"]
+            .as_array()
+            .unwrap()
+            .clone();
+        seen.extend(page.iter().map(|it| text(it, "/SecurityGroupId")));
+        token = text(&answer, "/NextToken");
+        if token.is_empty() {
+            break;
+        }
+    }
+    let all: Vec<String> = net
+        .world
+        .control
+        .cloud()
+        .security_groups
+        .iter()
+        .map(|it| it.id.clone())
+        .collect();
+    assert_eq!(seen, all);
+    let page = net
+        .world
+        .ecs(
+            "DescribeSecurityGroups",
+            &[("PageNumber", "2"), ("PageSize", "10")],
+        )
+        .unwrap();
+    assert_eq!(
+        page["SecurityGroups"]["SecurityGroup"]
+            .as_array()
+            .unwrap()
+            .len(),
+        6
+    );
+
+    // The rules of one group, too.
+    let params: Vec<(String, String)> = (1..=7)
+        .flat_map(|n| {
+            [
+                (
+                    format!("Permissions.{n}.IpProtocol"),
+                    format!("{}", 100 + n),
+                ),
+                (format!("Permissions.{n}.SourceCidrIp"), "0.0.0.0/0".into()),
+            ]
+        })
+        .collect();
+    let params: Vec<(&str, &str)> = params
+        .iter()
+        .map(|(name, value)| (&**name, &**value))
+        .collect();
+    of_group(&net, "AuthorizeSecurityGroup", &params).unwrap();
+    let first = of_group(
+        &net,
+        "DescribeSecurityGroupAttribute",
+        &[("MaxResults", "5")],
+    )
+    .unwrap();
+    assert_eq!(
+        first["Permissions"]["Permission"].as_array().unwrap().len(),
+        5
+    );
+    let token = text(&first, "/NextToken");
+    assert_eq!(
+        shown(
+            &net.world,
+            &net.group,
+            &[("MaxResults", "5"), ("NextToken", &token)]
+        )
+        .len(),
+        2
+    );
+}
