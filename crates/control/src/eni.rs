@@ -52,16 +52,6 @@ impl Cloud {
         enis.sort_by_key(|it| !it.primary);
         enis
     }
-
-    /// The EIP of a network interface.
-    pub fn eip_of_eni(&self, eni: &Eni) -> Option<&Eip> {
-        let instance = eni.instance.as_ref().filter(|_| eni.primary);
-        self.eips.find(|eip| match &eip.binding {
-            Some(EipBinding::Eni(id)) => *id == eni.id,
-            Some(EipBinding::Instance(id)) => Some(id) == instance,
-            Some(EipBinding::NatGateway(_)) | None => false,
-        })
-    }
 }
 
 impl Draft {

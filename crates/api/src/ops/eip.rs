@@ -81,7 +81,8 @@ pub(super) fn bandwidth(call: &Call) -> Result<Option<u32>, ApiError> {
 /// What an EIP is bound to by a type (an instance, if it is left out) and an identifier.
 fn binding(kind: Option<&str>, id: &str) -> Result<EipBinding, ApiError> {
     let kind = kind.unwrap_or("EcsInstance");
-    let types: [(&str, fn(String) -> EipBinding); 3] = [
+    type Binding = fn(String) -> EipBinding;
+    let types: [(&str, Binding); 3] = [
         ("EcsInstance", EipBinding::Instance),
         ("NetworkInterface", EipBinding::Eni),
         ("Nat", EipBinding::NatGateway),

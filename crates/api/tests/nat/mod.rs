@@ -124,6 +124,7 @@ pub fn instance(world: &World, vswitch: &str, address: &str) -> (String, String)
             meta: Meta::default(),
             vpc,
             kind: model::SecurityGroupKind::Normal,
+            isolated: false,
             rules: Vec::new(),
         });
         draft.instances.put(Instance {
