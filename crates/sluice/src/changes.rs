@@ -36,6 +36,9 @@ pub fn between(old: &Config, new: &Config) -> Vec<Change> {
             others.map(|it| (&*it.id, it))
         }),
         compare(Kind::Eip, both, |c| c.eips.iter().map(|it| (&*it.id, it))),
+        compare(Kind::BandwidthPackage, both, |c| {
+            c.bandwidth_packages.iter().map(|it| (&*it.id, it))
+        }),
         // Without its entries: these are told one by one.
         compare(Kind::NatGateway, both, |c| {
             c.nat_gateways.iter().map(|it| {
@@ -177,6 +180,11 @@ mod tests {
     fn entries_are_told_apart_from_their_gateway() {
         let other_port = BASE.replace("external_port = 80", "external_port = 81");
         assert_eq!(told(BASE, &other_port), ["DNAT entry ~dnat-web"]);
+        let of_eip = "address = \"203.0.113.10\"";
+        let limited = BASE.replace(of_eip, &format!("{of_eip}\nbandwidth = 5"));
+        assert_eq!(told(BASE, &limited), ["EIP ~eip-1"]);
+        let package = format!("{BASE}\n[[bandwidth_package]]\nid = \"cbwp-1\"\nbandwidth = 20");
+        assert_eq!(told(BASE, &package), ["bandwidth package +cbwp-1"]);
         let snat =
             format!("{BASE}\n[[nat_gateway.snat]]\nid = \"all\"\nvpc = true\neips = [\"eip-1\"]");
         assert_eq!(told(BASE, &snat), ["SNAT entry +all"]);

@@ -287,6 +287,7 @@ impl Gateway for Daemon {
                 },
                 drops: drops.filter(|it| it.packets > 0).collect(),
                 eips: engine.eips,
+                bandwidth: engine.bandwidth,
             })
         })
     }

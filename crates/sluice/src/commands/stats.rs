@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::output::{
     self,
     table::{Column, Table},
-    units::count,
+    units::{bytes, count},
 };
 use crate::socket::protocol::{Request, Response, StatsReport};
 use std::io::Write;
@@ -33,6 +33,16 @@ const EIPS: &[Column] = &[
     Column::Number("ICMP IDS"),
     Column::Number("OF"),
     Column::Number("EXHAUSTED"),
+];
+
+const BANDWIDTH: &[Column] = &[
+    Column::Text("BANDWIDTH OF"),
+    Column::Text("ID"),
+    Column::Number("MBIT/S"),
+    Column::Number("DROPPED IN"),
+    Column::Number("BYTES"),
+    Column::Number("DROPPED OUT"),
+    Column::Number("BYTES"),
 ];
 
 pub fn run(args: &Stats, out: &mut impl Write) -> Result<(), Error> {
@@ -140,6 +150,22 @@ fn render(stats: &StatsReport) -> String {
         text += "\n";
         text += &eips.part();
     }
+    let mut limits = Table::new(BANDWIDTH);
+    for limit in &stats.bandwidth {
+        limits.row([
+            limit.kind.clone(),
+            limit.id.clone(),
+            count(limit.bandwidth.into()),
+            count(limit.dropped_packets_in),
+            bytes(limit.dropped_bytes_in),
+            count(limit.dropped_packets_out),
+            bytes(limit.dropped_bytes_out),
+        ]);
+    }
+    if !limits.is_empty() {
+        text += "\n";
+        text += &limits.part();
+    }
     text
 }
 
@@ -147,10 +173,10 @@ fn render(stats: &StatsReport) -> String {
 mod tests {
     use super::*;
     use crate::socket::protocol::{PacketsView, PuntView};
-    use engine::{DropView, EipView};
+    use engine::{BandwidthView, DropView, EipView};
 
     #[test]
-    fn counters_drops_and_eips_are_three_tables() {
+    fn counters_drops_eips_and_limits_are_tables() {
         let mut stats = StatsReport {
             sessions: 1_234,
             packets: PacketsView {
@@ -181,6 +207,15 @@ mod tests {
             sessions: 11,
             ports_exhausted: 0,
         }];
+        stats.bandwidth = vec![BandwidthView {
+            kind: "EIP".into(),
+            id: "eip-1".into(),
+            bandwidth: 1_000,
+            dropped_packets_in: 12_345,
+            dropped_bytes_in: 18_517_500,
+            dropped_packets_out: 0,
+            dropped_bytes_out: 0,
+        }];
         let text = render(&stats);
         assert!(
             text.contains("\nno_route        3  No route leads"),
@@ -190,5 +225,7 @@ mod tests {
             text.contains("\neip-1  203.0.113.10  -               11"),
             "{text}"
         );
+        let limit = "\nEIP           eip-1   1,000      12,345  18.5 MB            0    0 B\n";
+        assert!(text.ends_with(limit), "{text}");
     }
 }

@@ -1,7 +1,7 @@
 //! What is said over the control socket.
 
 use crate::target::Host;
-use engine::{DropView, EipView, SessionView, TraceView};
+use engine::{BandwidthView, DropView, EipView, SessionView, TraceView};
 use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
 
@@ -266,6 +266,9 @@ pub struct StatsReport {
     pub drops: Vec<DropView>,
     /// Use of EIPs.
     pub eips: Vec<EipView>,
+    /// Bandwidth limits, and what did not keep to them.
+    #[serde(default)]
+    pub bandwidth: Vec<BandwidthView>,
 }
 
 /// Packets by the way that they took.
