@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 /// How many bytes decide.
-pub const GENES: usize = 384;
+pub const GENES: usize = 392;
 
 /// Servers outside.
 pub const SERVERS: [&str; 2] = ["198.51.100.7", "198.51.100.8"];
@@ -213,9 +213,19 @@ fn eips_and_gateways(g: &mut Reader, c: &mut Config, overlapping: bool) {
             address: Ipv4Addr::new(203, 0, 113, 10 + n),
             uplink: "wan".into(),
             binding,
-            bandwidth: None,
+            // So much that nothing is dropped: the reference knows no time.
+            bandwidth: g.yes().then_some(100_000),
             package: None,
         });
+    }
+    for n in 0..2usize {
+        let id = format!("p{n}");
+        for eip in &mut c.eips[n * 2..n * 2 + g.pick(4)] {
+            eip.package = Some(id.clone());
+        }
+        let bandwidth = 100_000;
+        c.bandwidth_packages
+            .push(BandwidthPackage { id, bandwidth });
     }
     for vpc in 0..3 {
         let id = format!("n{vpc}");

@@ -5,6 +5,7 @@
 mod common;
 
 mod apply;
+mod bandwidth;
 mod dnat;
 mod fragments;
 mod icmp;
