@@ -118,8 +118,11 @@ fn replaced(text: &str, separator: char, signature: &str) -> Option<String> {
     let parts: Vec<_> = text
         .split(separator)
         .map(|part| {
-            // In a header there may be white space before it.
-            let from = part.len() - part.trim_ascii_start().len();
+            // Only in a header may there be white space before it.
+            let from = match separator {
+                ',' => part.len() - part.trim_start().len(),
+                _ => 0,
+            };
             match part[from..].starts_with(begin) {
                 true => {
                     found = true;

@@ -104,6 +104,9 @@ fn every_error_has_its_form() {
         let text = format!("parameter \"{name}\" that is mandatory");
         refused(&message, 400, "MissingParameter", &text);
     }
+    let mut message = draft().acs3();
+    message.headers.retain(|(name, _)| name != "authorization");
+    refused(&message, 400, "MissingParameter", "\"Authorization\"");
     for name in [
         "x-acs-action",
         "x-acs-content-sha256",

@@ -1,6 +1,6 @@
 //! The certificate of the HTTPS listener: one that is given, or one of our own, made at the first start.
 
-use rcgen::{CertificateParams, DnType, KeyPair};
+use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose};
 use sha2::{Digest, Sha256};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
@@ -116,6 +116,11 @@ pub fn own(dir: &Path, names: Vec<String>) -> Result<(PathBuf, PathBuf), Certifi
     let pair = KeyPair::generate()?;
     let mut params = CertificateParams::new(names)?;
     params.distinguished_name.push(DnType::CommonName, "Sluice");
+    // What strict clients look for in a certificate of a server.
+    params.is_ca = IsCa::ExplicitNoCa;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params.use_authority_key_identifier_extension = true;
     let made = params.self_signed(&pair)?;
     write(&key, &pair.serialize_pem())?;
     write(&certificate, &made.pem())?;

@@ -44,6 +44,10 @@ pub fn read(call: &Call) -> Result<Claim, ApiError> {
         "" => Err(refusal::missing(name)),
         value => Ok(value),
     };
+    if given("Action").is_empty() && call.header("x-acs-action")?.is_some() {
+        // Meant for the other scheme.
+        return Err(refusal::missing("Authorization"));
+    }
     let action = required("Action")?;
     let version = required("Version")?;
     let access_key_id = call::access_key_id(required("AccessKeyId")?)?;
