@@ -4,7 +4,7 @@ mod common;
 
 use common::ecs::{Net, group, vpc, vswitch};
 use common::{refused, text};
-use control::records::{EipBinding, NextHop};
+use control::records::NextHop;
 use model::Driver;
 use serde_json::{Value, json};
 
@@ -467,37 +467,22 @@ fn attributes_are_modified() {
 fn an_eip_survives_its_instance() {
     let net = Net::new();
     let id = net.run(&[]);
-    let now = 2_000;
+    let eip = net.world.vpc("AllocateEipAddress", &[]).unwrap();
+    let (eip, address) = (text(&eip, "/AllocationId"), text(&eip, "/EipAddress"));
     net.world
-        .control
-        .change(now, |draft| {
-            let meta = draft.meta("", "");
-            draft.eips.put(control::records::Eip {
-                id: "eip-1".into(),
-                meta,
-                address: [203, 0, 113, 20].into(),
-                uplink: "wan".into(),
-                bandwidth: Some(5),
-                internet_charge_type: "PayByTraffic".into(),
-                binding: Some(EipBinding::Instance(id.clone())),
-                package: None,
-                deletion_protection: false,
-            });
-            Ok(())
-        })
-        .unwrap();
-    let shown = net
-        .world
-        .ecs(
-            "DescribeInstances",
-            &[("EipAddresses", "[\"203.0.113.20\"]")],
+        .vpc(
+            "AssociateEipAddress",
+            &[("AllocationId", &eip), ("InstanceId", &id)],
         )
         .unwrap();
-    let eip = &shown["Instances"]["Instance"][0]["EipAddress"];
-    assert_eq!(
-        (&eip["AllocationId"], &eip["Bandwidth"]),
-        (&"eip-1".into(), &5.into())
-    );
+    let list = json!([address]).to_string();
+    let shown = net
+        .world
+        .ecs("DescribeInstances", &[("EipAddresses", &list)])
+        .unwrap();
+    let shown = &shown["Instances"]["Instance"][0]["EipAddress"];
+    assert_eq!(shown["AllocationId"], *eip);
+    assert_eq!(shown["IpAddress"], *address);
     let bound = |net: &Net| net.world.control.config().eips[0].binding.clone();
     assert_eq!(bound(&net), Some(model::EipBinding::Eni(id.clone())));
     // It stays bound to one that is stopped, but leads nowhere.
@@ -510,7 +495,7 @@ fn an_eip_survives_its_instance() {
             .control
             .cloud()
             .eips
-            .get("eip-1")
+            .get(&eip)
             .unwrap()
             .binding
             .is_some()
@@ -523,7 +508,7 @@ fn an_eip_survives_its_instance() {
         .ecs("DeleteInstance", &[("InstanceId", &id), ("Force", "true")])
         .unwrap();
     assert_eq!(
-        net.world.control.cloud().eips.get("eip-1").unwrap().binding,
+        net.world.control.cloud().eips.get(&eip).unwrap().binding,
         None
     );
 }
