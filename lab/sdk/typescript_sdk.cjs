@@ -26,8 +26,7 @@ const fetchOutside = (url) => curl(words(env.SLUICE_CLIENT), url);
 
 function web(instance) {
   const [program, ...args] = words(env.SLUICE_EXEC, instance);
-  const answer = `printf 'HTTP/1.0 200 OK\\r\\nConnection: close\\r\\n\\r\\n${instance}'`;
-  const server = spawn(program, [...args, 'socat', 'TCP-LISTEN:80,reuseaddr,fork', `SYSTEM:${answer}`], { stdio: 'inherit' });
+  const server = spawn(program, [...args, 'python3', `${__dirname}/web.py`, instance], { stdio: 'inherit' });
   for (let n = 0; n < 100; n++) {
     if (curl(words(env.SLUICE_EXEC, instance), 'http://127.0.0.1/') !== null) return server;
     spawnSync('sleep', ['0.1']);
