@@ -17,7 +17,7 @@ fn one_gateway_with_an_entry_each_way() {
     let config = world.control.config();
     let gateway = &config.nat_gateways[0];
     assert_eq!(gateway.snat[0].id, out);
-    assert_eq!(gateway.snat[0].eips, [eip.clone()]);
+    assert_eq!(gateway.snat[0].eips, std::slice::from_ref(&eip));
     assert_eq!(gateway.dnat[0].id, entry);
     assert_eq!(gateway.dnat[0].eip, eip);
 }

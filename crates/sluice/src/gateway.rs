@@ -80,7 +80,7 @@ impl Daemon {
     /// If the store cannot be read or written, or the data path cannot be brought up.
     pub fn start(state: StateDir, path: &Path, text: &str, file: Config) -> Result<Daemon, Error> {
         let name = file.system.name.clone();
-        let store = Arc::new(Sqlite::open(&state.database()).map_err(StartError::Store)?);
+        let store = Arc::new(Sqlite::open(state.database()).map_err(StartError::Store)?);
         let plane = Arc::new(Plane(RwLock::new(None)));
         let hash = hash(text);
         let known = store.get(FILE_HASH).map_err(StartError::Store)?;
