@@ -69,6 +69,8 @@ pub struct Usage {
     pub snat: bool,
     /// A DNAT entry comes in by it.
     pub dnat: bool,
+    /// An IP mapping has it for itself.
+    pub whole: bool,
 }
 
 impl Draft {

@@ -7,7 +7,7 @@ use crate::quota::Quota;
 use crate::records::*;
 use crate::refusal::{Refusal, Result};
 use crate::routes::DEFAULT;
-use model::{Id, limits};
+use model::{DnatMapping, Id, limits};
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
 
@@ -217,7 +217,9 @@ impl Cloud {
             usages.entry(eip).or_default().snat = true;
         }
         for entry in self.dnat_of_gateway(gateway) {
-            usages.entry(&entry.eip).or_default().dnat = true;
+            let usage = usages.entry(&entry.eip).or_default();
+            usage.dnat = true;
+            usage.whole |= entry.mapping == DnatMapping::Any;
         }
         usages
     }

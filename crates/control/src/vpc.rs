@@ -139,6 +139,17 @@ impl Draft {
             );
             return Err(Refusal::bad("DependencyViolation.VSwitch", why));
         }
+        let reaches = |entry: &DnatEntry| {
+            let gateway = self.nat_gateways.get(&entry.gateway);
+            gateway.is_some_and(|it| self.reach(&it.vpc).contains(&&vpc.id))
+        };
+        if let Some(entry) = self
+            .dnat
+            .find(|it| cidr.contains(&it.internal) && reaches(it))
+        {
+            let why = format!("The DNAT entry {} leads into {cidr}.", entry.id);
+            return Err(Refusal::bad("DependencyViolation.ForwardEntry", why));
+        }
         if let Some(vpc) = self.vpcs.get_mut(id) {
             vpc.cidrs.retain(|it| *it != cidr);
         }

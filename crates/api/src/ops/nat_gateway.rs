@@ -7,7 +7,7 @@ use crate::call::{Answer, Call, join, stamp, tag_key_list};
 use crate::spec::{invalid, missing, shown};
 use control::eip::Usage;
 use control::nat_gateway::NewNatGateway;
-use control::records::{NatGateway, NatSettings, System, Vpc};
+use control::records::{Eip, NatGateway, NatSettings, System, Vpc};
 use control::{Cloud, Draft};
 use model::{Filtering, OutOfState};
 use serde_json::{Value, json};
@@ -184,17 +184,19 @@ fn usage_name(usage: Usage) -> &'static str {
 }
 
 /// The EIPs of a gateway and what they are used for.
-fn eips(cloud: &Cloud, gateway: &NatGateway) -> Vec<Value> {
+fn eips<'a>(cloud: &'a Cloud, gateway: &NatGateway) -> Vec<(&'a Eip, Usage)> {
     let usages = cloud.usages(&gateway.id);
-    let eips = cloud.eips_of_gateway(&gateway.id).map(|eip| {
-        let usage = usages.get(&eip.id).copied().unwrap_or_default();
-        json!({
-            "AllocationId": eip.id,
-            "IpAddress": eip.address,
-            "UsingStatus": usage_name(usage),
-        })
-    });
-    eips.collect()
+    let eips = cloud.eips_of_gateway(&gateway.id);
+    eips.map(|eip| (eip, usages.get(&eip.id).copied().unwrap_or_default()))
+        .collect()
+}
+
+fn eip_view((eip, usage): (&Eip, Usage)) -> Value {
+    json!({
+        "AllocationId": eip.id,
+        "IpAddress": eip.address,
+        "UsingStatus": usage_name(usage),
+    })
 }
 
 /// The fields that the list of gateways and the answer about one have in common.
@@ -240,6 +242,10 @@ fn describe(call: &Call, cloud: &Cloud) -> Answer {
     let system = cloud.system.get(System::ID);
     let sessions = system.map_or(model::System::default().max_sessions, |it| it.max_sessions);
     let gateways = gateways.into_iter().map(|(gateway, vpc)| {
+        let eips = eips(cloud, gateway).into_iter().map(|(eip, usage)| {
+            let free = !usage.whole && (gateway.enhanced || !usage.dnat);
+            join(eip_view((eip, usage)), json!({"SnatEntryEnabled": free}))
+        });
         let more = json!({
             "DeletionProtection": gateway.deletion_protection,
             "EipBindMode": bind_mode(gateway),
@@ -247,7 +253,7 @@ fn describe(call: &Call, cloud: &Cloud) -> Answer {
             "IcmpReplyEnabled": gateway.icmp_reply,
             "InstanceChargeType": "PostPaid",
             "InternetChargeType": "PayByLcu",
-            "IpLists": {"IpList": eips(cloud, gateway)},
+            "IpLists": {"IpList": eips.collect::<Vec<_>>()},
             "NatGatewayPrivateInfo": {
                 "EniInstanceId": gateway.eni,
                 "IzNo": zone(cloud, gateway),
@@ -295,7 +301,7 @@ fn get(call: &Call, cloud: &Cloud) -> Answer {
             "InternetChargeType": "PayByLcu",
         },
         "DeletionProtectionInfo": {"Enabled": gateway.deletion_protection},
-        "IpList": eips(cloud, gateway),
+        "IpList": eips(cloud, gateway).into_iter().map(eip_view).collect::<Vec<_>>(),
         "PrivateInfo": {
             "EniInstanceId": gateway.eni,
             "IzNo": zone(cloud, gateway),

@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test uses its part")]
 
 use crate::common::{World, text};
-use control::records::{Eni, Instance, Meta, SecurityGroup};
+use control::records::{Eni, Instance, Meta, SecurityGroup, System};
 use serde_json::Value;
 use std::net::Ipv4Addr;
 
@@ -156,4 +156,23 @@ pub fn instance(world: &World, vswitch: &str, address: &str) -> (String, String)
         Ok((id, eni))
     });
     made.unwrap()
+}
+
+/// Sets how many there may be of what, by name.
+pub fn set_quotas(world: &World, quotas: &[(&str, u32)]) {
+    let quotas = quotas.iter().map(|(name, most)| (name.to_string(), *most));
+    let quotas = quotas.collect();
+    let set = world.control.change(0, |draft| {
+        let settings = draft.config().system;
+        draft.system.put(System {
+            id: System::ID.into(),
+            name: settings.name,
+            hook: settings.hook,
+            max_sessions: settings.max_sessions,
+            regions: Vec::new(),
+            quotas,
+        });
+        Ok(())
+    });
+    set.unwrap();
 }
