@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test uses its part")]
 
 use crate::common::{World, text};
-use control::records::{Eni, Instance, Meta, SecurityGroup, System};
+use control::records::{Eni, Instance, Meta, Peering, SecurityGroup, System};
 use serde_json::Value;
 use std::net::Ipv4Addr;
 
@@ -175,4 +175,22 @@ pub fn set_quotas(world: &World, quotas: &[(&str, u32)]) {
         Ok(())
     });
     set.unwrap();
+}
+
+/// Peers two VPCs, past the API of peer connections.
+pub fn peer(world: &World, a: &str, b: &str) {
+    let peered = world.control.change(0, |draft| {
+        let id = draft.new_id("pcc")?;
+        draft.peerings.put(Peering {
+            id,
+            meta: Meta::default(),
+            vpc: a.into(),
+            accepting_vpc: b.into(),
+            accepted: true,
+            bandwidth: 0,
+            deletion_protection: false,
+        });
+        Ok(())
+    });
+    peered.unwrap();
 }
