@@ -410,6 +410,20 @@ fn quotas_hold() {
 }
 
 #[test]
+fn a_vswitch_with_an_entry_stays() {
+    let world = World::new();
+    let site = site(&world);
+    let (_, address) = bound_eip(&world, &site.gateway);
+    let source = vswitch(&world, &site.vpc, "192.168.2.0/24");
+    let params = [("SourceVSwitchId", &*source), ("SnatIp", &address)];
+    create(&world, &site, &params).unwrap();
+    assert_eq!(
+        refused(world.vpc("DeleteVSwitch", &[("VSwitchId", &source)])),
+        "DependencyViolation.SnatEntry"
+    );
+}
+
+#[test]
 fn a_pool_has_64_eips_at_most() {
     let world = World::new();
     let pool = world.control.change(0, |draft| {
