@@ -458,10 +458,10 @@ fn an_eip_that_entries_use_is_unbound_by_force_only() {
     };
     assert_eq!(
         ids(&gateway.snat),
-        [both.clone()],
+        std::slice::from_ref(&both),
         "{alone} has lost its only EIP"
     );
-    assert_eq!(gateway.snat[0].eips, [b.clone()]);
+    assert_eq!(gateway.snat[0].eips, std::slice::from_ref(&b));
     assert_eq!(gateway.dnat.len(), 1, "{other} has lost its EIP");
     assert_eq!(gateway.dnat[0].id, forward);
     assert_eq!(told(&world, &a), None);
