@@ -73,7 +73,7 @@ fn main() {
     let vpcs: usize = args.next().unwrap_or(100);
     let entries: usize = args.next().unwrap_or(10);
     let dir = tempfile::tempdir().expect("a directory");
-    let store = Sqlite::open(&dir.path().join("state.db")).expect("a store");
+    let store = Sqlite::open(dir.path().join("state.db")).expect("a store");
     let control = Control::start(
         Arc::new(store),
         1_000,
