@@ -2,8 +2,10 @@
 
 use crate::cloud::Cloud;
 use crate::draft::Draft;
+use crate::quota::Quota;
 use crate::records::*;
 use crate::refusal::{Refusal, Result};
+use model::mac::{End, mac};
 use model::{Driver, Id, limits};
 use std::net::Ipv4Addr;
 
@@ -52,6 +54,17 @@ impl Cloud {
         enis.sort_by_key(|it| !it.primary);
         enis
     }
+
+    /// The MAC address of a network interface, as the instance sees it. Of one that is an existing device it is
+    /// not for us to say.
+    pub fn mac(&self, eni: &Eni) -> Option<[u8; 6]> {
+        let id = match &eni.instance {
+            Some(instance) if eni.primary => instance,
+            _ => &eni.id,
+        };
+        let made = eni.driver == Driver::Netns;
+        made.then(|| mac(&self.settings().name, id, End::Far))
+    }
 }
 
 impl Draft {
@@ -61,6 +74,7 @@ impl Draft {
     /// If its vSwitch, an address, its security groups or its device cannot be.
     pub fn create_eni(&mut self, new: NewEni) -> Result<Eni> {
         let vswitch = self.vswitch(&new.vswitch)?;
+        self.room_for(Quota::Enis, "There are", self.enis.len())?;
         let groups = self.check_groups(
             &vswitch.vpc,
             new.security_groups,

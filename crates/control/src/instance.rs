@@ -2,6 +2,7 @@
 
 use crate::draft::Draft;
 use crate::eni::{NewEni, Secondary};
+use crate::quota::Quota;
 use crate::records::*;
 use crate::refusal::{Refusal, Result};
 use model::{Driver, Id, SecurityGroup};
@@ -43,13 +44,15 @@ impl Draft {
     /// If its vSwitch, address, security groups or device cannot be.
     pub fn create_instance(&mut self, new: NewInstance) -> Result<Instance> {
         let vswitch = self.vswitch(&new.vswitch)?.clone();
+        self.room_for(Quota::Instances, "There are", self.instances.len())?;
         let mut groups = new.security_groups;
         if groups.is_empty() {
             // The group that a configuration file gives to instances that name none: only a VPC of a file has
             // one. Elsewhere a group must be named, as in the cloud.
             let default = SecurityGroup::default_id(&vswitch.vpc);
             if !self.security_groups.contains(&default) {
-                let why = "Name a security group: SecurityGroupId or SecurityGroupIds.";
+                let why = "The input parameter \"SecurityGroupId\" that is mandatory for processing this request is not \
+                           supplied.";
                 return Err(Refusal::bad("MissingParameter", why));
             }
             groups.push(default);

@@ -21,6 +21,12 @@ pub enum Quota {
     ForwardEntries,
     BandwidthPackages,
     PackageEips,
+    Instances,
+    Enis,
+    SecurityGroups,
+    EniGroups,
+    EniRules,
+    GroupReferences,
 }
 
 /// A row of the table.
@@ -34,7 +40,7 @@ struct Row {
 
 impl Quota {
     /// All of them.
-    pub const ALL: [Quota; 11] = [
+    pub const ALL: [Quota; 17] = [
         Quota::Vpcs,
         Quota::VSwitches,
         Quota::RouteTables,
@@ -46,6 +52,12 @@ impl Quota {
         Quota::ForwardEntries,
         Quota::BandwidthPackages,
         Quota::PackageEips,
+        Quota::Instances,
+        Quota::Enis,
+        Quota::SecurityGroups,
+        Quota::EniGroups,
+        Quota::EniRules,
+        Quota::GroupReferences,
     ];
 
     #[rustfmt::skip]
@@ -63,6 +75,12 @@ impl Quota {
             Quota::ForwardEntries => row("dnat-entries-per-nat-gateway", "DNAT entries", "QuotaExceeded.ForwardEntry", 10_000, 100),
             Quota::BandwidthPackages => row("bandwidth-packages", "bandwidth packages", "QuotaExceeded.CommonBandwidthPackage", 1_000, 10),
             Quota::PackageEips => row("eips-per-bandwidth-package", "EIPs", "IpInstanceId.QuotaExceeded", 1_000, 100),
+            Quota::Instances => row("instances", "instances", "QuotaExceeded", 10_000, 1_000),
+            Quota::Enis => row("enis", "network interfaces", "MaxEniCountExceeded", 20_000, 2_000),
+            Quota::SecurityGroups => row("security-groups", "security groups", "QuotaExceed.SecurityGroup", 10_000, 100),
+            Quota::EniGroups => row("security-groups-per-eni", "security groups", "InstanceSecurityGroupLimitExceeded", 16, 5),
+            Quota::EniRules => row("rules-per-eni", "rules in its security groups", "AuthorizationLimitExceed", 5_000, 1_000),
+            Quota::GroupReferences => row("group-rules-per-security-group", "rules about other groups", "AuthorizedGroupRule.LimitExceed", 200, 20),
         }
     }
 

@@ -123,7 +123,7 @@ impl Cloud {
         }
     }
 
-    fn settings(&self) -> model::System {
+    pub(crate) fn settings(&self) -> model::System {
         match self.system.get(records::System::ID) {
             None => model::System::default(),
             Some(system) => model::System {

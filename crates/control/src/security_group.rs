@@ -2,18 +2,10 @@
 
 use crate::cloud::Cloud;
 use crate::draft::Draft;
+use crate::quota::Quota;
 use crate::records::*;
 use crate::refusal::{Refusal, Result};
 use model::{Direction, Id, RulePeer, SecurityGroupKind};
-
-/// The most groups that a network interface is in.
-pub const MAX_GROUPS: usize = 16;
-
-/// The most rules of all groups of a network interface together.
-pub const MAX_RULES: usize = 1000;
-
-/// The most rules of a group that name a group.
-const MAX_GROUP_RULES: usize = 20;
 
 /// What a rule says. That tells it from others: a group has no two that say the same.
 pub use model::SecurityRule as Rule;
@@ -65,75 +57,13 @@ impl Cloud {
                     .any(|rule| rule.names().is_some_and(|id| id == group))
         })
     }
-
-    /// Checks the security groups that a network interface in a VPC is to have: at least one, all of the VPC
-    /// and of one kind, and not too many rules. One that is named twice counts once.
-    ///
-    /// # Errors
-    /// `mismatch` if one is of another VPC.
-    pub(crate) fn check_groups(
-        &self,
-        vpc: &str,
-        groups: Vec<Id>,
-        mismatch: &'static str,
-    ) -> Result<Vec<Id>> {
-        let mut checked: Vec<Id> = Vec::new();
-        let mut rules = 0;
-        let mut first: Option<SecurityGroupKind> = None;
-        for id in groups {
-            let group = self.security_group(&id)?;
-            if group.vpc != vpc {
-                let why = format!(
-                    "The security group {id} is of the VPC {}, not of {vpc}.",
-                    group.vpc
-                );
-                return Err(Refusal::bad(mismatch, why));
-            }
-            if *first.get_or_insert(group.kind) != group.kind {
-                let why =
-                    "A network interface is in normal groups or in enterprise groups, not in both.";
-                return Err(Refusal::forbidden(
-                    "InvalidOperation.InvalidSecurityGroupType",
-                    why,
-                ));
-            }
-            if !checked.contains(&id) {
-                rules += group.rules.len();
-                checked.push(id);
-            }
-        }
-        if checked.is_empty() {
-            let why = "A network interface is in at least one security group.";
-            return Err(Refusal::forbidden(
-                "InvalidOperation.AtLeastInOneGroup",
-                why,
-            ));
-        }
-        if checked.len() > MAX_GROUPS {
-            let why = format!(
-                "{} are too many: a network interface is in at most {MAX_GROUPS} security groups.",
-                checked.len()
-            );
-            return Err(Refusal::forbidden(
-                "InstanceSecurityGroupLimitExceeded",
-                why,
-            ));
-        }
-        if rules > MAX_RULES {
-            let why = format!(
-                "The groups would have {rules} rules: a network interface has at most {MAX_RULES}."
-            );
-            return Err(Refusal::forbidden("AuthorizationLimitExceed", why));
-        }
-        Ok(checked)
-    }
 }
 
 impl Draft {
     /// Makes a security group.
     ///
     /// # Errors
-    /// If the VPC does not exist.
+    /// If the VPC does not exist, or there are too many.
     pub fn create_security_group(
         &mut self,
         vpc: &str,
@@ -141,6 +71,11 @@ impl Draft {
         meta: Meta,
     ) -> Result<SecurityGroup> {
         self.vpc(vpc)?;
+        self.room_for(
+            Quota::SecurityGroups,
+            "There are",
+            self.security_groups.len(),
+        )?;
         let group = SecurityGroup {
             id: self.new_id("sg")?,
             meta,
@@ -213,12 +148,8 @@ impl Draft {
             .iter()
             .filter(|it| it.names().is_some_and(|other| *other != group.id))
             .count();
-        if named > MAX_GROUP_RULES {
-            let why = format!(
-                "{named} rules of {id} would name another group: at most {MAX_GROUP_RULES} may."
-            );
-            return Err(Refusal::bad("AuthorizedGroupRule.LimitExceed", why));
-        }
+        let whose = format!("The security group {id} would have");
+        self.room_for(Quota::GroupReferences, &whose, named.saturating_sub(1))?;
         self.security_groups.put(group);
         self.count_rules(id)
     }
@@ -351,6 +282,55 @@ impl Draft {
         Ok(())
     }
 
+    /// Checks the security groups that a network interface in a VPC is to have: at least one, all of the VPC
+    /// and of one kind, and not too many rules. One that is named twice counts once.
+    ///
+    /// # Errors
+    /// `mismatch` if one is of another VPC.
+    pub(crate) fn check_groups(
+        &self,
+        vpc: &str,
+        groups: Vec<Id>,
+        mismatch: &'static str,
+    ) -> Result<Vec<Id>> {
+        let mut checked: Vec<Id> = Vec::new();
+        let mut rules = 0;
+        let mut first: Option<SecurityGroupKind> = None;
+        for id in groups {
+            let group = self.security_group(&id)?;
+            if group.vpc != vpc {
+                let why = format!(
+                    "The security group {id} is of the VPC {}, not of {vpc}.",
+                    group.vpc
+                );
+                return Err(Refusal::bad(mismatch, why));
+            }
+            if *first.get_or_insert(group.kind) != group.kind {
+                let why =
+                    "A network interface is in normal groups or in enterprise groups, not in both.";
+                return Err(Refusal::forbidden(
+                    "InvalidOperation.InvalidSecurityGroupType",
+                    why,
+                ));
+            }
+            if !checked.contains(&id) {
+                rules += group.rules.len();
+                checked.push(id);
+            }
+        }
+        if checked.is_empty() {
+            let why = "A network interface is in at least one security group.";
+            return Err(Refusal::forbidden(
+                "InvalidOperation.AtLeastInOneGroup",
+                why,
+            ));
+        }
+        let whose = "The network interface would have";
+        self.room_for(Quota::EniGroups, whose, checked.len() - 1)?;
+        self.room_for(Quota::EniRules, whose, rules.saturating_sub(1))?;
+        Ok(checked)
+    }
+
     fn rule(&self, group: &str, direction: Direction, id: &str) -> Result<&SecurityRule> {
         let rules = self.security_group(group)?.rules.iter();
         let mut rules = rules.filter(|it| it.direction == direction);
@@ -401,13 +381,8 @@ impl Draft {
             .members(id)
             .map(|eni| eni.security_groups.iter().map(count).sum());
         let most: usize = members.chain([count(&id.into())]).max().unwrap_or(0);
-        if most > MAX_RULES {
-            let why = format!(
-                "There would be {most} rules: a network interface has at most {MAX_RULES} in all its groups."
-            );
-            return Err(Refusal::forbidden("AuthorizationLimitExceed", why));
-        }
-        Ok(())
+        let whose = "A network interface would have";
+        self.room_for(Quota::EniRules, whose, most.saturating_sub(1))
     }
 }
 

@@ -10,6 +10,7 @@
 //! interface exists is for the data path to say.
 pub mod file;
 pub mod limits;
+pub mod mac;
 mod problem;
 mod resources;
 pub mod text;

@@ -4,8 +4,8 @@ use crate::ApiError;
 use crate::call::Call;
 use crate::spec::{invalid, missing};
 use control::eni::Secondary;
-use control::names;
 use control::records::{Eip, Eni, Seconds};
+use control::{Cloud, names};
 use model::{Driver, Id};
 use serde_json::{Value, json};
 use std::net::Ipv4Addr;
@@ -149,4 +149,10 @@ pub(super) fn minute(seconds: Seconds) -> String {
         Some(minute) if seconds > 0 => format!("{minute}Z"),
         _ => String::new(),
     }
+}
+
+/// The MAC address of an interface; empty if it is a device's own.
+pub(super) fn mac_view(cloud: &Cloud, eni: &Eni) -> String {
+    let mac = cloud.mac(eni).map(|mac| mac.map(|it| format!("{it:02x}")));
+    mac.map(|it| it.join(":")).unwrap_or_default()
 }

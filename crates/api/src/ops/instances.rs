@@ -1,7 +1,7 @@
 //! Instances: what they are and what happens to them. Making them is in [`super::run`].
 
 use super::ecs::{
-    description, driver_view, eip_view, groups, minute, name, page, private_addresses,
+    description, driver_view, eip_view, groups, mac_view, minute, name, page, private_addresses,
 };
 use super::run::host_name;
 use super::vpc::{in_region, region_of};
@@ -235,6 +235,7 @@ fn view(call: &Call, cloud: &Cloud, place: Place) -> Value {
             .map(|(n, it)| json!({"PrivateIpAddress": it, "Primary": n == 0}));
         json!({
             "NetworkInterfaceId": eni.id,
+            "MacAddress": mac_view(cloud, eni),
             "PrimaryIpAddress": eni.address.to_string(),
             "Type": if eni.primary { "Primary" } else { "Secondary" },
             "PrivateIpSets": {"PrivateIpSet": addresses.collect::<Vec<_>>()},

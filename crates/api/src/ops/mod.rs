@@ -4,8 +4,11 @@
 //! says only what it knows: [`crate::spec`] completes the answer. Rules of the resources are not here but in
 //! `control`, where they hold for whoever makes the change.
 
+mod catalog;
 mod ecs;
+mod ecs_tags;
 mod eip;
+mod enis;
 mod forward;
 mod instances;
 mod nat_gateway;
@@ -53,6 +56,9 @@ const GROUPS: &[(&str, &[(&str, Handler)])] = &[
     (ECS, run::OPERATIONS),
     (ECS, security_groups::OPERATIONS),
     (ECS, rules::OPERATIONS),
+    (ECS, enis::OPERATIONS),
+    (ECS, catalog::OPERATIONS),
+    (ECS, ecs_tags::OPERATIONS),
 ];
 
 /// What answers an operation.

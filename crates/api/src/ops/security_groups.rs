@@ -7,6 +7,7 @@ use crate::ApiError;
 use crate::call::{Answer, Call, join, stamp, tag_key_list};
 use crate::service::one_of;
 use crate::spec::{invalid, missing};
+use control::quota::Quota;
 use control::records::{SecurityGroup, SecurityRule};
 use control::{Cloud, Draft};
 use model::{RulePeer, SecurityGroupKind};
@@ -25,9 +26,6 @@ pub(super) const OPERATIONS: &[(&str, Handler)] = &[
 
 const NAME: &str = "InvalidSecurityGroupName.Malformed";
 const DESCRIPTION: &str = "InvalidSecurityGroupDiscription.Malformed";
-
-/// The most instances that the cloud lets be in a group; here there is no bound of its own.
-const MAX_INSTANCES: usize = 6000;
 
 const NORMAL: &str = "normal";
 const ENTERPRISE: &str = "enterprise";
@@ -78,6 +76,7 @@ fn describe(call: &Call, cloud: &Cloud) -> Answer {
             && call.matches(&group.meta)
     });
     let (groups, position) = page(call, groups.collect(), 100, |it| it.id.clone())?;
+    let room = cloud.limit(Quota::Instances) as usize;
     let groups = groups.into_iter().map(|group| {
         let named = |it: &&SecurityRule| matches!(&it.peer, RulePeer::Group(_));
         let mut members: Vec<&str> = match count {
@@ -98,7 +97,7 @@ fn describe(call: &Call, cloud: &Cloud) -> Answer {
             "CreationTime": stamp(group.meta.created),
             "ResourceGroupId": group.meta.resource_group(),
             "EcsCount": members.len(),
-            "AvailableInstanceAmount": MAX_INSTANCES.saturating_sub(members.len()),
+            "AvailableInstanceAmount": room.saturating_sub(members.len()),
             "RuleCount": group.rules.len(),
             "GroupToGroupRuleCount": group.rules.iter().filter(named).count(),
             "Tags": tag_key_list(&group.meta),

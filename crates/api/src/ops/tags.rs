@@ -15,8 +15,10 @@ pub(super) const OPERATIONS: &[(&str, Handler)] = &[
     ("MoveResourceGroup", C(move_resource_group)),
 ];
 
-/// How the API calls the kinds of resources.
-const TYPES: &[(&str, Tagged)] = &[
+/// How an API calls kinds of resources.
+pub(super) type Kinds = &'static [(&'static str, Tagged)];
+
+const TYPES: Kinds = &[
     ("VPC", Tagged::Vpc),
     ("VSWITCH", Tagged::VSwitch),
     ("ROUTETABLE", Tagged::RouteTable),
@@ -29,13 +31,14 @@ const TYPES: &[(&str, Tagged)] = &[
 /// The most resources of one call.
 const MAX_RESOURCES: usize = 20;
 
-pub(super) fn kind(call: &Call) -> Result<(&'static str, Tagged), ApiError> {
+/// The kind of resource that a call is about.
+pub(super) fn kind(kinds: Kinds, call: &Call) -> Result<(&'static str, Tagged), ApiError> {
     let name = call.need("ResourceType")?;
-    let known = TYPES
+    let known = kinds
         .iter()
         .find(|(known, _)| known.eq_ignore_ascii_case(name));
     known.copied().ok_or_else(|| {
-        let known: Vec<&str> = TYPES.iter().map(|(name, _)| *name).collect();
+        let known: Vec<&str> = kinds.iter().map(|(name, _)| *name).collect();
         invalid(
             "ResourceType",
             format!("It is none of {}.", known.join(", ")),
@@ -55,7 +58,19 @@ fn resources<'a>(call: &Call<'a>) -> Result<Vec<&'a str>, ApiError> {
 }
 
 fn tag(call: &Call, draft: &mut Draft) -> Answer {
-    let (_, kind) = kind(call)?;
+    tag_of(TYPES, call, draft)
+}
+
+fn untag(call: &Call, draft: &mut Draft) -> Answer {
+    untag_of(TYPES, call, draft)
+}
+
+fn list(call: &Call, cloud: &Cloud) -> Answer {
+    list_of(TYPES, call, cloud)
+}
+
+pub(super) fn tag_of(kinds: Kinds, call: &Call, draft: &mut Draft) -> Answer {
+    let (_, kind) = kind(kinds, call)?;
     let tags = call.tags()?;
     if tags.is_empty() {
         return Err(missing("Tag"));
@@ -66,8 +81,8 @@ fn tag(call: &Call, draft: &mut Draft) -> Answer {
     Ok(json!({}))
 }
 
-fn untag(call: &Call, draft: &mut Draft) -> Answer {
-    let (_, kind) = kind(call)?;
+pub(super) fn untag_of(kinds: Kinds, call: &Call, draft: &mut Draft) -> Answer {
+    let (_, kind) = kind(kinds, call)?;
     let keys = call.list("TagKey");
     let all = keys.is_empty() && call.flag("All")? == Some(true);
     for id in resources(call)? {
@@ -76,8 +91,8 @@ fn untag(call: &Call, draft: &mut Draft) -> Answer {
     Ok(json!({}))
 }
 
-fn list(call: &Call, cloud: &Cloud) -> Answer {
-    let (name, kind) = kind(call)?;
+pub(super) fn list_of(kinds: Kinds, call: &Call, cloud: &Cloud) -> Answer {
+    let (name, kind) = kind(kinds, call)?;
     let wanted = resources(call)?;
     let mut found = Vec::new();
     for (id, meta) in cloud.metas(kind) {
@@ -94,7 +109,7 @@ fn list(call: &Call, cloud: &Cloud) -> Answer {
 }
 
 fn move_resource_group(call: &Call, draft: &mut Draft) -> Answer {
-    let (_, kind) = kind(call)?;
+    let (_, kind) = kind(TYPES, call)?;
     draft.move_resource_group(
         kind,
         call.need("ResourceId")?,

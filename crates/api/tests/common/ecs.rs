@@ -1,6 +1,8 @@
 //! A VPC with a vSwitch and a security group, and instances in it.
 
 use super::{World, text};
+use control::quota::Quota;
+use control::records::System;
 use model::{Eni, SecurityGroup};
 
 /// A cloud with a network.
@@ -24,6 +26,23 @@ impl Net {
             vswitch,
             group,
         }
+    }
+
+    /// Sets the cloud's own quotas.
+    pub fn limit_as_the_cloud(&self) {
+        let system = model::System::default();
+        let limited = self.world.control.change(2_000, |draft| {
+            draft.system.put(System {
+                id: System::ID.into(),
+                name: system.name,
+                hook: system.hook,
+                max_sessions: system.max_sessions,
+                regions: Vec::new(),
+                quotas: Quota::of_the_cloud(),
+            });
+            Ok(())
+        });
+        limited.unwrap();
     }
 
     pub fn restart(self) -> Net {
@@ -89,6 +108,17 @@ impl Net {
             .eni
             .clone()
     }
+}
+
+/// An interface in the network's vSwitch and group that belongs to no instance.
+pub fn eni(net: &Net, more: &[(&str, &str)]) -> String {
+    let mut params = vec![
+        ("VSwitchId", &*net.vswitch),
+        ("SecurityGroupId", &*net.group),
+    ];
+    params.extend(more);
+    let answer = net.world.ecs("CreateNetworkInterface", &params).unwrap();
+    text(&answer, "/NetworkInterfaceId")
 }
 
 pub fn vpc(world: &World, cidr: &str) -> String {
