@@ -96,24 +96,36 @@ pub fn load(
     Ok((Arc::new(config), fingerprint))
 }
 
+/// The first line of our own certificate's file; PEM leaves room for such words.
+const MADE_FOR: &str = "Made by Sluice for: ";
+
 /// The files of our own certificate in `dir`. They are made if they are not there, for `names`: host names or
-/// addresses.
+/// addresses. One that is there stays, since clients have come to trust it.
 ///
 /// # Errors
 /// If they cannot be made.
 pub fn own(dir: &Path, names: Vec<String>) -> Result<(PathBuf, PathBuf), CertificateError> {
     let (certificate, key) = (dir.join("certificate.pem"), dir.join("key.pem"));
     // The certificate is written last: if it is there, both are whole.
-    if certificate
-        .try_exists()
-        .map_err(io_error("find", &certificate))?
-    {
-        return Ok((certificate, key));
+    match fs::read_to_string(&certificate) {
+        Ok(text) => {
+            for name in missing(&text, &names) {
+                tracing::warn!(
+                    "the certificate {} is not made for {name}: clients that check names refuse it there. Remove \
+                     it, and a new one is made at the next start, which clients have to be told to trust",
+                    certificate.display()
+                );
+            }
+            return Ok((certificate, key));
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(io_error("read", &certificate)(error)),
     }
     let mut builder = DirBuilder::new();
     builder.recursive(true).mode(0o700);
     builder.create(dir).map_err(io_error("make", dir))?;
     let pair = KeyPair::generate()?;
+    let title = format!("{MADE_FOR}{}\n", names.join(" "));
     let mut params = CertificateParams::new(names)?;
     params.distinguished_name.push(DnType::CommonName, "Sluice");
     // What strict clients look for in a certificate of a server.
@@ -123,11 +135,22 @@ pub fn own(dir: &Path, names: Vec<String>) -> Result<(PathBuf, PathBuf), Certifi
     params.use_authority_key_identifier_extension = true;
     let made = params.self_signed(&pair)?;
     write(&key, &pair.serialize_pem())?;
-    write(&certificate, &made.pem())?;
+    write(&certificate, &(title + &made.pem()))?;
     File::open(dir)
         .and_then(|dir| dir.sync_all())
         .map_err(io_error("sync", dir))?;
     Ok((certificate, key))
+}
+
+/// The names that a certificate of ours was not made for.
+fn missing<'a>(certificate: &str, names: &'a [String]) -> Vec<&'a str> {
+    let title = certificate.lines().next().unwrap_or("");
+    let Some(made_for) = title.strip_prefix(MADE_FOR) else {
+        return Vec::new();
+    };
+    let made_for: Vec<_> = made_for.split(' ').collect();
+    let names = names.iter().map(|name| &**name);
+    names.filter(|name| !made_for.contains(name)).collect()
 }
 
 fn write(path: &Path, text: &str) -> Result<(), CertificateError> {
@@ -163,6 +186,15 @@ mod tests {
         assert_eq!(fingerprint.len(), 64);
         own_in(&dir);
         assert_eq!(load(&certificate, &key).unwrap().1, fingerprint);
+    }
+
+    #[test]
+    fn it_is_told_for_which_names_it_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let (certificate, _) = own_in(dir.path());
+        let text = fs::read_to_string(certificate).unwrap();
+        let names = ["localhost", "192.0.2.1", "127.0.0.1"].map(str::to_owned);
+        assert_eq!(missing(&text, &names), ["192.0.2.1"]);
     }
 
     #[test]

@@ -56,7 +56,8 @@ pub struct Listen {
 /// What clients may do.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Calls of an access key.
+    /// Calls of an access key. Whatever is said here, it is refused more than 262,144 in a quarter of an hour:
+    /// so many nonces are remembered.
     pub calls: Rate,
     /// Calls from one address (a /64 of IPv6) that nobody signed, and that are answered with what is wrong.
     pub failures: Rate,
