@@ -332,18 +332,25 @@ pub struct Exec {
 /// Parameters are named as in the API, or in small letters with dashes. The call goes over the control socket and
 /// needs no access key.
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    disable_help_flag = true,
+    after_help = "\
 Examples:
   sluice call vpc                                       which operations there are
   sluice call vpc CreateForwardEntry --help             which parameters an operation has
   sluice call vpc CreateVpc --CidrBlock 192.168.0.0/16 --Tag.1.Key env --Tag.1.Value test
-  sluice call ecs DescribeInstances --instance-name web")]
+  sluice call ecs DescribeInstances --instance-name web"
+)]
 pub struct Call {
     /// Which gateway.
     #[command(flatten)]
     pub daemon: Daemon,
+    /// Print help: of this command, or of the operation that is named
+    #[arg(short, long)]
+    pub help: bool,
     /// The product: vpc or ecs
-    pub product: String,
+    #[arg(required_unless_present = "help")]
+    pub product: Option<String>,
     /// The operation
     pub action: Option<String>,
     /// Its parameters: --Name value

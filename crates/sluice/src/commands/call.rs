@@ -1,11 +1,12 @@
 //! `sluice call`: any operation of the cloud API, over the control socket.
 
 use super::ask;
-use crate::cli::Call;
+use crate::cli::{Call, Cli};
 use crate::error::Error;
 use crate::output;
 use crate::socket::protocol::{Request, Response};
 use api::spec::{Field, Operation, Product, Type, products};
+use clap::CommandFactory;
 use serde_json::{Map, Value};
 use std::io::Write;
 use std::path::Path;
@@ -14,12 +15,15 @@ use std::path::Path;
 pub type Params = Vec<(String, String)>;
 
 pub fn run(args: &Call, out: &mut impl Write) -> Result<(), Error> {
-    let product = product(&args.product)?;
+    let Some(name) = &args.product else {
+        return help(out).map_err(Error::Output);
+    };
+    let product = product(name)?;
     let Some(action) = &args.action else {
         return list(product, out).map_err(Error::Output);
     };
     let operation = operation(product, action)?;
-    if args.params.iter().any(|it| it == "--help" || it == "-h") {
+    if args.help || args.params.iter().any(|it| it == "--help" || it == "-h") {
         return describe(action, operation, out).map_err(Error::Output);
     }
     let params = params(operation, &args.params)?;
@@ -132,6 +136,15 @@ fn full_name(fields: &[Field], name: &str) -> Result<String, Error> {
         .transpose()?;
     let parts = [Some(&*field.name), index, inner.as_deref()];
     Ok(parts.into_iter().flatten().collect::<Vec<_>>().join("."))
+}
+
+/// The help of the command itself.
+fn help(out: &mut impl Write) -> std::io::Result<()> {
+    let mut program = Cli::command();
+    match program.find_subcommand_mut("call") {
+        Some(command) => write!(out, "{}", command.render_long_help()),
+        None => Ok(()),
+    }
 }
 
 fn list(product: &Product, out: &mut impl Write) -> std::io::Result<()> {
