@@ -2,6 +2,7 @@
 
 mod api;
 mod apply;
+mod bandwidth;
 mod bulk;
 mod cli;
 mod demo;

@@ -26,10 +26,11 @@ pub const METER_SLOTS: u32 = 1 << 16;
 
 /// What a full bucket holds: nanoseconds at its rate.
 ///
-/// TCP needs this much. A policer makes it lose whole windows, after which it waits for its retransmission
-/// timer, 200 ms and more; what the bucket cannot hold meanwhile is lost to it. And it must not be much
-/// more, for it comes on top of the rate: 2 % of ten seconds.
-pub const BURST: u64 = 200_000_000;
+/// TCP needs this much to have its rate. Whole windows of it are dropped, after which it waits for its
+/// retransmission timer, 200 ms and more, and what a bucket cannot hold meanwhile is lost to it: with 200 ms
+/// it had 95 to 99 % of the rate, with 300 ms all of it. And it must not be much more, for it comes on
+/// top of the rate: 3 % of ten seconds.
+pub const BURST: u64 = 300_000_000;
 
 /// Time is counted in sixteenths of a nanosecond, or the rounding would show in small packets at high rates.
 /// That lasts for 36 years. What is rounded is rounded up, so the rate is never exceeded by it.

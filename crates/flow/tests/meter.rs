@@ -149,9 +149,9 @@ fn a_large_segment_passes_a_full_bucket_and_is_paid_for() {
     let meter = limited(MBIT);
     let now = 100 * SECOND;
     assert!(meter.take(now, 45, 67_000));
-    // It took 536 ms, of which the bucket had 200.
-    assert!(!meter.take(now + 335_000_000, 1, 40));
-    assert!(meter.take(now + 337_000_000, 1, 40));
+    // It took 536 ms, of which the bucket had 300.
+    assert!(!meter.take(now + 235_000_000, 1, 40));
+    assert!(meter.take(now + 237_000_000, 1, 40));
 }
 
 #[test]

@@ -6,10 +6,10 @@ use flow::header::Checksum;
 use flow::reason::Reason;
 use std::time::Duration;
 
-/// `eip-1` with 1 Mbit/s: a full bucket holds 25,000 bytes.
+/// `eip-1` with 1 Mbit/s: a full bucket holds 37,500 bytes.
 const ONE: &str = "address = \"203.0.113.10\"\nbandwidth = 1";
-/// What it lets through of packets with 1,400 bytes: 17 of them, and the one that is a debt.
-const FULL: usize = 18;
+/// What it lets through of packets with 1,400 bytes: 26 of them, and the one that is a debt.
+const FULL: usize = 27;
 
 /// [`BASE`] with some text instead of the address of an EIP.
 fn limited(changes: &[(&str, &str)]) -> String {
@@ -56,7 +56,7 @@ fn each_direction_has_a_bucket() {
     assert_eq!(dropped(&world, "eip-1"), (1, 1));
     assert_eq!(world.dropped(Reason::RateLimit), 2);
 
-    // A tenth of a second brings 12,500 bytes, of which 200 are paid.
+    // A tenth of a second brings 12,500 bytes, of which 300 pay a debt.
     world.advance(Duration::from_millis(100));
     assert_eq!(drain(&mut world, "a", &out), 9);
     // And in ten seconds there pass ten times 125,000 bytes.
@@ -208,7 +208,7 @@ fn a_package_is_one_bucket_for_its_eips() {
         passed[0] += world.from("a", a.clone()).len();
         passed[1] += world.from("b", b.clone()).len();
     }
-    assert_eq!(passed, [FULL / 2; 2]);
+    assert_eq!(passed, [FULL / 2 + 1, FULL / 2]);
     let punts = world.kernel.punts;
     assert_eq!(dropped(&world, "cbwp"), (0, 200 - FULL as u64));
     assert_eq!(world.stats().bandwidth.len(), 1);
@@ -235,10 +235,10 @@ fn another_rate_takes_effect_at_once_and_touches_no_session() {
     let (flows, sessions) = (world.flows(), world.sessions());
     world.apply(&one_mbit().replace("bandwidth = 1", "bandwidth = 4"));
     assert_eq!((world.flows(), world.sessions()), (flows, sessions));
-    // The bucket is as empty as it was, and fills four times as fast.
+    // The bucket is as empty as it was, with the debt of 2.4 ms, and fills four times as fast.
     assert_eq!(drain(&mut world, "a", &out), 0);
     world.advance(Duration::from_millis(100));
-    assert_eq!(drain(&mut world, "a", &out), 36);
+    assert_eq!(drain(&mut world, "a", &out), 35);
     assert_eq!(world.stats().bandwidth[0].bandwidth, 4);
 }
 
@@ -360,7 +360,7 @@ fn a_large_segment_counts_as_what_it_is_on_the_wire() {
     let mut world = World::new(&one_mbit());
     let syn = Packet::tcp((A, 5000), (SERVER, 80), SYN);
     at("wan", world.from("a", syn));
-    let large = Packet::tcp((A, 5000), (SERVER, 80), ACK).len(30_000);
+    let large = Packet::tcp((A, 5000), (SERVER, 80), ACK).len(45_000);
     let offload = Offload {
         checksum: Checksum::Partial,
         gso_size: 1000,
@@ -372,11 +372,11 @@ fn a_large_segment_counts_as_what_it_is_on_the_wire() {
     none(world.send("a", large, offload));
     none(world.punt(link, frame, offload));
     let limit = &world.stats().bandwidth[0];
-    assert_eq!(limit.dropped_packets_out, 2 * 30);
-    assert_eq!(limit.dropped_bytes_out, 2 * (30_000 + 30 * 40));
-    // 40 and 31,200 bytes were taken, of which the bucket had 25,000: 50 milliseconds are missing.
+    assert_eq!(limit.dropped_packets_out, 2 * 45);
+    assert_eq!(limit.dropped_bytes_out, 2 * (45_000 + 45 * 40));
+    // 40 and 46,800 bytes were taken, of which the bucket had 37,500: 74.7 ms are missing.
     let ack = Packet::tcp((A, 5000), (SERVER, 80), ACK);
-    world.advance(Duration::from_millis(49));
+    world.advance(Duration::from_millis(74));
     none(world.from("a", ack.clone()));
     world.advance(Duration::from_millis(2));
     at("wan", world.from("a", ack));
