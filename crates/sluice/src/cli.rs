@@ -72,10 +72,16 @@ pub enum Command {
 #[derive(Clone, Debug, Default, Args)]
 pub struct Daemon {
     /// The gateway's name [default: the only one that runs, else `sluice`]
-    #[arg(short, long, env = "SLUICE_NAME", conflicts_with = "socket")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        env = "SLUICE_NAME",
+        conflicts_with = "socket"
+    )]
     pub name: Option<String>,
     /// The gateway's control socket
-    #[arg(long, env = "SLUICE_SOCKET", value_name = "PATH")]
+    #[arg(long, global = true, env = "SLUICE_SOCKET", value_name = "PATH")]
     pub socket: Option<PathBuf>,
 }
 
@@ -374,6 +380,9 @@ Examples:
 
 Parameters are those of the cloud's operation: `sluice call vpc CreateVpc --help` lists them.")]
 pub struct Resource {
+    /// Which gateway.
+    #[command(flatten)]
+    pub daemon: Daemon,
     /// What to do.
     #[command(subcommand)]
     pub verb: Verb,
@@ -387,9 +396,6 @@ pub enum Verb {
         /// Print JSON
         #[arg(long)]
         json: bool,
-        /// Which gateway.
-        #[command(flatten)]
-        daemon: Daemon,
         /// Which of them: --name value
         #[arg(
             trailing_var_arg = true,
@@ -400,9 +406,6 @@ pub enum Verb {
     },
     /// Show one, with all its fields
     Show {
-        /// Which gateway.
-        #[command(flatten)]
-        daemon: Daemon,
         /// Its identifier
         id: String,
         /// What else the operation needs: --name value
@@ -415,9 +418,6 @@ pub enum Verb {
     },
     /// Create one
     Create {
-        /// Which gateway.
-        #[command(flatten)]
-        daemon: Daemon,
         /// What it is to be: --name value
         #[arg(
             trailing_var_arg = true,
@@ -428,9 +428,6 @@ pub enum Verb {
     },
     /// Change one
     Modify {
-        /// Which gateway.
-        #[command(flatten)]
-        daemon: Daemon,
         /// Its identifier
         id: String,
         /// What it is to be: --name value
@@ -443,9 +440,6 @@ pub enum Verb {
     },
     /// Delete one
     Delete {
-        /// Which gateway.
-        #[command(flatten)]
-        daemon: Daemon,
         /// Its identifier
         id: String,
         /// How: --name value

@@ -274,34 +274,31 @@ pub fn run(name: &str, args: &Resource, out: &mut impl Write) -> Result<(), Erro
     let kind = KINDS.iter().find(|it| it.name == name);
     let kind = kind.ok_or_else(|| Error::Other(format!("there is no kind {name:?}")))?;
     let product = call::product(kind.product)?;
+    let socket = args.daemon.path();
     match &args.verb {
-        Verb::List {
-            json,
-            daemon,
-            params,
-        } => {
-            let items = list(kind, product, &daemon.path(), params)?;
+        Verb::List { json, params } => {
+            let items = list(kind, product, &socket, params)?;
             if *json {
                 return output::json(out, &items).map_err(Error::Output);
             }
             let text = render(kind, &items);
             out.write_all(text.as_bytes()).map_err(Error::Output)
         }
-        Verb::Show { daemon, id, params } => {
-            let item = show(kind, product, &daemon.path(), id, params)?;
+        Verb::Show { id, params } => {
+            let item = show(kind, product, &socket, id, params)?;
             output::json(out, &item).map_err(Error::Output)
         }
-        Verb::Create { daemon, params } => {
+        Verb::Create { params } => {
             let params = call::params(call::operation(product, kind.create)?, params)?;
-            answer(&daemon.path(), product, kind.create, params, out)
+            answer(&socket, product, kind.create, params, out)
         }
-        Verb::Modify { daemon, id, params } => {
-            let params = with_id(kind, product, &daemon.path(), kind.modify, id, params)?;
-            answer(&daemon.path(), product, kind.modify, params, out)
+        Verb::Modify { id, params } => {
+            let params = with_id(kind, product, &socket, kind.modify, id, params)?;
+            answer(&socket, product, kind.modify, params, out)
         }
-        Verb::Delete { daemon, id, params } => {
-            let params = with_id(kind, product, &daemon.path(), kind.delete, id, params)?;
-            answer(&daemon.path(), product, kind.delete, params, out)
+        Verb::Delete { id, params } => {
+            let params = with_id(kind, product, &socket, kind.delete, id, params)?;
+            answer(&socket, product, kind.delete, params, out)
         }
     }
 }
