@@ -682,3 +682,47 @@ fn lists_come_in_pages_of_both_kinds() {
         );
     }
 }
+
+#[test]
+fn what_leads_to_a_stopped_instance_stays() {
+    let net = Net::new();
+    let id = net.run(&[("PrivateIpAddress", "192.168.1.10")]);
+    let params = [("VpcId", &*net.vpc), ("VSwitchId", &*net.vswitch)];
+    let gateway = net.world.vpc("CreateNatGateway", &params).unwrap();
+    let eip = net.world.vpc("AllocateEipAddress", &[]).unwrap();
+    let associate = [
+        ("AllocationId", text(&eip, "/AllocationId")),
+        ("InstanceId", text(&gateway, "/NatGatewayId")),
+        ("InstanceType", "Nat".into()),
+    ];
+    let associate = associate.each_ref().map(|(name, value)| (*name, &**value));
+    net.world.vpc("AssociateEipAddress", &associate).unwrap();
+    let table = text(&gateway, "/ForwardTableIds/ForwardTableId/0");
+    let entry = [
+        ("ForwardTableId", &*table),
+        ("ExternalIp", &text(&eip, "/EipAddress")),
+        ("ExternalPort", "80"),
+        ("IpProtocol", "tcp"),
+        ("InternalIp", "192.168.1.10"),
+        ("InternalPort", "8080"),
+    ];
+    net.world.vpc("CreateForwardEntry", &entry).unwrap();
+    net.world
+        .ecs("StopInstance", &[("InstanceId", &id)])
+        .unwrap();
+    let config = net.world.control.config();
+    assert!(config.enis.is_empty());
+    assert_eq!(config.nat_gateways[0].dnat.len(), 1);
+    // Its address and its place are its own.
+    let again = [("PrivateIpAddress", "192.168.1.10")];
+    let again = net.world.ecs("RunInstances", &net.params(&again));
+    assert_eq!(refused(again), "InvalidPrivateIpAddress.Duplicated");
+    let vswitch = net
+        .world
+        .vpc("DeleteVSwitch", &[("VSwitchId", &net.vswitch)]);
+    assert_eq!(refused(vswitch), "DependencyViolation.NetworkInterface");
+    net.world
+        .ecs("DeleteInstance", &[("InstanceId", &id)])
+        .unwrap();
+    assert_eq!(net.world.control.config().nat_gateways[0].dnat.len(), 1);
+}

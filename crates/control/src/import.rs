@@ -48,7 +48,9 @@ impl Draft {
         self.import_instances(config)?;
         self.import_packages(config);
         self.import_eips(config);
-        self.import_gateways(config)
+        self.import_gateways(config)?;
+        self.let_go();
+        Ok(())
     }
 
     /// The meta data of a record that a file names: what it had, or new.

@@ -18,6 +18,7 @@ pub mod eip;
 pub mod eni;
 mod import;
 pub mod instance;
+mod let_go;
 pub mod names;
 pub mod nat_gateway;
 pub mod package;

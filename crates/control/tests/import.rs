@@ -1,8 +1,9 @@
 //! What a configuration file says is what the engine is told, and what else there is stays.
 
-use control::records::{Meta, SecurityGroup, Vpc};
+use control::eni::{NewEni, Secondary};
+use control::records::{EipBinding, Meta, NextHop, SecurityGroup, Vpc};
 use control::{Cloud, Draft};
-use model::{Config, SecurityGroupKind};
+use model::{Config, Driver, SecurityGroupKind};
 
 const EXAMPLE: &str = include_str!("../../../docs/example.toml");
 
@@ -101,4 +102,122 @@ fn identifiers_and_names_stay_when_a_file_is_applied_again() {
     let gateway = cloud.nat_gateways.get("ngw-shop").unwrap();
     assert_eq!(gateway.nat.max_sessions_per_source, Some(20_000));
     assert_eq!(gateway.snat_table, table);
+}
+
+const NETWORK: &str = r#"
+[[uplink]]
+id = "wan"
+device = "eth1"
+address = "203.0.113.2/24"
+pool = ["203.0.113.128/25"]
+[[vpc]]
+id = "vpc-1"
+cidr = "192.168.0.0/16"
+[[vswitch]]
+id = "vsw-1"
+vpc = "vpc-1"
+cidr = "192.168.1.0/24"
+"#;
+
+const TENANTS: &str = r#"
+[[instance]]
+id = "web"
+vswitch = "vsw-1"
+address = "192.168.1.10"
+[[nat_gateway]]
+id = "ngw-1"
+vpc = "vpc-1"
+"#;
+
+#[test]
+fn what_hung_on_something_that_goes_is_let_go() {
+    let cloud = import(Cloud::default(), &format!("{NETWORK}{TENANTS}"));
+    let mut draft = Draft::new(cloud, 2_000);
+    let meta = draft.meta("", "");
+    let group = draft
+        .create_security_group("vpc-1", SecurityGroupKind::Normal, meta.clone())
+        .unwrap();
+    let eni = draft.create_eni(NewEni {
+        meta: meta.clone(),
+        vswitch: "vsw-1".into(),
+        address: None,
+        secondary: Secondary::Count(0),
+        security_groups: vec![group.id],
+        driver: Driver::Netns,
+        delete_on_release: true,
+    });
+    let eni = eni.unwrap().id;
+    draft.attach_eni(&eni, "web").unwrap();
+    let table = draft.create_route_table("vpc-1", meta.clone()).unwrap().id;
+    let mut route = |block: &str, hop| {
+        let block = block.parse().unwrap();
+        let made = draft.create_route(&table, block, hop, meta.clone());
+        made.unwrap().id
+    };
+    let to_web = route("10.1.0.0/16", NextHop::Instance("web".into()));
+    let to_gateway = route("10.2.0.0/16", NextHop::NatGateway("ngw-1".into()));
+    let to_eni = route("10.3.0.0/16", NextHop::Eni(eni.clone()));
+    let eip = |draft: &mut Draft, binding| {
+        let id = format!("eip-{}", draft.eips.len());
+        let mut eip = import(Cloud::default(), BOUND)
+            .eips
+            .get("eip-file")
+            .unwrap()
+            .clone();
+        eip.id = id.clone();
+        eip.address = [203, 0, 113, 140 + draft.eips.len() as u8].into();
+        eip.meta = Meta::default();
+        eip.binding = Some(binding);
+        draft.eips.put(eip);
+        id
+    };
+    let of_web = eip(&mut draft, EipBinding::Instance("web".into()));
+    let of_gateway = eip(&mut draft, EipBinding::NatGateway("ngw-1".into()));
+    let of_eni = eip(&mut draft, EipBinding::Eni(eni.clone()));
+
+    let cloud = import(draft.into_cloud(), NETWORK);
+    assert_eq!(cloud.enis.get(&eni).unwrap().instance, None);
+    let hop = |id: &str| cloud.routes.get(id).unwrap().next_hop.clone();
+    assert_eq!(
+        (hop(&to_web), hop(&to_gateway)),
+        (NextHop::Blackhole, NextHop::Blackhole)
+    );
+    assert_eq!(hop(&to_eni), NextHop::Eni(eni.clone()));
+    let binding = |id: &str| cloud.eips.get(id).unwrap().binding.clone();
+    assert_eq!((binding(&of_web), binding(&of_gateway)), (None, None));
+    assert_eq!(binding(&of_eni), Some(EipBinding::Eni(eni)));
+    assert_eq!(model::validate::check(&cloud.config()), []);
+}
+
+const BOUND: &str = r#"
+[[uplink]]
+id = "wan"
+device = "eth1"
+address = "203.0.113.2/24"
+[[eip]]
+id = "eip-file"
+address = "203.0.113.9"
+uplink = "wan"
+"#;
+
+#[test]
+fn an_isolated_group_stays_what_it_is() {
+    let text = r#"
+        [[vpc]]
+        id = "vpc-1"
+        cidr = "192.168.0.0/16"
+        [[security_group]]
+        id = "sg-1"
+        vpc = "vpc-1"
+        kind = "KIND"
+    "#;
+    let mut cloud = import(Cloud::default(), &text.replace("KIND", "normal"));
+    cloud.security_groups.get_mut("sg-1").unwrap().isolated = true;
+    let told = cloud.config().security_groups[0].kind;
+    assert_eq!(told, SecurityGroupKind::Enterprise);
+    // What the engine is told, written as a file and applied, changes nothing.
+    let again = import(cloud.clone(), &text.replace("KIND", "enterprise"));
+    assert_eq!(again, cloud);
+    let other = import(cloud, &text.replace("KIND", "normal"));
+    assert!(!other.security_groups.get("sg-1").unwrap().isolated);
 }
