@@ -1,7 +1,7 @@
 //! A line from the control socket: refused, or a request that reads the same after it was written.
 #![no_main]
 
-use sluice::control::protocol::Request;
+use sluice::socket::protocol::Request;
 
 libfuzzer_sys::fuzz_target!(|line: &[u8]| {
     if let Ok(request) = serde_json::from_slice::<Request>(line) {

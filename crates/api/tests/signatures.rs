@@ -180,12 +180,10 @@ proptest! {
                 forged.body = body.into_bytes();
             }
         }
+        // As a wrong signature; or before that, since the names that ACS3 signs change with whether there is a
+        // body, and a changed name may be another parameter's.
         let error = check(&forged).unwrap_err();
-        prop_assert!(matches!(
-            &*error.code,
-            // The names that ACS3 signs may have changed with whether there is a body.
-            "SignatureDoesNotMatch" | "IncompleteSignature"
-        ), "{error}");
+        prop_assert!((400..500).contains(&error.status), "{error}");
     }
 
     #[test]
