@@ -117,10 +117,14 @@ in_both_hooks! {
                     Some(&SockaddrIn::from(to)),
                 );
                 assert_eq!(sent, Ok(20_000));
-                for n in 0..20u8 {
-                    let (piece, _) = receive(receiver).unwrap_or_else(|| panic!("{to}: {n} of {round} is lost"));
-                    assert!(piece == vec![n + round; 1000], "{to}: {n} of {round} is {} bytes", piece.len());
+                let mut pieces: Vec<Vec<u8>> = (0..20)
+                    .map(|n| receive(receiver).unwrap_or_else(|| panic!("{to}: {n} of {round} is lost")).0)
+                    .collect();
+                // In a session's first moments the kernel's packets may overtake those that the daemon holds.
+                if round == 0 {
+                    pieces.sort();
                 }
+                assert!(pieces.concat() == data, "{to}: round {round} is not what was sent");
             }
         }
     }
