@@ -53,7 +53,7 @@ cidr = "10.0.0.0/16"
 id = "lan"
 vswitch = "vsw"
 address = "10.0.0.10"
-hosts = ["10.0.128.0/17"]
+hosts = ["10.0.128.0/18"]
 {eips}
 [[nat_gateway]]
 id = "ngw"
@@ -68,7 +68,7 @@ eips = [{names}]
 
 /// The frame of a client's datagram to a server.
 fn frame(mac: [u8; 6], n: u32) -> [u8; 60] {
-    let client = Ipv4Addr::from(0x0a00_8000 | (n.wrapping_mul(2_654_435_761) >> 17));
+    let client = Ipv4Addr::from(0x0a00_8000 | (n.wrapping_mul(2_654_435_761) >> 18));
     let server = Ipv4Addr::from(0xc633_6400 + (n >> 14) % 4096);
     let mut frame = [0; 60];
     frame[..6].copy_from_slice(&mac);
