@@ -10,8 +10,10 @@ from alibabacloud_ecs20140526.client import Client as Ecs
 from alibabacloud_tea_openapi.models import Config
 from alibabacloud_vpc20160428 import models as vpc
 from alibabacloud_vpc20160428.client import Client as Vpc
+from alibabacloud_vpcpeer20220101 import models as peer
+from alibabacloud_vpcpeer20220101.client import Client as Peer
 
-from world import ENDPOINT, KEY, REGION, SECRET, ZONE, Web, fetch, same, show
+from world import ENDPOINT, KEY, REGION, SECRET, ZONE, Web, fetch, fetch_from, same, show
 
 SIGNATURE = {"v3": "ACS3-HMAC-SHA256", "v2": "v2"}[sys.argv[1] if len(sys.argv) > 1 else "v3"]
 
@@ -24,7 +26,7 @@ def client(kind):
     return kind(config)
 
 
-v, e = client(Vpc), client(Ecs)
+v, e, p = client(Vpc), client(Ecs), client(Peer)
 
 
 def body(response):
@@ -141,6 +143,58 @@ with Web(INSTANCE):
         region_id=REGION, forward_table_id=FTB, forward_entry_id=DNAT, external_port="9090"))
     same(fetch(url), None, "the old port")
     same(fetch(f"http://{ADDRESS}:9090/"), INSTANCE, "the new port")
+
+# A second VPC, peered with the first: its instance asks the first one's, directly.
+other = body(v.create_vpc(vpc.CreateVpcRequest(region_id=REGION, cidr_block="10.0.0.0/16", vpc_name="office")))
+OFFICE_SWITCH = body(v.create_vswitch(vpc.CreateVSwitchRequest(
+    region_id=REGION, vpc_id=other.vpc_id, zone_id=ZONE, cidr_block="10.0.1.0/24"))).v_switch_id
+OFFICE_GROUP = body(e.create_security_group(ecs.CreateSecurityGroupRequest(
+    region_id=REGION, vpc_id=other.vpc_id, security_group_name="office"))).security_group_id
+OFFICE = body(e.run_instances(ecs.RunInstancesRequest(
+    region_id=REGION, image_id="netns", instance_type="ecs.netns", v_switch_id=OFFICE_SWITCH,
+    security_group_id=OFFICE_GROUP, amount=1))).instance_id_sets.instance_id_set[0]
+PEERING = body(p.create_vpc_peer_connection(peer.CreateVpcPeerConnectionRequest(
+    region_id=REGION, vpc_id=VPC, accepting_vpc_id=other.vpc_id, accepting_region_id=REGION,
+    accepting_ali_uid=1210123456123456, name="office",
+    tag=[peer.CreateVpcPeerConnectionRequestTag(key="of", value="sdk")]))).instance_id
+show("peering", PEERING)
+one = body(p.get_vpc_peer_connection_attribute(peer.GetVpcPeerConnectionAttributeRequest(instance_id=PEERING)))
+same((one.status, one.name, one.bandwidth, one.biz_status), ("Activated", "office", -1, "Normal"))
+same((one.vpc.vpc_id, one.vpc.ipv_4cidrs), (VPC, ["192.168.0.0/16"]))
+same((one.accepting_vpc.vpc_id, one.accepting_vpc.ipv_4cidrs), (other.vpc_id, ["10.0.0.0/16"]))
+same([(tag.key, tag.value) for tag in one.tags], [("of", "sdk")])
+shown = body(p.list_vpc_peer_connections(peer.ListVpcPeerConnectionsRequest(
+    region_id=REGION, vpc_id=[other.vpc_id, "vpc-none"], max_results=10)))
+same((shown.total_count, [it.instance_id for it in shown.vpc_peer_connects]), (1, [PEERING]))
+same(shown.vpc_peer_connects[0].accepting_owner_uid, 1210123456123456)
+refused("IncorrectStatus.VpcPeer", p.accept_vpc_peer_connection, peer.AcceptVpcPeerConnectionRequest(instance_id=PEERING))
+e.authorize_security_group(ecs.AuthorizeSecurityGroupRequest(
+    region_id=REGION, security_group_id=GROUP, permissions=[ecs.AuthorizeSecurityGroupRequestPermissions(
+        ip_protocol="TCP", port_range="80/80", source_cidr_ip="0.0.0.0/0")]))
+with Web(INSTANCE):
+    url = f"http://{PRIVATE}/"
+    same(fetch_from(OFFICE, url), None, "before there are routes")
+    for table, block in ((other.route_table_id, "192.168.0.0/16"), (made.route_table_id, "10.0.0.0/16")):
+        v.create_route_entry(vpc.CreateRouteEntryRequest(
+            region_id=REGION, route_table_id=table, destination_cidr_block=block,
+            next_hop_type="VpcPeer", next_hop_id=PEERING))
+    routes = body(v.describe_route_entry_list(vpc.DescribeRouteEntryListRequest(
+        region_id=REGION, route_table_id=other.route_table_id, next_hop_type="VpcPeer")))
+    same(routes.route_entrys.route_entry[0].next_hops.next_hop[0].next_hop_id, PEERING)
+    same(fetch_from(OFFICE, url), INSTANCE, "across the peering")
+    p.modify_vpc_peer_connection(peer.ModifyVpcPeerConnectionRequest(instance_id=PEERING, name="renamed"))
+    one = body(p.get_vpc_peer_connection_attribute(peer.GetVpcPeerConnectionAttributeRequest(instance_id=PEERING)))
+    same(one.name, "renamed")
+    refused("OperationDenied.RouteEntryExist", p.delete_vpc_peer_connection,
+            peer.DeleteVpcPeerConnectionRequest(instance_id=PEERING))
+    p.delete_vpc_peer_connection(peer.DeleteVpcPeerConnectionRequest(instance_id=PEERING, force=True))
+    same(fetch_from(OFFICE, url), None, "after the peering")
+shown = body(p.list_vpc_peer_connections(peer.ListVpcPeerConnectionsRequest(region_id=REGION)))
+same((shown.total_count, shown.vpc_peer_connects), (0, []))
+e.delete_instance(ecs.DeleteInstanceRequest(instance_id=OFFICE, force=True))
+e.delete_security_group(ecs.DeleteSecurityGroupRequest(region_id=REGION, security_group_id=OFFICE_GROUP))
+v.delete_vswitch(vpc.DeleteVSwitchRequest(region_id=REGION, v_switch_id=OFFICE_SWITCH))
+v.delete_vpc(vpc.DeleteVpcRequest(region_id=REGION, vpc_id=other.vpc_id))
 
 # What is in use cannot go, then all goes.
 refused("DryRunOperation", v.create_vpc, vpc.CreateVpcRequest(region_id=REGION, cidr_block="10.0.0.0/16", dry_run=True))

@@ -52,8 +52,17 @@ class Web:
 
 def fetch(url):
     """What a host of the Internet gets; None if there is no answer."""
+    return get(in_client(), url)
+
+
+def fetch_from(instance, url):
+    """What an instance gets; None if there is no answer."""
+    return get(in_instance(instance), url)
+
+
+def get(host, url):
     curl = ["curl", "-sS", "--max-time", "5", url]
-    done = subprocess.run(in_client() + curl, capture_output=True, text=True)
+    done = subprocess.run(host + curl, capture_output=True, text=True)
     return done.stdout if done.returncode == 0 else None
 
 

@@ -157,8 +157,13 @@ impl<'a> Call<'a> {
 
     /// Whether something meets the call's conditions that all lists have in common: tags, resource group.
     pub fn matches(&self, meta: &Meta) -> bool {
+        self.matches_tags("Tag", meta)
+    }
+
+    /// The same where the parameter with the tags has another name.
+    pub fn matches_tags(&self, name: &str, meta: &Meta) -> bool {
         let group = self.text("ResourceGroupId");
-        let tags = self.params.objects("Tag");
+        let tags = self.params.objects(name);
         group.is_none_or(|group| group == meta.resource_group())
             && tags.iter().all(|tag| {
                 let key = self.params.get(&format!("{tag}.Key"));

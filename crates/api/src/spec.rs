@@ -18,6 +18,9 @@ pub struct Product {
     pub product: String,
     /// Its version, e.g. `2016-04-28`.
     pub version: String,
+    /// Which SDK, in which version, the table was made of, where it was made of one.
+    #[serde(default)]
+    pub source: String,
     /// Its operations by name.
     pub operations: BTreeMap<String, Operation>,
 }
@@ -80,6 +83,7 @@ pub fn products() -> &'static [Product] {
         let mut products: Vec<Product> = [
             include_str!("../spec/vpc.json"),
             include_str!("../spec/ecs.json"),
+            include_str!("../spec/vpcpeer.json"),
         ]
         .into_iter()
         // A table that cannot be read is found by the tests; a product less is all that can come of it.
@@ -329,7 +333,7 @@ mod tests {
     #[test]
     fn the_tables_can_be_read() {
         let names: Vec<&str> = products().iter().map(|it| &*it.product).collect();
-        assert_eq!(names, ["Vpc", "Ecs"]);
+        assert_eq!(names, ["Vpc", "Ecs", "VpcPeer"]);
         let (_, operation) = operation("2016-04-28", "CreateForwardEntry").unwrap();
         assert!(
             operation

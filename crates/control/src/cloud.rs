@@ -171,10 +171,11 @@ impl Cloud {
     /// A peer connection.
     ///
     /// # Errors
-    /// `ResourceNotFound.InstanceId`.
+    /// `ResourceNotFound.InstanceId`, which the cloud answers with the status 400.
     pub fn peering(&self, id: &str) -> Result<&Peering> {
         let code = "ResourceNotFound.InstanceId";
-        found(&self.peerings, id, "VPC peer connection", code)
+        let found = found(&self.peerings, id, "VPC peer connection", code);
+        found.map_err(|refusal| Refusal::bad(refusal.code, refusal.message))
     }
 
     /// The regions: at least one.

@@ -147,13 +147,12 @@ impl Draft {
             let had = self.peerings.get(&peering.id);
             let [vpc, accepting_vpc] = peering.vpcs.clone();
             let record = Peering {
-                id: peering.id.clone(),
                 meta: self.filed(had.map(|it| &it.meta)),
                 vpc,
                 accepting_vpc,
                 accepted: true,
-                bandwidth: had.map_or(0, |it| it.bandwidth),
-                deletion_protection: had.is_some_and(|it| it.deletion_protection),
+                rejected: false,
+                ..had.cloned().unwrap_or(Peering::new(peering.id.clone()))
             };
             self.peerings.put(record);
         }

@@ -22,6 +22,7 @@ mod let_go;
 pub mod names;
 pub mod nat_gateway;
 pub mod package;
+pub mod peering;
 pub mod quota;
 pub mod records;
 mod refusal;

@@ -21,6 +21,7 @@ pub enum Quota {
     ForwardEntries,
     BandwidthPackages,
     PackageEips,
+    Peerings,
     Instances,
     Enis,
     SecurityGroups,
@@ -40,7 +41,7 @@ struct Row {
 
 impl Quota {
     /// All of them.
-    pub const ALL: [Quota; 17] = [
+    pub const ALL: [Quota; 18] = [
         Quota::Vpcs,
         Quota::VSwitches,
         Quota::RouteTables,
@@ -52,6 +53,7 @@ impl Quota {
         Quota::ForwardEntries,
         Quota::BandwidthPackages,
         Quota::PackageEips,
+        Quota::Peerings,
         Quota::Instances,
         Quota::Enis,
         Quota::SecurityGroups,
@@ -75,6 +77,7 @@ impl Quota {
             Quota::ForwardEntries => row("dnat-entries-per-nat-gateway", "DNAT entries", "QuotaExceeded.ForwardEntry", 10_000, 100),
             Quota::BandwidthPackages => row("bandwidth-packages", "bandwidth packages", "QuotaExceeded.CommonBandwidthPackage", 1_000, 10),
             Quota::PackageEips => row("eips-per-bandwidth-package", "EIPs", "IpInstanceId.QuotaExceeded", 1_000, 100),
+            Quota::Peerings => row("peerings-per-vpc", "peer connections", "QuotaExceeded.VpcPeerCountPerVpc", 1_000, 10),
             Quota::Instances => row("instances", "instances", "QuotaExceeded", 10_000, 1_000),
             Quota::Enis => row("enis", "network interfaces", "MaxEniCountExceeded", 20_000, 2_000),
             Quota::SecurityGroups => row("security-groups", "security groups", "QuotaExceed.SecurityGroup", 10_000, 100),

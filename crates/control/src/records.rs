@@ -218,9 +218,21 @@ pub struct Peering {
     pub accepting_vpc: Id,
     /// Whether the other side has agreed: only then it carries traffic.
     pub accepted: bool,
-    /// Mbit/s; 0: unlimited.
+    /// Whether the other side has refused: then it can only be deleted.
+    #[serde(default)]
+    pub rejected: bool,
+    /// The account of the other side, as its maker has named it; it is told back.
+    #[serde(default)]
+    pub accepting_account: u64,
+    /// Mbit/s between regions, as its maker has named it; 0: not named. It is told back.
     #[serde(default)]
     pub bandwidth: u32,
+    /// `Gold` or `Platinum` between regions, as its maker has named it; it is told back.
+    #[serde(default)]
+    pub link_type: String,
+    /// When it was changed last; 0: never.
+    #[serde(default)]
+    pub modified: Seconds,
     /// Whether it must not be deleted.
     #[serde(default)]
     pub deletion_protection: bool,

@@ -220,7 +220,7 @@ impl Draft {
                 if peering.vpc != vpc && peering.accepting_vpc != vpc {
                     (id, peering.vpc.clone())
                 } else {
-                    return Ok(());
+                    return peering.carries();
                 }
             }
         };

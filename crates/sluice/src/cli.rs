@@ -354,7 +354,7 @@ pub struct Call {
     /// Print help: of this command, or of the operation that is named
     #[arg(short, long)]
     pub help: bool,
-    /// The product: vpc or ecs
+    /// The product: vpc, ecs or vpcpeer
     #[arg(required_unless_present = "help")]
     pub product: Option<String>,
     /// The operation

@@ -13,6 +13,7 @@ mod forward;
 mod instances;
 mod nat_gateway;
 mod package;
+mod peering;
 mod routes;
 mod rules;
 mod run;
@@ -41,6 +42,7 @@ use Handler::{Change as C, Query as Q};
 
 const VPC: &str = "2016-04-28";
 const ECS: &str = "2014-05-26";
+const PEER: &str = "2022-01-01";
 
 /// Groups of operations: the version of their product, and each with its name.
 const GROUPS: &[(&str, &[(&str, Handler)])] = &[
@@ -59,6 +61,7 @@ const GROUPS: &[(&str, &[(&str, Handler)])] = &[
     (ECS, enis::OPERATIONS),
     (ECS, catalog::OPERATIONS),
     (ECS, ecs_tags::OPERATIONS),
+    (PEER, peering::OPERATIONS),
 ];
 
 /// What answers an operation.

@@ -182,13 +182,10 @@ pub fn peer(world: &World, a: &str, b: &str) {
     let peered = world.control.change(0, |draft| {
         let id = draft.new_id("pcc")?;
         draft.peerings.put(Peering {
-            id,
-            meta: Meta::default(),
             vpc: a.into(),
             accepting_vpc: b.into(),
             accepted: true,
-            bandwidth: 0,
-            deletion_protection: false,
+            ..Peering::new(id)
         });
         Ok(())
     });
