@@ -5,7 +5,9 @@
 //! of the headers is put right (so that more than the first check is reached), and the length.
 #![no_main]
 
-use engine::{Engine, Input, Link, Memory, Offload, Output, PortRef, Snapshot, Time, UPLINK_ZONE};
+use engine::{
+    Account, Engine, Input, Link, Memory, Offload, Output, PortRef, Snapshot, Time, UPLINK_ZONE,
+};
 use flow::abi::Hop;
 use flow::header::Checksum;
 use flow::meter::Meter;
@@ -180,14 +182,23 @@ fn mend(frame: &mut [u8], how: u8) {
     }
 }
 
+/// What engine and kernel share.
+type Shared = (
+    &'static [Entry],
+    &'static [Hop],
+    &'static [Meter],
+    &'static [Account],
+);
+
 libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     // The memory is made once and emptied after each input: it has to live as long as the process.
-    static MEMORY: OnceLock<(&'static [Entry], &'static [Hop], &'static [Meter])> = OnceLock::new();
-    let (entries, hops, meters) = *MEMORY.get_or_init(|| {
+    static MEMORY: OnceLock<Shared> = OnceLock::new();
+    let (entries, hops, meters, accounts) = *MEMORY.get_or_init(|| {
         let entries = (0..64).map(|_| Entry::default()).collect::<Vec<_>>();
         let hops = (0..16).map(|_| Hop::default()).collect::<Vec<_>>();
         let meters = (0..16).map(|_| Meter::default()).collect::<Vec<_>>();
-        (entries.leak() as &[_], hops.leak() as &[_], meters.leak() as &[_])
+        let accounts = (0..16).map(|_| Account::default()).collect::<Vec<_>>();
+        (entries.leak(), hops.leak(), meters.leak(), accounts.leak())
     });
     let table = Table::new(entries, Seed(1, 2));
     let mut now = Time(1 << 40);
@@ -195,6 +206,7 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
         table,
         hops,
         meters,
+        accounts,
     };
     let mut engine = Engine::new(memory, snapshot(), now);
     let mut rest = input;

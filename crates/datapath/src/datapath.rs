@@ -193,6 +193,7 @@ fn start(
         table: Table::new(state.maps.flows(), state.maps.config().seed),
         hops: state.maps.hops(),
         meters: state.maps.meters(),
+        accounts: state.maps.accounts(),
     };
     let engine = Engine::new(memory, snapshot, now());
     match Worker::start(engine, punts, sender) {

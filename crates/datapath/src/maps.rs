@@ -2,7 +2,7 @@
 //! system, adopted by the next daemon.
 //!
 //! ```text
-//! DIR/v1/CONFIG FLOWS HOPS METERS PORTS EIPS …           one set of maps for each version of the layout
+//! DIR/v1/CONFIG FLOWS HOPS METERS PORTS EIPS ACCOUNTS …  one set of maps for each version of the layout
 //! DIR/links/…                                            the programs' attachments (see `programs`)
 //! ```
 //!
@@ -12,6 +12,7 @@ use crate::object::{self, KernelError, Meaning, errno};
 use crate::pin::{detach, names, remove};
 use aya::Ebpf;
 use aya::maps::{Array, HashMap, Map, MapData, MapInfo, PerCpuArray, RingBuf};
+use engine::{ACCOUNT_SLOTS, Account};
 use flow::abi::{self, HOP_SLOTS, Hop, PORT_SLOTS, Port, Punt, VERSION, counter};
 use flow::meter::{METER_SLOTS, Meter};
 use flow::reason::Reason;
@@ -26,6 +27,9 @@ use std::io::{self, ErrorKind};
 use std::net::Ipv4Addr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+
+/// `BPF_F_MMAPABLE`: the memory of an array can be mapped.
+const MMAPABLE: u32 = 1 << 10;
 
 /// Bytes of the queue of punted packets, unless somebody wants another size.
 pub const DEFAULT_QUEUE: u32 = 1 << 24;
@@ -99,6 +103,7 @@ pub struct Maps {
     flows: &'static [Entry],
     hops: &'static [Hop],
     meters: &'static [Meter],
+    accounts: &'static [Account],
     ports: &'static [Port],
     eips: HashMap<MapData, u32, u32>,
     counters: PerCpuArray<MapData, u64>,
@@ -132,6 +137,7 @@ impl Maps {
             flows: map_memory(&mut ebpf, "FLOWS", sizes.slots)?,
             hops: map_memory(&mut ebpf, "HOPS", HOP_SLOTS)?,
             meters: map_memory(&mut ebpf, "METERS", METER_SLOTS)?,
+            accounts: accounts(&set)?,
             ports: map_memory(&mut ebpf, "PORTS", PORT_SLOTS)?,
             eips: HashMap::try_from(take(&mut ebpf, "EIPS")?).meaning(|| "open map EIPS".into())?,
             counters: PerCpuArray::try_from(take(&mut ebpf, "COUNTERS")?)
@@ -176,6 +182,11 @@ impl Maps {
     /// The meters, by index.
     pub fn meters(&self) -> &'static [Meter] {
         self.meters
+    }
+
+    /// The accounts, by index. The kernel programs know nothing of them.
+    pub fn accounts(&self) -> &'static [Account] {
+        self.accounts
     }
 
     /// The ports, by interface index modulo their number.
@@ -377,6 +388,7 @@ fn survey(
         ("COUNTERS", (size_of::<u64>() as u32, counter::COUNT)),
         ("PUNTS", (0, sizes.queue)),
         ("METERS", (size_of::<Meter>() as u32, METER_SLOTS)),
+        ("ACCOUNTS", (size_of::<Account>() as u32, ACCOUNT_SLOTS)),
     ];
     for (name, wanted) in passing {
         if shape(name) != Some(wanted) {
@@ -401,16 +413,42 @@ fn fresh(dir: &Path, sizes: Sizes) -> Result<abi::Config, KernelError> {
         }
     }
     let mut seed = [0; 16];
-    getrandom::fill(&mut seed).map_err(|error| KernelError::Failed {
-        what: "make the flow table's secret".into(),
-        problem: error.to_string(),
-    })?;
+    fill(&mut seed, "make the flow table's secret")?;
     let word = |at: usize| u64::from_ne_bytes(std::array::from_fn(|i| seed[at + i]));
     Ok(abi::Config {
         version: VERSION,
         slots: sizes.slots,
         seed: Seed(word(0), word(8)),
     })
+}
+
+fn fill(random: &mut [u8], what: &str) -> Result<(), KernelError> {
+    getrandom::fill(random).map_err(|error| KernelError::Failed {
+        what: what.into(),
+        problem: error.to_string(),
+    })
+}
+
+/// The accounts. They lie in an array that the programs' object does not have, for no program uses them.
+fn accounts(set: &Path) -> Result<&'static [Account], KernelError> {
+    const NAME: &str = "ACCOUNTS";
+    let what = || format!("open map {NAME}");
+    let path = set.join(NAME);
+    let data = match MapData::from_pin(&path) {
+        Err(error) if errno(&error) == Some(libc::ENOENT) => {
+            let made = Array::<_, [u8; size_of::<Account>()]>::create(ACCOUNT_SLOTS, MMAPABLE);
+            made.meaning(what)?.pin(&path).meaning(what)?;
+            MapData::from_pin(&path)
+        }
+        found => found,
+    };
+    let accounts: &[Account] = memory(&data.meaning(what)?, NAME, ACCOUNT_SLOTS)?;
+    if let Some(first) = accounts.first().filter(|first| !first.is_named()) {
+        let mut number = [0; 8];
+        fill(&mut number, "name the accounts")?;
+        first.name_memory(u64::from_ne_bytes(number).max(1));
+    }
+    Ok(accounts)
 }
 
 fn pinned_config(set: &Path) -> Result<Option<abi::Config>, KernelError> {
@@ -441,16 +479,26 @@ fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, KernelError> {
     })
 }
 
-/// Maps an array into this process, for good.
+/// Maps an array of the programs' object into this process, for good.
 fn map_memory<T: Shared>(
     ebpf: &mut Ebpf,
     name: &'static str,
     len: u32,
 ) -> Result<&'static [T], KernelError> {
+    match take(ebpf, name)? {
+        Map::Array(data) => memory(&data, name, len),
+        _ => Err(io::Error::from(ErrorKind::InvalidData))
+            .meaning(|| format!("map {name} into memory")),
+    }
+}
+
+/// Maps an array into this process, for good.
+fn memory<T: Shared>(
+    data: &MapData,
+    name: &'static str,
+    len: u32,
+) -> Result<&'static [T], KernelError> {
     let what = || format!("map {name} into memory");
-    let Map::Array(data) = take(ebpf, name)? else {
-        return Err(io::Error::from(ErrorKind::InvalidData)).meaning(what);
-    };
     let info = data.info().meaning(what)?;
     if (info.value_size(), info.max_entries()) != (size_of::<T>() as u32, len) {
         return Err(io::Error::from(ErrorKind::InvalidData)).meaning(what);
@@ -488,5 +536,7 @@ unsafe impl Shared for Entry {}
 unsafe impl Shared for Hop {}
 // SAFETY: as above.
 unsafe impl Shared for Meter {}
+// SAFETY: as above.
+unsafe impl Shared for Account {}
 // SAFETY: as above.
 unsafe impl Shared for Port {}

@@ -5,7 +5,9 @@
 //! one takes while there are few and while there are many, how much memory each has, and what it costs to
 //! go through all of them: to expire them, and to put a new configuration in force.
 
-use engine::{Engine, Input, Link, Memory, Offload, Output, PortRef, Snapshot, Time, UPLINK_ZONE};
+use engine::{
+    Account, Engine, Input, Link, Memory, Offload, Output, PortRef, Snapshot, Time, UPLINK_ZONE,
+};
 use flow::abi::Hop;
 use flow::meter::Meter;
 use flow::table::Table;
@@ -113,6 +115,7 @@ fn main() {
     let entries: Vec<Entry> = (0..slots).map(|_| Entry::default()).collect();
     let hops: Vec<Hop> = (0..1024).map(|_| Hop::default()).collect();
     let meters: Vec<Meter> = (0..64).map(|_| Meter::default()).collect();
+    let accounts: Vec<Account> = (0..64).map(|_| Account::default()).collect();
     let (entries, hops, meters) = (entries.leak(), hops.leak(), meters.leak());
     let links = [
         Link {
@@ -140,6 +143,7 @@ fn main() {
         table: Table::new(entries, Seed(3, 5)),
         hops,
         meters,
+        accounts: accounts.leak(),
     };
     let empty = resident();
     let mut now = Time(1_000_000_000);

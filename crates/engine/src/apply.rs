@@ -13,6 +13,7 @@ use crate::sessions::{NO_SLOT, Session, SessionIx, Sessions, Way};
 use crate::snapshot::{Owner, Port, Snapshot};
 use crate::sweep::Sweep;
 use crate::tuple;
+use crate::usage::Usage;
 use flow::reason::Reason;
 use flow::{Key, flags};
 use hashbrown::HashMap;
@@ -70,6 +71,7 @@ impl Engine {
             nat: Nat::new(seed, snapshot.max_sessions),
             neighbours,
             meters: Meters::new(memory.meters),
+            usage: Usage::new(memory.accounts),
             fragments: Fragments::default(),
             counters: Counters::default(),
             per_source: HashMap::new(),
@@ -79,8 +81,10 @@ impl Engine {
         };
         core.nat.configure(&snapshot);
         core.meters.configure(&snapshot);
+        core.usage.configure(&snapshot);
         core.adopt(&snapshot, now);
         core.meters.settle();
+        core.see_all();
         core.sweep.announce(&snapshot, None);
         Engine { snapshot, core }
     }
@@ -97,6 +101,7 @@ impl Core {
     fn apply(&mut self, s: &Snapshot, before: &Snapshot, now: Time) {
         self.nat.configure(s);
         self.meters.configure(s);
+        self.usage.configure(s);
         let dropped = self.neighbours.relink(|ifindex| {
             let port = s.port_by_ifindex(ifindex)?;
             Some((port, s.asker(port)))
@@ -160,8 +165,17 @@ impl Core {
             // The flows' action changes beyond hop and meter: new entries, with the old ones' counts.
             session.flags = flags;
             let session = self.sessions.session(ix);
-            let (slots, activity) = (session.slots, self.activity(session));
-            self.retire(slots);
+            let (slots, accounts) = (session.slots, session.accounts);
+            let activity = match &session.slow {
+                None => self.take_counters(slots),
+                Some(slow) => {
+                    // The accounts have it; if it gets entries now, those have it.
+                    let activity = **slow;
+                    self.usage.take_off(accounts, &activity, self.was_seen(ix));
+                    activity
+                }
+            };
+            self.retire(slots, accounts);
             self.install(ix, activity);
         } else if (old, old_meters) != (hops, meters) && session.slow.is_none() {
             for way in Way::BOTH.map(|way| way as usize) {
@@ -179,7 +193,18 @@ impl Core {
     /// Puts down for a session what `plan` says of it: whose it is, what mapping it holds, whether it counts
     /// against a limit.
     fn rebind(&mut self, s: &Snapshot, ix: SessionIx, plan: &Plan) {
+        let session = self.sessions.session(ix);
+        let accounts = self.usage.of(s, plan.direction, &session.keys);
+        if accounts != session.accounts {
+            let activity = match session.slow {
+                Some(_) => Default::default(),
+                None => self.activity(session),
+            };
+            let seen = self.was_seen(ix);
+            self.usage.turn(session.accounts, accounts, &activity, seen);
+        }
         let session = self.sessions.session_mut(ix);
+        session.accounts = accounts;
         session.eni = plan.eni;
         session.gateway = plan.gateway;
         session.entry = plan.entry;
@@ -235,11 +260,14 @@ impl Core {
                 continue;
             }
             let hops = [action.hop, back.action().hop];
+            let accounts = self.usage.found(&[key, reply]);
+            self.usage.live(accounts, 1);
             let ix = self.sessions.add(Session {
                 keys: [key, reply],
                 slots: [NO_SLOT; 2],
                 hops,
                 meters: [action.meter, back.action().meter],
+                accounts,
                 slow: None,
                 mapping: None,
                 let_in_by: None,
@@ -263,7 +291,7 @@ impl Core {
             if let Some(key) = entry.key()
                 && (self.find(&key).is_none() || !self.leads(slot, &key))
             {
-                self.retire([slot, NO_SLOT]);
+                self.retire([slot, NO_SLOT], [0; 2]);
             }
         }
         // Mappings that let sessions in come first: whoever made them may be gone, and their ports are not

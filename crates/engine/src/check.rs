@@ -15,6 +15,7 @@ impl Engine {
     pub fn check(&self) {
         self.core.check();
         self.core.check_meters(&self.snapshot);
+        self.core.check_usage(&self.snapshot);
     }
 }
 
@@ -25,6 +26,15 @@ impl Core {
             let meters = self.meters.of(s, session.direction, &session.keys);
             assert_eq!(session.meters, meters, "{session:?}");
         }
+    }
+
+    fn check_usage(&self, s: &Snapshot) {
+        let sessions = || (0..self.sessions.places()).filter_map(|ix| self.sessions.get(ix));
+        for session in sessions() {
+            let accounts = self.usage.of(s, session.direction, &session.keys);
+            assert_eq!(session.accounts, accounts, "{session:?}");
+        }
+        self.usage.check(sessions());
     }
 
     fn check(&self) {

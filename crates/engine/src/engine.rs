@@ -10,6 +10,7 @@ use crate::neighbours::Neighbours;
 use crate::sessions::{SessionIx, Sessions, Way};
 use crate::snapshot::{Port, Snapshot};
 use crate::sweep::Sweep;
+use crate::usage::{Account, Usage};
 use crate::wire::{self, Ipv4};
 use flow::Key;
 use flow::abi::Hop;
@@ -30,6 +31,9 @@ pub struct Memory {
     /// Meters: an even number, at most 65,536. Each bandwidth limit needs two, and two more while it is
     /// replaced.
     pub meters: &'static [Meter],
+    /// Accounts: at most [`ACCOUNT_SLOTS`](crate::ACCOUNT_SLOTS). An EIP that is bound has one; those for
+    /// which there is none are not metered.
+    pub accounts: &'static [Account],
 }
 
 /// A frame that came in.
@@ -89,6 +93,7 @@ pub(crate) struct Core {
     pub(crate) nat: Nat,
     pub(crate) neighbours: Neighbours,
     pub(crate) meters: Meters,
+    pub(crate) usage: Usage,
     pub(crate) fragments: Fragments,
     pub(crate) counters: Counters,
     /// Sessions by source that count against a limit.
@@ -155,6 +160,7 @@ impl Engine {
     /// Makes retired slots usable again.
     pub fn release(&mut self, slots: &[u32]) {
         for &slot in slots {
+            self.core.settle(slot);
             self.core.table.release(slot);
         }
     }

@@ -6,6 +6,7 @@ use crate::io::{Offload, Output};
 use crate::sessions::{NO_SLOT, Session, SessionIx, State, Way};
 use crate::snapshot::Snapshot;
 use crate::tuple;
+use crate::usage::Accounts;
 use crate::wire::{IcmpError, Ipv4};
 use flow::header::{Checksum, ETH};
 use flow::reason::Reason;
@@ -134,6 +135,8 @@ impl Core {
         };
         match &mut session.slow {
             Some(slow) => {
+                let (packets, bytes) = (packet.packets, packet.bytes);
+                self.usage.packet(session.accounts, way, packets, bytes);
                 let activity = &mut slow[way as usize];
                 activity.seen |= seen(activity.seen);
                 activity.last_seen = packet.last_seen;
@@ -185,9 +188,10 @@ impl Core {
         frame[ETH + 10..ETH + 12].copy_from_slice(&sum.to_ne_bytes());
     }
 
-    /// Takes a session's flows out of the table.
-    pub(crate) fn retire(&mut self, slots: [u32; 2]) {
+    /// Takes a session's flows out of the table. Their counters were [taken](Core::take_counters).
+    pub(crate) fn retire(&mut self, slots: [u32; 2], accounts: Accounts) {
         for slot in slots.into_iter().filter(|&slot| slot != NO_SLOT) {
+            self.sessions.leave(slot, accounts);
             self.table.retire(slot);
             self.retired.push(slot);
         }

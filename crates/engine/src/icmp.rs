@@ -58,6 +58,7 @@ impl Core {
         let sent = session.keys[way.other() as usize];
         let routed = session.flags & flags::ROUTED != 0;
         let meter = session.meters[way as usize];
+        let accounts = session.accounts;
 
         if routed && packet.ttl <= 1 {
             return Err(Reason::TtlExpired);
@@ -68,6 +69,7 @@ impl Core {
         }
         self.meters
             .take(meter, at.now, 1, (packet.end - ETH) as u32)?;
+        self.usage.packet(accounts, way, 1, packet.end as u64);
         // The end that answers is translated like its packets. Routers outside keep their address;
         // those inside a translated network are not shown (RFC 5508, REQ-4 and REQ-5).
         let translated = action.src != arriving.src;

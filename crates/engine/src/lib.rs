@@ -54,6 +54,7 @@ mod source;
 mod split;
 mod sweep;
 mod tuple;
+mod usage;
 mod view;
 mod wire;
 
@@ -61,4 +62,5 @@ pub use engine::{Engine, Input, Memory};
 pub use io::{Link, Offload, Output, PortRef, Time, UPLINK_ZONE};
 pub use query::{Probe, ProbeFrom, SessionFilter, TraceError};
 pub use snapshot::{Snapshot, SnapshotError};
+pub use usage::{ACCOUNT_SLOTS, Account};
 pub use view::*;

@@ -85,6 +85,7 @@ impl Core {
             slots: [NO_SLOT; 2],
             hops: [there, home],
             meters: self.meters.of(s, plan.direction, &keys),
+            accounts: self.usage.of(s, plan.direction, &keys),
             slow: None,
             mapping: None,
             let_in_by: None,
@@ -108,6 +109,9 @@ impl Core {
             self.neighbours.count(hop, 1);
         }
         self.counters.opened += 1;
+        let accounts = self.sessions.session(ix).accounts;
+        self.usage.open(accounts);
+        self.usage.live(accounts, 1);
         let none = Activity {
             last_seen: first.last_seen,
             ..Activity::default()
@@ -261,7 +265,7 @@ impl Core {
 
     /// Puts a session's flows into the flow table, counting from `activity`. If there is no room, the
     /// slow path counts.
-    pub(crate) fn install(&mut self, ix: SessionIx, activity: [Activity; 2]) {
+    pub(crate) fn install(&mut self, ix: SessionIx, mut activity: [Activity; 2]) {
         let session = self.sessions.session(ix);
         let mut slots = [NO_SLOT; 2];
         for way in Way::BOTH {
@@ -278,7 +282,12 @@ impl Core {
         if slots[1] != NO_SLOT {
             self.sessions.place(ix, slots);
         } else {
-            self.retire(slots);
+            let accounts = session.accounts;
+            if slots[0] != NO_SLOT {
+                activity[0] = self.take_counters(slots)[0];
+            }
+            self.usage.add(accounts, &activity, self.was_seen(ix));
+            self.retire(slots, accounts);
             self.sessions.place_slow(ix, activity);
         }
     }
@@ -286,7 +295,11 @@ impl Core {
     /// Ends a session: its flows leave the table, its port, hops and counts are given back.
     pub(crate) fn end(&mut self, ix: SessionIx) {
         let session = self.sessions.remove(ix);
-        self.retire(session.slots);
+        let activity = self.take_counters(session.slots);
+        let seen = self.was_seen(ix);
+        self.usage.add(session.accounts, &activity, seen);
+        self.usage.live(session.accounts, -1);
+        self.retire(session.slots, session.accounts);
         for mapping in [session.mapping, session.let_in_by].into_iter().flatten() {
             self.nat.release(mapping);
         }
@@ -326,8 +339,12 @@ impl Core {
         }
         let session = self.sessions.session_mut(ix);
         session.start = at.now.second();
+        let accounts = session.accounts;
         let slots = std::mem::replace(&mut session.slots, [NO_SLOT; 2]);
-        self.retire(slots);
+        let activity = self.take_counters(slots);
+        self.usage.add(accounts, &activity, self.was_seen(ix));
+        self.usage.open(accounts);
+        self.retire(slots, accounts);
         let fresh = Activity {
             last_seen: at.now.tick(),
             ..Activity::default()

@@ -8,7 +8,7 @@ use crate::io::Time;
 use crate::sessions::{Session, Way};
 use crate::snapshot::{Binding, Owner, Snapshot, Uplink};
 use crate::tuple;
-use crate::view::{DropView, EipView, SessionView, StatsView, StepView, TraceView};
+use crate::view::{DropView, EipView, SessionView, StatsView, StepView, TraceView, UsageView};
 use flow::reason::Reason;
 use flow::{Key, proto};
 use std::net::Ipv4Addr;
@@ -191,6 +191,17 @@ impl Engine {
             eips: eips.collect(),
             bandwidth: self.core.meters.view(s),
         }
+    }
+
+    /// What has gone by the EIPs. The highest numbers of sessions are those since the last call.
+    pub fn usage(&mut self) -> UsageView {
+        self.core.usage.view()
+    }
+
+    /// Gives back accounts of EIPs that are gone, or bound to something else now: who called
+    /// [`usage`](Engine::usage) has kept what they said.
+    pub fn forget_usage(&mut self, owners: &[u64]) {
+        self.core.usage.forget(owners);
     }
 
     /// What would happen to a packet, step by step. Nothing changes.

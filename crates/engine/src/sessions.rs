@@ -3,6 +3,7 @@
 use crate::decide::{Direction, Entry};
 use crate::nat::MappingIx;
 use crate::snapshot::{EniIx, GatewayIx, Ticks};
+use crate::usage::Accounts;
 use flow::table::Table;
 use flow::{Activity, Key, proto, seen};
 use hashbrown::HashMap;
@@ -43,6 +44,8 @@ pub(crate) struct Session {
     pub hops: [u16; 2],
     /// The meters that its packets take from in both ways, or 0.
     pub meters: [u16; 2],
+    /// What its packets count for: the EIPs at both ends.
+    pub accounts: Accounts,
     /// What the slow path counts for a session that is not in the flow table.
     pub slow: Option<Box<[Activity; 2]>>,
     /// The SNAT mapping of its source.
@@ -132,8 +135,8 @@ impl State {
 pub(crate) struct Sessions {
     slab: Vec<Session>,
     free: Vec<SessionIx>,
-    /// By slot of the flow table: session times two, plus the way. Of a slot that holds no flow of ours it
-    /// says anything.
+    /// By slot of the flow table: session times two, plus the way. Of a slot that was retired: the accounts of
+    /// the session that had it. Of a free one it says anything.
     by_slot: Vec<u32>,
     /// The same for sessions that have no slots.
     slow: HashMap<Key, u32>,
@@ -227,6 +230,17 @@ impl Sessions {
         for (way, key) in session.keys.into_iter().enumerate() {
             self.slow.insert(key, ix * 2 + way as u32);
         }
+    }
+
+    /// The slot, which is taken out of the flow table, was that of a session with these accounts.
+    pub fn leave(&mut self, slot: u32, [opener, called]: Accounts) {
+        self.by_slot[slot as usize] = u32::from(opener) | u32::from(called) << 16;
+    }
+
+    /// The accounts of the session that had a slot which was taken out of the flow table.
+    pub fn left(&self, slot: u32) -> Accounts {
+        let accounts = self.by_slot[slot as usize];
+        [accounts as u16, (accounts >> 16) as u16]
     }
 
     fn unplace(&mut self, ix: SessionIx) {

@@ -45,6 +45,11 @@ impl Sweep {
         }
     }
 
+    /// Up to here this round has looked at the sessions.
+    pub fn next(&self) -> u32 {
+        self.next
+    }
+
     /// Announces the EIPs and uplink addresses that `before` did not have, and no others any more.
     pub fn announce(&mut self, s: &Snapshot, before: Option<&Snapshot>) {
         let ours: HashSet<Announced> = announced(s).collect();
@@ -102,12 +107,15 @@ impl Core {
                     .is_some_and(|session| self.is_expired(s, session, now))
                 {
                     self.end(ix);
+                } else {
+                    self.see(ix);
                 }
             }
             self.sweep.next = end;
             if end < self.sessions.places() {
                 return now;
             }
+            self.usage.end_round();
             let pause = ROUND.max(PER_SESSION * self.sessions.places());
             self.sweep.next = 0;
             self.sweep.next_round = self.sweep.round_started + pause;

@@ -156,3 +156,53 @@ pub struct TraceView {
     /// The tuple as the receiver would get it, if it is forwarded.
     pub translated: Option<TupleView>,
 }
+
+/// What has gone by the EIPs, as of the last round through the sessions: at most some seconds ago.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsageView {
+    /// Which memory the accounts lie in: totals of another one have nothing to do with these.
+    pub memory: u64,
+    /// An account for each EIP and what it is bound to, in no order.
+    pub accounts: Vec<AccountView>,
+    /// The sessions of each NAT gateway.
+    pub gateways: Vec<GatewaySessions>,
+}
+
+/// What has gone by an EIP while it was bound to one and the same thing. Totals only grow; bytes are those of
+/// frames without the Ethernet trailer, as interfaces count them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountView {
+    /// Names the account for good: it stands for the EIP and what that is bound to.
+    pub owner: u64,
+    /// The EIP; `None` if it went while no daemon ran.
+    pub eip: Option<String>,
+    /// The NAT gateway that it is bound to, if it is one.
+    pub gateway: Option<String>,
+    /// Whether EIP and binding are in the configuration. If not, the account can be forgotten when it has been read.
+    pub configured: bool,
+    /// Sessions that were opened.
+    pub opened: u64,
+    /// Live sessions.
+    pub live: u32,
+    /// The most live sessions at once since the last reading.
+    pub peak: u32,
+    /// Packets that came in by the EIP.
+    pub packets_in: u64,
+    /// Their bytes.
+    pub bytes_in: u64,
+    /// Packets that went out by the EIP.
+    pub packets_out: u64,
+    /// Their bytes.
+    pub bytes_out: u64,
+}
+
+/// The sessions of a NAT gateway.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GatewaySessions {
+    /// Its identifier.
+    pub gateway: String,
+    /// Live sessions.
+    pub live: u32,
+    /// The most at once since the last reading.
+    pub peak: u32,
+}

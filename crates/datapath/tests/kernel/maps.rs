@@ -129,6 +129,27 @@ fn missing_meters_cost_no_flow() {
     assert_eq!(maps.meters().len(), 1 << 16);
 }
 
+/// As after a version that did not meter.
+#[test]
+fn missing_accounts_cost_no_flow_and_are_another_memory() {
+    let pins = Pins::new();
+    let (maps, _) = Maps::open(&pins.0, Sizes::new(4096)).unwrap();
+    put(&maps);
+    let memory = |maps: &Maps| format!("{:?}", maps.accounts()[0]);
+    let first = memory(&maps);
+    drop(maps);
+    let (maps, _) = Maps::open(&pins.0, Sizes::new(4096)).unwrap();
+    assert_eq!(memory(&maps), first);
+    drop(maps);
+    let set = pins.0.join(format!("v{}", flow::abi::VERSION));
+    fs::remove_file(set.join("ACCOUNTS")).unwrap();
+    let (maps, adopted) = Maps::open(&pins.0, Sizes::new(4096)).unwrap();
+    assert_eq!(adopted, Adopted::Same);
+    assert_eq!(packets(&maps), Some(11));
+    assert!(maps.accounts()[0].is_named());
+    assert_ne!(memory(&maps), first);
+}
+
 #[test]
 fn the_next_daemon_adopts_meters() {
     let pins = Pins::new();

@@ -3,8 +3,8 @@
 use super::kernel::{self, KernelPort, Verdict};
 use super::packet::{Packet, Transport};
 use engine::{
-    Engine, Input, Link, Memory, Offload, Output, PortRef, SessionFilter, SessionView, Snapshot,
-    StatsView, Time, UPLINK_ZONE,
+    Account, Engine, Input, Link, Memory, Offload, Output, PortRef, SessionFilter, SessionView,
+    Snapshot, StatsView, Time, UPLINK_ZONE,
 };
 use flow::abi::Hop;
 use flow::header::Checksum;
@@ -63,6 +63,7 @@ pub struct Shared {
     pub entries: &'static [Entry],
     pub hops: &'static [Hop],
     pub meters: &'static [Meter],
+    pub accounts: &'static [Account],
 }
 
 thread_local! {
@@ -85,6 +86,7 @@ fn memory(slots: usize) -> Shared {
             entries: cells(slots),
             hops: cells(64),
             meters: cells(64),
+            accounts: cells(64),
         };
     };
     let mut table = Table::new(memory.entries, SEED);
@@ -96,6 +98,7 @@ fn memory(slots: usize) -> Shared {
     }
     memory.hops.iter().for_each(Hop::clear);
     memory.meters.iter().for_each(Meter::clear);
+    memory.accounts.iter().for_each(Account::clear);
     memory
 }
 
@@ -138,6 +141,7 @@ fn given(memory: Shared) -> Memory {
         table: Table::new(memory.entries, SEED),
         hops: memory.hops,
         meters: memory.meters,
+        accounts: memory.accounts,
     }
 }
 

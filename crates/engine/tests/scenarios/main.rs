@@ -16,3 +16,4 @@ mod restart;
 mod snat;
 mod tcp;
 mod trace;
+mod usage;
