@@ -3,7 +3,7 @@
 //!
 //!   cargo run --release -p api --example entries [VPCS [ENTRIES_PER_VPC]]
 
-use api::{Caller, Cloud, Request, Sealer, Service};
+use api::{Caller, Cloud, Principal, Request, Sealer, Service};
 use control::{Control, DataPlane, StartError, records};
 use model::Config;
 use serde_json::{Map, Value};
@@ -30,7 +30,7 @@ fn call(cloud: &Cloud, action: &str, params: &[(&str, &str)]) -> Map<String, Val
             .copied()
             .collect(),
         caller: Caller {
-            access_key_id: "example".into(),
+            principal: Principal::Local { uid: 0 },
             address: [127, 0, 0, 1].into(),
             user_agent: "example".into(),
         },

@@ -4,7 +4,7 @@
 //! and a number is a number.
 
 use crate::spec::{invalid, missing, parse_bool, shown};
-use crate::{ApiError, Params};
+use crate::{ApiError, Caller, Params};
 use control::records::{Meta, Seconds};
 use control::{Refusal, names};
 use ipnet::Ipv4Net;
@@ -25,6 +25,7 @@ impl From<Refusal> for ApiError {
 /// A call as an operation sees it.
 pub(crate) struct Call<'a> {
     pub params: &'a Params,
+    pub caller: &'a Caller,
     /// The region that it is for.
     pub region: &'a str,
 }
@@ -341,8 +342,14 @@ mod tests {
 
     fn call<R>(pairs: &[(&str, &str)], ask: impl FnOnce(Call) -> R) -> R {
         let params: Params = pairs.iter().copied().collect();
+        let caller = Caller {
+            principal: crate::Principal::Local { uid: 0 },
+            address: [127, 0, 0, 1].into(),
+            user_agent: String::new(),
+        };
         ask(Call {
             params: &params,
+            caller: &caller,
             region: "r",
         })
     }

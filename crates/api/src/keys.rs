@@ -114,20 +114,22 @@ impl Sealer {
         String::from_utf8(secret).ok()
     }
 
-    /// Makes an access key, and returns its identifier and secret: the secret cannot be asked for later.
+    /// Makes an access key of a user, or with an empty name one of the account, and returns its identifier and
+    /// secret: the secret cannot be asked for later.
     ///
     /// # Errors
-    /// If the system gives no random numbers.
-    pub fn create(&self, draft: &mut Draft, name: &str) -> Result<(String, String), Refusal> {
+    /// If there is no such user, it has as many keys as it may have, or the system gives no random numbers.
+    pub fn create(&self, draft: &mut Draft, user: &str) -> Result<(String, String), Refusal> {
         let id = format!("LTAI{}", letters::<20>()?);
         let secret = letters::<30>()?;
         let key = AccessKey {
             id: id.clone(),
-            meta: draft.meta(name, ""),
+            meta: draft.meta("", ""),
             sealed: self.seal(&id, &secret)?,
             enabled: true,
+            user: user.into(),
         };
-        draft.access_keys.put(key);
+        draft.add_access_key(key)?;
         Ok((id, secret))
     }
 }
@@ -166,7 +168,7 @@ mod tests {
         let path = dir.path().join("key");
         let sealer = Sealer::open(&path).unwrap();
         let mut draft = Draft::new(Cloud::default(), 1);
-        let (id, secret) = sealer.create(&mut draft, "first").unwrap();
+        let (id, secret) = sealer.create(&mut draft, "").unwrap();
         assert_eq!((id.len(), secret.len()), (24, 30));
         let key = draft.access_keys.get(&id).unwrap();
         assert!(!key.sealed.contains(&secret));

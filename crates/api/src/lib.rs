@@ -5,6 +5,7 @@
 //! it checks a call by the tables in [`spec`] and gives it to the operation, which asks or changes the records of
 //! the control plane.
 
+mod access;
 mod call;
 mod error;
 mod keys;
@@ -18,7 +19,7 @@ pub mod wire;
 pub use error::ApiError;
 pub use keys::{KeyFileError, Sealer};
 pub use params::Params;
-pub use request::{Caller, Request, Service};
+pub use request::{Caller, Principal, Request, Service};
 pub use service::Cloud;
 
 /// Whether there is such an operation here: the tables have more than are supported.

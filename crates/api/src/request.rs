@@ -4,11 +4,34 @@ use crate::{ApiError, Params};
 use serde_json::Value;
 use std::net::IpAddr;
 
+/// Who calls, as far as it is proven.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Principal {
+    /// Whoever has the secret of this access key.
+    Key(String),
+    /// A process of this machine that may open the gateway's control socket: it may do everything.
+    Local {
+        /// The number of its user.
+        uid: u32,
+    },
+}
+
+impl Principal {
+    /// A name that no other has.
+    pub fn name(&self) -> String {
+        match self {
+            Principal::Key(id) => id.clone(),
+            // No access key has a colon in its identifier.
+            Principal::Local { uid } => format!("local:{uid}"),
+        }
+    }
+}
+
 /// Who calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
-    /// The access key that signed the call.
-    pub access_key_id: String,
+    /// Who it is.
+    pub principal: Principal,
     /// Where the call came from.
     pub address: IpAddr,
     /// What the client says that it is, at most 256 bytes.

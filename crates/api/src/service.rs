@@ -1,10 +1,10 @@
 //! From a call to its answer: dispatch, checks, dry runs, client tokens.
 
-use crate::call::Call;
+use crate::call::{Answer, Call};
 use crate::keys::Sealer;
 use crate::ops::{self, Handler};
-use crate::spec::{self, invalid, missing};
-use crate::{ApiError, Request, Service};
+use crate::spec::{self, Operation, Product, invalid, missing};
+use crate::{ApiError, Request, Service, access};
 use control::records::{Seconds, Token};
 use control::{Control, Draft, Refusal};
 use serde_json::{Map, Value};
@@ -27,7 +27,8 @@ impl Cloud {
         Cloud { control, sealer }
     }
 
-    /// Makes the first access key, if there is none yet: its identifier and secret.
+    /// Makes the first access key, if there is none yet: its identifier and secret. It is the account's own, which
+    /// may do everything.
     ///
     /// # Errors
     /// If it cannot be made durable.
@@ -37,14 +38,14 @@ impl Cloud {
         }
         let made = self
             .control
-            .change(now(), |draft| self.sealer.create(draft, "first"));
+            .change(now(), |draft| self.sealer.create(draft, ""));
         Ok(Some(made?))
     }
 }
 
 impl Service for Cloud {
     fn answer(&self, request: &Request) -> Result<Map<String, Value>, ApiError> {
-        let (_, operation) = spec::operation(&request.version, &request.action)?;
+        let (product, operation) = spec::operation(&request.version, &request.action)?;
         let handler = ops::find(&request.version, &request.action).ok_or_else(|| {
             ApiError::not_found(
                 "InvalidAction.NotFound",
@@ -54,23 +55,15 @@ impl Service for Cloud {
                 ),
             )
         })?;
-        operation.check(&request.params)?;
         let answer = match handler {
-            Handler::Query(query) => {
-                let cloud = self.control.cloud();
-                let region = region(&cloud, request)?;
-                let call = Call {
-                    params: &request.params,
-                    region: &region,
-                };
-                let dry_run = call.flag("DryRun")? == Some(true);
-                let answer = query(&call, &cloud)?;
-                if dry_run {
-                    return Err(Refusal::dry_run().into());
-                }
-                answer
+            Handler::Query(query) => self.ask(request, product, operation, |call, cloud| {
+                query(call, cloud)
+            })?,
+            Handler::Change(change) => self.change(request, product, operation, change)?,
+            Handler::Seal(change) => {
+                let change = |call: &Call, draft: &mut Draft| change(call, draft, &self.sealer);
+                self.change(request, product, operation, change)?
             }
-            Handler::Change(change) => self.change(request, change)?,
         };
         let mut fields = match answer {
             Value::Object(fields) => fields,
@@ -94,17 +87,51 @@ impl Service for Cloud {
 }
 
 impl Cloud {
+    /// Answers what changes nothing.
+    fn ask(
+        &self,
+        request: &Request,
+        product: &'static Product,
+        operation: &Operation,
+        ask: impl FnOnce(&Call, &control::Cloud) -> Answer,
+    ) -> Answer {
+        let cloud = self.control.cloud();
+        access::check(&cloud, request, &product.product, operation, false)?;
+        operation.check(&request.params)?;
+        let region = region(&cloud, request, product)?;
+        let call = Call {
+            params: &request.params,
+            caller: &request.caller,
+            region: &region,
+        };
+        let dry_run = call.flag("DryRun")? == Some(true);
+        let answer = ask(&call, &cloud)?;
+        match dry_run {
+            true => Err(Refusal::dry_run().into()),
+            false => Ok(answer),
+        }
+    }
+
     /// Takes a change through, or repeats the answer to the same call with the same client token.
-    fn change(&self, request: &Request, change: ops::Change) -> Result<Value, ApiError> {
+    fn change(
+        &self,
+        request: &Request,
+        product: &'static Product,
+        operation: &Operation,
+        change: impl FnOnce(&Call, &mut Draft) -> Answer,
+    ) -> Answer {
         let now = now();
         self.control
             .change(now, |draft| {
-                let region = region(draft, request)?;
+                access::check(draft, request, &product.product, operation, true)?;
+                operation.check(&request.params)?;
+                let region = region(draft, request, product)?;
                 let call = Call {
                     params: &request.params,
+                    caller: &request.caller,
                     region: &region,
                 };
-                let token = token(&call, request)?;
+                let token = token(&call, request, operation)?;
                 if let Some((id, parameters)) = &token
                     && let Some(known) = draft
                         .tokens
@@ -141,10 +168,15 @@ impl From<ApiError> for Refusal {
     }
 }
 
-/// The region that a call is for: the first one, if it does not say.
-fn region(cloud: &control::Cloud, request: &Request) -> Result<String, ApiError> {
+/// The region that a call is for: the first one, if it does not say, or if its product is in no region.
+fn region(
+    cloud: &control::Cloud,
+    request: &Request,
+    product: &Product,
+) -> Result<String, ApiError> {
     let regions = cloud.regions();
-    match request.params.get("RegionId") {
+    let given = request.params.get("RegionId");
+    match given.filter(|_| !product.is_global()) {
         None => Ok(regions.first().map(|it| it.id.clone()).unwrap_or_default()),
         Some(region) if regions.iter().any(|it| it.id == region) => Ok(region.to_owned()),
         Some(region) => {
@@ -158,9 +190,15 @@ fn region(cloud: &control::Cloud, request: &Request) -> Result<String, ApiError>
     }
 }
 
-/// The record's name of a call's client token, and the hash of what the call says.
-fn token(call: &Call, request: &Request) -> Result<Option<(String, String)>, ApiError> {
-    let Some(token) = call.text("ClientToken") else {
+/// The record's name of a call's client token, and the hash of what the call says. Operations that know no client
+/// tokens pass one over: their answers may hold secrets, which are not to be kept.
+fn token(
+    call: &Call,
+    request: &Request,
+    operation: &Operation,
+) -> Result<Option<(String, String)>, ApiError> {
+    let known = operation.request.iter().any(|it| it.name == "ClientToken");
+    let Some(token) = call.text("ClientToken").filter(|_| known) else {
         return Ok(None);
     };
     if token.len() > 64 || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -181,7 +219,8 @@ fn token(call: &Call, request: &Request) -> Result<Option<(String, String)>, Api
         .collect();
     let id = format!(
         "{}/{}/{token}",
-        request.caller.access_key_id, request.action
+        request.caller.principal.name(),
+        request.action
     );
     Ok(Some((id, parameters)))
 }

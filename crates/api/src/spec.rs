@@ -75,6 +75,8 @@ pub enum Type {
     Ints,
     #[serde(rename = "map")]
     Map,
+    #[serde(rename = "map[]")]
+    Maps,
 }
 
 /// All products.
@@ -84,6 +86,8 @@ pub fn products() -> &'static [Product] {
             include_str!("../spec/vpc.json"),
             include_str!("../spec/ecs.json"),
             include_str!("../spec/vpcpeer.json"),
+            include_str!("../spec/ram.json"),
+            include_str!("../spec/actiontrail.json"),
         ]
         .into_iter()
         // A table that cannot be read is found by the tests; a product less is all that can come of it.
@@ -130,6 +134,11 @@ pub fn operation(
 }
 
 impl Product {
+    /// Whether it is in no region, as users and the audit trail are.
+    pub fn is_global(&self) -> bool {
+        matches!(&*self.product, "Ram" | "Actiontrail")
+    }
+
     /// Adds operations, and fields to those that are there.
     fn extend(&mut self, more: Product) {
         for (name, more) in more.operations {
@@ -193,7 +202,7 @@ impl Field {
             Type::Texts | Type::Ints if self.required && params.list(name).is_empty() => {
                 Err(missing(name))
             }
-            Type::Texts | Type::Ints | Type::Map => Ok(()),
+            Type::Texts | Type::Ints | Type::Map | Type::Maps => Ok(()),
             _ => match params.get(name) {
                 None if self.required => Err(missing(name)),
                 None => Ok(()),
@@ -228,7 +237,7 @@ impl Field {
             Type::Int => json!(0),
             Type::Float => json!(0.0),
             Type::Bool => json!(false),
-            Type::Objects | Type::Texts | Type::Ints => json!([]),
+            Type::Objects | Type::Texts | Type::Ints | Type::Maps => json!([]),
             Type::Map => json!({}),
             Type::Object => {
                 let mut fields = Map::new();
@@ -258,6 +267,7 @@ impl Field {
             (Type::Float, value) => value.is_number(),
             (Type::Bool, value) => value.is_boolean(),
             (Type::Map, value) => value.is_object(),
+            (Type::Maps, Value::Array(maps)) => maps.iter().all(Value::is_object),
             _ => false,
         };
         match fits {
@@ -333,7 +343,7 @@ mod tests {
     #[test]
     fn the_tables_can_be_read() {
         let names: Vec<&str> = products().iter().map(|it| &*it.product).collect();
-        assert_eq!(names, ["Vpc", "Ecs", "VpcPeer"]);
+        assert_eq!(names, ["Vpc", "Ecs", "VpcPeer", "Ram", "Actiontrail"]);
         let (_, operation) = operation("2016-04-28", "CreateForwardEntry").unwrap();
         assert!(
             operation

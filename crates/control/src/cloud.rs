@@ -79,6 +79,10 @@ cloud! {
     tokens: Token,
     /// Access keys.
     access_keys: AccessKey,
+    /// Users of the API.
+    users: User,
+    /// Access policies that were made.
+    access_policies: AccessPolicy,
 }
 
 impl Cloud {

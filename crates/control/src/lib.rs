@@ -10,6 +10,7 @@
 //!
 //! What it does not do: it knows no HTTP, no signatures and no packets.
 
+pub mod access;
 mod cloud;
 pub mod control;
 pub mod dnat;

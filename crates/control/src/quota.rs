@@ -28,6 +28,10 @@ pub enum Quota {
     EniGroups,
     EniRules,
     GroupReferences,
+    Users,
+    AccessKeys,
+    AccessPolicies,
+    UserPolicies,
 }
 
 /// A row of the table.
@@ -41,7 +45,7 @@ struct Row {
 
 impl Quota {
     /// All of them.
-    pub const ALL: [Quota; 18] = [
+    pub const ALL: [Quota; 22] = [
         Quota::Vpcs,
         Quota::VSwitches,
         Quota::RouteTables,
@@ -60,6 +64,10 @@ impl Quota {
         Quota::EniGroups,
         Quota::EniRules,
         Quota::GroupReferences,
+        Quota::Users,
+        Quota::AccessKeys,
+        Quota::AccessPolicies,
+        Quota::UserPolicies,
     ];
 
     #[rustfmt::skip]
@@ -84,6 +92,10 @@ impl Quota {
             Quota::EniGroups => row("security-groups-per-eni", "security groups", "InstanceSecurityGroupLimitExceeded", 16, 5),
             Quota::EniRules => row("rules-per-eni", "rules in its security groups", "AuthorizationLimitExceed", 5_000, 1_000),
             Quota::GroupReferences => row("group-rules-per-security-group", "rules about other groups", "AuthorizedGroupRule.LimitExceed", 200, 20),
+            Quota::Users => row("users", "users", "LimitExceeded.User", 1_000, 1_000),
+            Quota::AccessKeys => row("access-keys-per-user", "access keys", "LimitExceeded.User.AccessKey", 10, 2),
+            Quota::AccessPolicies => row("access-policies", "policies", "LimitExceeded.Policy", 1_500, 1_500),
+            Quota::UserPolicies => row("policies-per-user", "policies", "LimitExceeded.User.Policy", 50, 20),
         }
     }
 

@@ -7,7 +7,7 @@ use crate::socket::protocol::*;
 use crate::socket::server::{Gateway, SessionPage};
 use crate::state::{StateDir, hash};
 use crate::target::Host;
-use api::{Caller, Cloud, Params, Sealer, Service};
+use api::{Caller, Cloud, Params, Principal, Sealer, Service};
 use control::{Control, DataPlane, Draft, StartError};
 use datapath::maps::Adopted;
 use datapath::{Datapath, PortStatus};
@@ -307,6 +307,7 @@ impl Gateway for Daemon {
 
     fn call(
         &self,
+        uid: u32,
         version: String,
         action: String,
         params: Vec<(String, String)>,
@@ -322,7 +323,7 @@ impl Gateway for Daemon {
             action,
             params,
             caller: Caller {
-                access_key_id: LOCAL.into(),
+                principal: Principal::Local { uid },
                 address: Ipv4Addr::LOCALHOST.into(),
                 user_agent: LOCAL.into(),
             },

@@ -4,6 +4,8 @@
 //! says only what it knows: [`crate::spec`] completes the answer. Rules of the resources are not here but in
 //! `control`, where they hold for whoever makes the change.
 
+mod access_keys;
+mod access_policies;
 mod catalog;
 mod ecs;
 mod ecs_tags;
@@ -20,9 +22,11 @@ mod run;
 mod security_groups;
 mod snat;
 mod tags;
+mod users;
 mod vpc;
 
 use crate::call::{Answer, Call};
+use crate::keys::Sealer;
 use control::{Cloud, Draft};
 
 /// An operation that only asks.
@@ -31,11 +35,15 @@ pub(crate) type Query = fn(&Call, &Cloud) -> Answer;
 /// An operation that changes something.
 pub(crate) type Change = fn(&Call, &mut Draft) -> Answer;
 
+/// An operation that changes something and makes secrets.
+pub(crate) type Seal = fn(&Call, &mut Draft, &Sealer) -> Answer;
+
 /// How an operation is answered.
 #[derive(Clone, Copy)]
 pub(crate) enum Handler {
     Query(Query),
     Change(Change),
+    Seal(Seal),
 }
 
 use Handler::{Change as C, Query as Q};
@@ -43,6 +51,7 @@ use Handler::{Change as C, Query as Q};
 const VPC: &str = "2016-04-28";
 const ECS: &str = "2014-05-26";
 const PEER: &str = "2022-01-01";
+const RAM: &str = "2015-05-01";
 
 /// Groups of operations: the version of their product, and each with its name.
 const GROUPS: &[(&str, &[(&str, Handler)])] = &[
@@ -62,6 +71,9 @@ const GROUPS: &[(&str, &[(&str, Handler)])] = &[
     (ECS, catalog::OPERATIONS),
     (ECS, ecs_tags::OPERATIONS),
     (PEER, peering::OPERATIONS),
+    (RAM, users::OPERATIONS),
+    (RAM, access_keys::OPERATIONS),
+    (RAM, access_policies::OPERATIONS),
 ];
 
 /// What answers an operation.

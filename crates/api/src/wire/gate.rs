@@ -4,7 +4,7 @@ use super::call::{self, Call, Verified};
 use super::nonces::{Nonces, Rejected};
 use super::refusal::{self, Body, Refusal};
 use super::throttle::{Rate, Throttle};
-use crate::{ApiError, Caller, Request, Service};
+use crate::{ApiError, Caller, Principal, Request, Service};
 use serde_json::{Map, Value};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -114,7 +114,7 @@ impl Gate {
             action: call.action,
             params: call.params,
             caller: Caller {
-                access_key_id: call.access_key_id,
+                principal: Principal::Key(call.access_key_id),
                 address,
                 user_agent: header(parts, "user-agent"),
             },

@@ -4,7 +4,7 @@
 
 pub mod ecs;
 
-use api::{ApiError, Caller, Cloud, Request, Sealer, Service};
+use api::{ApiError, Caller, Cloud, Principal, Request, Sealer, Service};
 use control::{Control, DataPlane, StartError};
 use model::Config;
 use serde_json::Value;
@@ -72,9 +72,30 @@ impl World {
         }
     }
 
-    /// Calls an operation of a version.
+    /// Everything that the store holds, as one text.
+    pub fn stored(&self) -> String {
+        let all = store::List::new(store::Range::all());
+        let items = self.control.store().list(&all).unwrap().items;
+        let texts = items
+            .iter()
+            .map(|it| format!("{} {}", it.key, String::from_utf8_lossy(&it.value)));
+        texts.collect::<Vec<_>>().join("\n")
+    }
+
+    /// Calls an operation of a version, over the control socket.
     pub fn call(
         &self,
+        version: &str,
+        action: &str,
+        params: &[(&str, &str)],
+    ) -> Result<Value, ApiError> {
+        self.call_by(Principal::Local { uid: 0 }, version, action, params)
+    }
+
+    /// Calls an operation of a version in somebody's name.
+    pub fn call_by(
+        &self,
+        principal: Principal,
         version: &str,
         action: &str,
         params: &[(&str, &str)],
@@ -85,7 +106,7 @@ impl World {
             action: action.into(),
             params: params.iter().copied().collect(),
             caller: Caller {
-                access_key_id: "testid".into(),
+                principal,
                 address: [127, 0, 0, 1].into(),
                 user_agent: "test".into(),
             },

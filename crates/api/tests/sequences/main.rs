@@ -181,7 +181,7 @@ impl World {
                 .map(|(name, value)| (&**name, &**value))
                 .collect(),
             caller: Caller {
-                access_key_id: "testid".into(),
+                principal: api::Principal::Local { uid: 0 },
                 address: [127, 0, 0, 1].into(),
                 user_agent: "test".into(),
             },

@@ -272,7 +272,7 @@ impl Service for Echo {
                     "Action": request.action,
                     "Version": request.version,
                     "Params": params,
-                    "Caller": request.caller.access_key_id,
+                    "Caller": request.caller.principal.name(),
                     "Address": request.caller.address.to_string(),
                     "UserAgent": request.caller.user_agent,
                 }) else {

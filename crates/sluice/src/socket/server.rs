@@ -3,6 +3,7 @@
 use super::line::{LineError, LineReader};
 use super::protocol::*;
 use engine::{SessionView, TraceView};
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::fs;
@@ -40,9 +41,10 @@ pub trait Gateway: Send + Sync + 'static {
     fn stats(&self) -> Result<StatsReport, String>;
     /// What would happen to a packet.
     fn trace(&self, query: &TraceQuery) -> Result<TraceView, String>;
-    /// Calls an operation of the cloud API.
+    /// Calls an operation of the cloud API in the name of a user of this machine.
     fn call(
         &self,
+        uid: u32,
         version: String,
         action: String,
         params: Vec<(String, String)>,
@@ -194,6 +196,9 @@ fn accept(listener: &UnixListener, gateway: &Arc<impl Gateway>) {
 }
 
 fn serve(stream: UnixStream, gateway: &impl Gateway) -> Result<(), LineError> {
+    let uid = getsockopt(&stream, PeerCredentials)
+        .map_err(io::Error::from)?
+        .uid();
     stream.set_write_timeout(Some(WRITE_TIME))?;
     let mut out = BufWriter::with_capacity(64 << 10, stream.try_clone()?);
     let mut lines = LineReader::new(stream, MAX_REQUEST);
@@ -208,7 +213,7 @@ fn serve(stream: UnixStream, gateway: &impl Gateway) -> Result<(), LineError> {
             Err(error) => return Err(error),
         };
         match serde_json::from_slice(&line) {
-            Ok(request) => answer(&mut out, gateway, request)?,
+            Ok(request) => answer(&mut out, gateway, uid, request)?,
             Err(error) => send(&mut out, &refusal(format!("this is no request: {error}")))?,
         }
     }
@@ -224,7 +229,12 @@ fn send(out: &mut impl Write, response: &Response) -> io::Result<()> {
     out.flush()
 }
 
-fn answer(out: &mut impl Write, gateway: &impl Gateway, request: Request) -> io::Result<()> {
+fn answer(
+    out: &mut impl Write,
+    gateway: &impl Gateway,
+    uid: u32,
+    request: Request,
+) -> io::Result<()> {
     let response = match request {
         Request::Version => Ok(Response::Version(gateway.version())),
         Request::Apply { text, check } => gateway.apply(&text, check).map(Response::Applied),
@@ -237,7 +247,7 @@ fn answer(out: &mut impl Write, gateway: &impl Gateway, request: Request) -> io:
             action,
             params,
         } => gateway
-            .call(version, action, params)
+            .call(uid, version, action, params)
             .map(|answer| Response::Answer { answer }),
         Request::Namespace { instance } => gateway
             .namespace(&instance)
@@ -401,6 +411,7 @@ mod tests {
     impl Gateway for Fake {
         fn call(
             &self,
+            _: u32,
             _: String,
             action: String,
             _: Vec<(String, String)>,
