@@ -183,6 +183,15 @@ impl<'a> Gateway<'a> {
         self.lab.run(&self.cli_line(words))
     }
 
+    /// Puts a backup in the place of its database.
+    #[track_caller]
+    pub fn restore(&self, backup: &Path) -> Output {
+        let [config, state, _] = self.files();
+        let (binary, backup) = (binary().display(), backup.display());
+        let line = format!("{binary} restore {backup} --config {config} --state {state}");
+        self.lab.run(&line)
+    }
+
     #[track_caller]
     fn json<T: DeserializeOwned>(&self, words: &str) -> T {
         let text = self.cli(words).ok();

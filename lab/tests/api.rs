@@ -1,6 +1,7 @@
 //! The cloud API over durable state: what was acknowledged stays, and what is made takes effect at once.
 
-use lab::{Lab, Site};
+use lab::servers::Web;
+use lab::{Gateway, Lab, Site, config};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
@@ -95,4 +96,55 @@ fn a_change_is_in_force_when_the_call_returns() {
         site.client.ok(&ping);
         call(&format!("ecs RevokeSecurityGroup {rule}"));
     }
+}
+
+/// What is exported is what is in force, a backup of the running gateway brings it back, and both leave traffic alone.
+#[test]
+fn the_state_is_exported_backed_up_and_restored() {
+    let lab = Lab::new("backup");
+    let site = Site::new(&lab, "auto");
+    let dnat = config::dnat("eip-1", "tcp", "80", "web-1", "80");
+    let mut gateway = site.gateway(&(site.standard() + &dnat));
+    let web = Web::start(&gateway.instance("web-1"), &[80]);
+    let call = |gateway: &Gateway, words: &str| -> Value {
+        let told = gateway.cli(&format!("call {words}")).ok();
+        serde_json::from_str(&told).unwrap()
+    };
+    // A part that no file has named.
+    let vpc = call(
+        &gateway,
+        "vpc CreateVpc --CidrBlock 10.0.0.0/16 --VpcName made",
+    );
+    let vpc = vpc["VpcId"].as_str().unwrap();
+
+    let exported = gateway.cli("export").ok();
+    assert!(
+        exported.contains(vpc) && exported.contains("192.168.1.10"),
+        "{exported}"
+    );
+    let changed = gateway.try_apply(&exported).unwrap();
+    assert!(changed.contains("Nothing to change"), "{changed}");
+
+    let copy = lab.dir().join("copy.db");
+    let told = gateway.cli(&format!("backup {}", copy.display())).ok();
+    assert!(told.contains("checked"), "{told}");
+    let later = call(&gateway, "vpc CreateVpc --CidrBlock 10.1.0.0/16");
+    let later = later["VpcId"].as_str().unwrap();
+    let refused = gateway.restore(&copy).fails();
+    assert!(refused.contains("runs already"), "{refused}");
+
+    gateway.kill9();
+    gateway.restore(&copy).ok();
+    gateway.run();
+    let list = gateway.cli("vpc list --json").ok();
+    assert!(list.contains(vpc) && !list.contains(later), "{list}");
+    site.client.ok("curl -sf --max-time 5 http://203.0.113.11/");
+    drop(web);
+
+    let garbage = lab.dir().join("garbage.db");
+    fs::write(&garbage, "nothing of ours").unwrap();
+    gateway.kill9();
+    gateway.restore(&garbage).fails();
+    gateway.run();
+    assert!(gateway.cli("vpc list --json").ok().contains(vpc));
 }

@@ -40,6 +40,9 @@ pub enum Command {
     Serve(Serve),
     Apply(Apply),
     Down(Down),
+    Export(Export),
+    Backup(Backup),
+    Restore(Restore),
     Sessions(Sessions),
     Ports(Ports),
     Stats(Stats),
@@ -65,6 +68,7 @@ pub enum Command {
     /// Instances: list, show, create (run), modify, delete
     Instance(Resource),
     Demo(Demo),
+    Completion(Completion),
     Version(Version),
 }
 
@@ -218,6 +222,65 @@ pub struct Down {
     /// The network namespace that the gateway ran in
     #[arg(long, value_name = "NAME")]
     pub netns: Option<String>,
+}
+
+/// Print the running configuration as the TOML file that `apply` and `serve` read.
+///
+/// What the API has made is in it, too. What a file has no words for is named in comments.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sluice export > gateway.toml
+  sluice apply --check gateway.toml        would change nothing")]
+pub struct Export {
+    /// Which gateway.
+    #[command(flatten)]
+    pub daemon: Daemon,
+}
+
+/// Copy the database of a running gateway, as it is at one moment.
+///
+/// The copy is checked before it takes its place. The key that the secrets of access keys are sealed with
+/// (STATE/NAME/api/secrets.key) is not in it: keep a copy of that apart.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  sluice backup /var/backups/gateway.db")]
+pub struct Backup {
+    /// Where to: what is there is replaced
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Which gateway.
+    #[command(flatten)]
+    pub daemon: Daemon,
+}
+
+/// Put a backup in the place of the database of a gateway that is stopped.
+///
+/// What the database held is lost. The backup is checked first; if something fails, all is as before.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  sluice restore /var/backups/gateway.db --config /etc/sluice/gateway.toml")]
+pub struct Restore {
+    /// The backup
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The configuration that the gateway is started with: it says its name
+    #[arg(short, long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// Where the running configuration is kept
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/sluice")]
+    pub state: PathBuf,
+}
+
+/// Print what a shell needs to complete this program's commands and options.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sluice completion bash > /etc/bash_completion.d/sluice
+  sluice completion zsh > ~/.zfunc/_sluice")]
+pub struct Completion {
+    /// The shell
+    pub shell: clap_complete::Shell,
 }
 
 /// List live sessions: who talks to whom, how it is translated, and how much.
@@ -522,7 +585,14 @@ mod tests {
                 continue;
             };
             // What follows several spaces is a comment, what follows a bar another program.
-            let example = rest.split("  ").next().unwrap().split(" |").next().unwrap();
+            let example = rest
+                .split("  ")
+                .next()
+                .unwrap()
+                .split(['|', '>'])
+                .next()
+                .unwrap()
+                .trim_end();
             assert!(parse(example).is_ok(), "{example}: {:?}", parse(example));
             examples += 1;
         }

@@ -37,6 +37,7 @@ pub struct Daemon {
     control: Arc<Control>,
     cloud: Arc<Cloud>,
     plane: Arc<Plane>,
+    store: Arc<Sqlite>,
     state: StateDir,
 }
 
@@ -117,13 +118,14 @@ impl Daemon {
             Ok(())
         };
         let sealer = Sealer::open(&state.api_dir()?.join("secrets.key"))?;
-        let control = Arc::new(Control::start(store, now(), first, open)?);
+        let control = Arc::new(Control::start(store.clone(), now(), first, open)?);
         Ok(Daemon {
             name,
             started: Instant::now(),
             cloud: Arc::new(Cloud::new(Arc::clone(&control), sealer)),
             control,
             plane: Arc::clone(&plane),
+            store,
             state,
         })
     }
@@ -331,6 +333,20 @@ impl Gateway for Daemon {
         self.cloud
             .answer(&request)
             .map_err(|error| error.to_string())
+    }
+
+    fn export(&self) -> Result<String, String> {
+        crate::export::text(&self.control.cloud(), &self.control.config())
+    }
+
+    fn backup(&self, path: &Path) -> Result<u64, String> {
+        if !path.is_absolute() {
+            return Err(format!("{} is not an absolute path", path.display()));
+        }
+        self.store.backup(path).map_err(|error| error.to_string())?;
+        let copy =
+            std::fs::metadata(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(copy.len())
     }
 
     fn namespace(&self, instance: &str) -> Result<String, String> {

@@ -14,6 +14,7 @@ pub mod cli;
 pub mod commands;
 pub mod demo;
 pub mod error;
+pub mod export;
 pub mod gateway;
 pub mod output;
 pub mod serve;

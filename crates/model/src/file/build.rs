@@ -54,6 +54,8 @@ struct Builder {
     broken: HashSet<(Kind, Id)>,
     /// What was filled in, or has an identifier that was made of others.
     made: HashSet<Item>,
+    /// VPCs whose system tables shall get no default route.
+    undirected: HashSet<Id>,
 }
 
 impl Builder {
@@ -279,6 +281,15 @@ impl Builder {
         raw.system
             .iter()
             .for_each(|value| entry.mark("system", 0, value));
+        if let Some(default) = &raw.default_route {
+            if !system {
+                let what = "default_route is only for the system table";
+                entry.fail(default.span().start, what);
+            }
+            if let (false, Some(vpc)) = (*default.get_ref(), &vpc) {
+                self.undirected.insert(vpc.clone());
+            }
+        }
         let sound = self.sound(&mut entry, Kind::RouteTable, &raw.id);
         let (true, Some(id), Some(vpc)) = (sound, id, vpc) else {
             return;
@@ -332,7 +343,7 @@ impl Builder {
 
     /// Leads everything else to the first gateway of a VPC if its system table does not say otherwise.
     fn default_routes(&mut self) {
-        let mut served = HashSet::new();
+        let mut served = self.undirected.clone();
         for n in 0..self.config.nat_gateways.len() {
             let NatGateway { id, vpc, .. } = &self.config.nat_gateways[n];
             if !served.insert(vpc.clone()) {

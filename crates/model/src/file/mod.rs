@@ -1,4 +1,4 @@
-//! Reads a configuration from TOML.
+//! Reads a configuration from TOML, and writes it.
 //!
 //! Three steps: `schema` says which keys there are (a key or a type that does not fit ends it here);
 //! `build` reads the values and fills in what was left out; [`validate`](crate::validate) checks the
@@ -7,9 +7,12 @@
 mod build;
 mod entry;
 mod schema;
+mod write;
 
 #[cfg(test)]
 mod tests;
+
+pub use write::write;
 
 use crate::Config;
 use std::fmt;

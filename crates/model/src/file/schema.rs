@@ -90,7 +90,7 @@ tables! {
     /// `[[vswitch]]`
     VSwitch { id: Text, vpc: Text, cidr: Text, route_table: Text }
     /// `[[route_table]]`
-    RouteTable { id: Text, vpc: Text, system: Flag, route: Vec<Spanned<Route>> }
+    RouteTable { id: Text, vpc: Text, system: Flag, default_route: Flag, route: Vec<Spanned<Route>> }
     /// `[[route_table.route]]`
     Route {
         destination: Text,

@@ -1,8 +1,10 @@
 //! The commands that talk to a running gateway.
 
 mod apply;
+mod backup;
 mod call;
 mod exec;
+mod export;
 mod ports;
 mod resource;
 mod sessions;
@@ -10,10 +12,11 @@ mod stats;
 mod trace;
 mod version;
 
-use crate::cli::Command;
+use crate::cli::{Cli, Command};
 use crate::error::Error;
 use crate::socket::client::Client;
 use crate::socket::protocol::{Request, Response};
+use clap::CommandFactory;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
@@ -28,6 +31,10 @@ pub fn run(command: Command, out: &mut impl Write) -> Result<ExitCode, Error> {
         Command::Down(args) => crate::serve::down(&args)?,
         Command::Demo(args) => return crate::demo::run(&args, out),
         Command::Apply(args) => apply::run(&args, out)?,
+        Command::Export(args) => export::run(&args, out)?,
+        Command::Backup(args) => backup::backup(&args, out)?,
+        Command::Restore(args) => backup::restore(&args, out)?,
+        Command::Completion(args) => completion(args.shell, out)?,
         Command::Sessions(args) => sessions::run(&args, out)?,
         Command::Ports(args) => ports::run(&args, out)?,
         Command::Stats(args) => stats::run(&args, out)?,
@@ -46,6 +53,13 @@ pub fn run(command: Command, out: &mut impl Write) -> Result<ExitCode, Error> {
         Command::Exec(args) => return Err(exec::run(&args)),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Prints what a shell needs to complete this program's words.
+fn completion(shell: clap_complete::Shell, out: &mut impl Write) -> Result<(), Error> {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "sluice", &mut text);
+    out.write_all(&text).map_err(Error::Output)
 }
 
 /// Asks the gateway at `socket` one thing and takes the answer out of the response.

@@ -4,6 +4,7 @@ use crate::target::Host;
 use engine::{BandwidthView, DropView, EipView, SessionView, TraceView};
 use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
 
 /// The longest request in bytes, its line end included: a configuration of the largest size, escaped.
 pub const MAX_REQUEST: usize = 2 * crate::state::MAX_CONFIG as usize;
@@ -48,6 +49,13 @@ pub enum Request {
         action: String,
         /// Its parameters; `RegionId` may be left out.
         params: Vec<(String, String)>,
+    },
+    /// The configuration as a file. Answer: [`Response::Exported`].
+    Export,
+    /// Copy the database. Answer: [`Response::BackedUp`].
+    Backup {
+        /// Where to: an absolute path.
+        path: PathBuf,
     },
     /// The network namespace of an instance. Answer: [`Response::Namespace`].
     Namespace {
@@ -148,6 +156,16 @@ pub enum Response {
     Answer {
         /// Its fields.
         answer: serde_json::Map<String, serde_json::Value>,
+    },
+    /// The configuration.
+    Exported {
+        /// The text of the file.
+        text: String,
+    },
+    /// The database is copied.
+    BackedUp {
+        /// How large the copy is.
+        bytes: u64,
     },
     /// Where the instance runs.
     Namespace {
@@ -326,6 +344,10 @@ mod tests {
             }),
             Request::Ports,
             Request::Stats,
+            Request::Export,
+            Request::Backup {
+                path: "/var/backups/gw.db".into(),
+            },
             Request::Trace(TraceQuery {
                 from: Host::Name("web-1".into()),
                 from_port: None,

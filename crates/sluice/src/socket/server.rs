@@ -49,6 +49,10 @@ pub trait Gateway: Send + Sync + 'static {
         action: String,
         params: Vec<(String, String)>,
     ) -> Result<serde_json::Map<String, serde_json::Value>, String>;
+    /// The configuration as a file.
+    fn export(&self) -> Result<String, String>;
+    /// Copies the database, and says how large the copy is.
+    fn backup(&self, path: &Path) -> Result<u64, String>;
     /// The network namespace of an instance.
     fn namespace(&self, instance: &str) -> Result<String, String>;
 }
@@ -249,6 +253,10 @@ fn answer(
         } => gateway
             .call(uid, version, action, params)
             .map(|answer| Response::Answer { answer }),
+        Request::Export => gateway.export().map(|text| Response::Exported { text }),
+        Request::Backup { path } => gateway
+            .backup(&path)
+            .map(|bytes| Response::BackedUp { bytes }),
         Request::Namespace { instance } => gateway
             .namespace(&instance)
             .map(|namespace| Response::Namespace { namespace }),
@@ -462,6 +470,12 @@ mod tests {
                 }),
                 Host::Name(name) => Err(format!("there is no {name}")),
             }
+        }
+        fn export(&self) -> Result<String, String> {
+            Ok("[system]\n".into())
+        }
+        fn backup(&self, path: &Path) -> Result<u64, String> {
+            Err(format!("{} is full", path.display()))
         }
         fn namespace(&self, instance: &str) -> Result<String, String> {
             Ok(format!("gw-{instance}"))

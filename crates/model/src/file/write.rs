@@ -1,0 +1,400 @@
+//! Writes a configuration as TOML.
+//!
+//! Structures are taken apart field by field, so that a new field is an error here until it is written.
+
+use crate::text::{ports, protocol_name};
+use crate::*;
+use std::fmt::Display;
+use toml::Value;
+
+/// The text of a file that [`parse`](super::parse) reads as this configuration. What has its default is left
+/// out.
+///
+/// The order of network interfaces is the file's: instances first, then other interfaces.
+pub fn write(config: &Config) -> String {
+    let Config {
+        system,
+        regions,
+        uplinks,
+        vpcs,
+        vswitches,
+        route_tables,
+        security_groups,
+        enis,
+        eips,
+        bandwidth_packages,
+        nat_gateways,
+        peerings,
+    } = config;
+    let mut out = Out(String::new());
+    out.system(system);
+    regions.iter().for_each(|it| out.region(it));
+    uplinks.iter().for_each(|it| out.uplink(it));
+    vpcs.iter().for_each(|it| out.vpc(it));
+    vswitches.iter().for_each(|it| out.vswitch(it));
+    security_groups.iter().for_each(|it| out.security_group(it));
+    enis.iter().for_each(|it| out.eni(it));
+    bandwidth_packages
+        .iter()
+        .for_each(|it| out.bandwidth_package(it));
+    eips.iter().for_each(|it| out.eip(it));
+    peerings.iter().for_each(|it| out.peering(it));
+    nat_gateways.iter().for_each(|it| out.nat_gateway(it, eips));
+    for table in route_tables {
+        let gateway = nat_gateways.iter().any(|it| it.vpc == table.vpc);
+        out.route_table(table, enis, gateway);
+    }
+    out.0
+}
+
+struct Out(String);
+
+impl Out {
+    /// Begins a table.
+    fn table(&mut self, header: &str) {
+        if !self.0.is_empty() {
+            self.0.push('\n');
+        }
+        self.0.push_str(header);
+        self.0.push('\n');
+    }
+
+    fn value(&mut self, key: &str, value: Value) {
+        self.0.push_str(&format!("{key} = {value}\n"));
+    }
+
+    fn set(&mut self, key: &str, value: impl Display) {
+        self.value(key, Value::String(value.to_string()));
+    }
+
+    fn number(&mut self, key: &str, value: impl Into<i64>) {
+        self.value(key, Value::Integer(value.into()));
+    }
+
+    fn flag(&mut self, key: &str, value: bool) {
+        self.value(key, Value::Boolean(value));
+    }
+
+    fn list<T: Display>(&mut self, key: &str, values: impl IntoIterator<Item = T>) {
+        let values = values.into_iter().map(|it| Value::String(it.to_string()));
+        self.value(key, Value::Array(values.collect()));
+    }
+
+    /// A value that is left out if it is the default.
+    fn unless<T: Display + PartialEq>(&mut self, key: &str, value: T, default: T) {
+        if value != default {
+            self.set(key, value);
+        }
+    }
+
+    fn system(&mut self, system: &System) {
+        let System {
+            name,
+            hook,
+            max_sessions,
+        } = system;
+        self.table("[system]");
+        self.set("name", name);
+        self.unless("hook", *hook, Hook::default());
+        self.number("max_sessions", *max_sessions);
+    }
+
+    fn region(&mut self, region: &Region) {
+        let Region { id, zones } = region;
+        self.table("[[region]]");
+        self.set("id", id);
+        self.list("zones", zones);
+    }
+
+    fn uplink(&mut self, uplink: &Uplink) {
+        let Uplink {
+            id,
+            device,
+            mode,
+            address,
+            gateway,
+            mtu,
+            pool,
+        } = uplink;
+        self.table("[[uplink]]");
+        self.set("id", id);
+        self.set("device", device);
+        self.unless("mode", *mode, UplinkMode::default());
+        address.iter().for_each(|it| self.set("address", it));
+        gateway.iter().for_each(|it| self.set("gateway", it));
+        mtu.iter().for_each(|it| self.number("mtu", *it));
+        if !pool.is_empty() {
+            self.list("pool", pool);
+        }
+    }
+
+    fn vpc(&mut self, vpc: &Vpc) {
+        let Vpc { id, cidrs } = vpc;
+        self.table("[[vpc]]");
+        self.set("id", id);
+        if let Some((primary, secondary)) = cidrs.split_first() {
+            self.set("cidr", primary);
+            if !secondary.is_empty() {
+                self.list("secondary_cidrs", secondary);
+            }
+        }
+    }
+
+    fn vswitch(&mut self, vswitch: &VSwitch) {
+        let VSwitch {
+            id,
+            vpc,
+            cidr,
+            route_table,
+        } = vswitch;
+        self.table("[[vswitch]]");
+        self.set("id", id);
+        self.set("vpc", vpc);
+        self.set("cidr", cidr);
+        route_table
+            .iter()
+            .for_each(|it| self.set("route_table", it));
+    }
+
+    /// `gateway`: whether its VPC has a NAT gateway.
+    fn route_table(&mut self, table: &RouteTable, enis: &[Eni], gateway: bool) {
+        let RouteTable {
+            id,
+            vpc,
+            system,
+            routes,
+        } = table;
+        self.table("[[route_table]]");
+        self.set("id", id);
+        self.set("vpc", vpc);
+        if *system {
+            self.flag("system", true);
+            let everything = |it: &Route| it.destination.prefix_len() == 0;
+            if gateway && !routes.iter().any(everything) {
+                self.flag("default_route", false);
+            }
+        }
+        for Route {
+            destination,
+            next_hop,
+        } in routes
+        {
+            self.table("[[route_table.route]]");
+            self.set("destination", destination);
+            match next_hop {
+                NextHop::Eni(id) => self.set(leg(id, enis), id),
+                NextHop::NatGateway(id) => self.set("nat_gateway", id),
+                NextHop::Peering(id) => self.set("peering", id),
+                NextHop::Blackhole => self.flag("blackhole", true),
+            }
+        }
+    }
+
+    fn security_group(&mut self, group: &SecurityGroup) {
+        let SecurityGroup {
+            id,
+            vpc,
+            kind,
+            rules,
+        } = group;
+        self.table("[[security_group]]");
+        self.set("id", id);
+        self.set("vpc", vpc);
+        self.unless("kind", *kind, SecurityGroupKind::default());
+        for SecurityRule {
+            direction,
+            policy,
+            priority,
+            protocol,
+            ports: range,
+            peer,
+        } in rules
+        {
+            self.table("[[security_group.rule]]");
+            self.set("direction", direction);
+            self.unless("policy", *policy, Policy::default());
+            self.number("priority", *priority);
+            match protocol.map(|it| (it, protocol_name(it))) {
+                None => {}
+                // A number has no name.
+                Some((number, name)) if name == number.to_string() => {
+                    self.number("protocol", number)
+                }
+                Some((_, name)) => self.set("protocol", name),
+            }
+            range.iter().for_each(|it| self.set("ports", ports(it)));
+            match peer {
+                RulePeer::Cidr(cidr) => self.set("cidr", cidr),
+                RulePeer::Group(id) => self.set("group", id),
+            }
+        }
+    }
+
+    fn eni(&mut self, eni: &Eni) {
+        let Eni {
+            id,
+            instance,
+            vswitch,
+            address,
+            hosts,
+            security_groups,
+            driver,
+            mtu,
+        } = eni;
+        match eni.is_primary() {
+            true => self.table("[[instance]]"),
+            false => self.table("[[eni]]"),
+        }
+        self.set("id", id);
+        if !eni.is_primary() {
+            self.set("instance", instance);
+        }
+        self.set("vswitch", vswitch);
+        self.set("address", address);
+        self.list("security_groups", security_groups);
+        match driver {
+            Driver::Netns => {}
+            Driver::Device { device } => self.set("device", device),
+        }
+        if !hosts.is_empty() {
+            self.list("hosts", hosts);
+        }
+        self.number("mtu", *mtu);
+    }
+
+    fn eip(&mut self, eip: &Eip) {
+        let Eip {
+            id,
+            address,
+            uplink,
+            binding,
+            bandwidth,
+            package,
+        } = eip;
+        self.table("[[eip]]");
+        self.set("id", id);
+        self.set("address", address);
+        self.set("uplink", uplink);
+        match binding {
+            // The reader takes both for any interface.
+            Some(EipBinding::Eni(id)) => self.set("eni", id),
+            // That one names its EIPs.
+            Some(EipBinding::NatGateway(_)) | None => {}
+        }
+        bandwidth
+            .iter()
+            .for_each(|it| self.number("bandwidth", *it));
+        package.iter().for_each(|it| self.set("package", it));
+    }
+
+    fn bandwidth_package(&mut self, package: &BandwidthPackage) {
+        let BandwidthPackage { id, bandwidth } = package;
+        self.table("[[bandwidth_package]]");
+        self.set("id", id);
+        self.number("bandwidth", *bandwidth);
+    }
+
+    fn peering(&mut self, peering: &Peering) {
+        let Peering { id, vpcs } = peering;
+        self.table("[[peering]]");
+        self.set("id", id);
+        self.list("vpcs", vpcs);
+    }
+
+    fn nat_gateway(&mut self, gateway: &NatGateway, eips: &[Eip]) {
+        let NatGateway {
+            id,
+            vpc,
+            snat,
+            dnat,
+            filtering,
+            timeouts,
+            max_sessions_per_source,
+            snat_ports,
+            icmp_reply,
+            tcp_out_of_state,
+        } = gateway;
+        self.table("[[nat_gateway]]");
+        self.set("id", id);
+        self.set("vpc", vpc);
+        let bound = EipBinding::NatGateway(id.clone());
+        let bound = eips.iter().filter(|it| it.binding.as_ref() == Some(&bound));
+        self.list("eips", bound.map(|it| &it.id));
+        self.unless("filtering", *filtering, Filtering::default());
+        max_sessions_per_source
+            .iter()
+            .for_each(|it| self.number("max_sessions_per_source", *it));
+        if *snat_ports != SNAT_PORTS {
+            self.set("snat_ports", ports(snat_ports));
+        }
+        if !icmp_reply {
+            self.flag("icmp_reply", false);
+        }
+        self.unless("tcp_out_of_state", *tcp_out_of_state, OutOfState::default());
+        let Timeouts {
+            tcp_established,
+            tcp_transitory,
+            udp,
+            icmp,
+            other,
+        } = timeouts;
+        if *timeouts != Timeouts::default() {
+            self.table("[nat_gateway.timeouts]");
+            for (key, timeout) in [
+                ("tcp_established", tcp_established),
+                ("tcp_transitory", tcp_transitory),
+                ("udp", udp),
+                ("icmp", icmp),
+                ("other", other),
+            ] {
+                self.number(key, i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX));
+            }
+        }
+        for SnatEntry {
+            id,
+            source,
+            eips,
+            pooling,
+        } in snat
+        {
+            self.table("[[nat_gateway.snat]]");
+            self.set("id", id);
+            self.set("source", source);
+            self.list("eips", eips);
+            self.unless("pooling", *pooling, Pooling::default());
+        }
+        for entry in dnat {
+            let DnatEntry {
+                id,
+                eip,
+                internal,
+                mapping,
+            } = entry;
+            self.table("[[nat_gateway.dnat]]");
+            self.set("id", id);
+            self.set("eip", eip);
+            match mapping {
+                DnatMapping::Any => self.set("protocol", "any"),
+                DnatMapping::Ports {
+                    protocol, external, ..
+                } => {
+                    self.set("protocol", protocol_name(*protocol));
+                    self.set("external_port", ports(external));
+                }
+            }
+            self.set("internal", internal);
+            mapping
+                .internal_ports()
+                .iter()
+                .for_each(|it| self.set("internal_port", ports(it)));
+        }
+    }
+}
+
+/// The key that a route names an interface by.
+fn leg(id: &Id, enis: &[Eni]) -> &'static str {
+    match enis.iter().find(|it| it.id == *id) {
+        Some(eni) if eni.is_primary() => "instance",
+        _ => "eni",
+    }
+}
