@@ -217,7 +217,7 @@ fn resources(
 }
 
 /// The identifiers that a call names, in parameters that its operation has.
-fn named(request: &Request, operation: &Operation, changes: bool) -> Vec<String> {
+pub(crate) fn named(request: &Request, operation: &Operation, changes: bool) -> Vec<String> {
     let narrowing = NARROWED.iter().find(|(it, _)| *it == request.action);
     let narrowing = narrowing.map_or(&[][..], |(_, names)| names);
     let mut all = Vec::new();
@@ -256,7 +256,7 @@ fn values<'a>(
 }
 
 /// Whether a parameter names resources that policies are about.
-fn is_identifier(name: &str) -> bool {
+pub(crate) fn is_identifier(name: &str) -> bool {
     (name.ends_with("Id") || name.ends_with("Ids")) && !NO_RESOURCES.contains(&name)
 }
 
@@ -307,7 +307,10 @@ mod tests {
         for (action, names) in NARROWED {
             let known = products().iter().filter_map(|product| {
                 let handler = ops::find(&product.version, action)?;
-                assert!(matches!(handler, Handler::Query(_)), "{action}");
+                assert!(
+                    matches!(handler, Handler::Query(_) | Handler::Ask(_)),
+                    "{action}"
+                );
                 product.operations.get(*action)
             });
             let known: Vec<_> = known.collect();

@@ -6,6 +6,7 @@
 //! the control plane.
 
 mod access;
+mod audit;
 mod call;
 mod error;
 mod keys;
@@ -19,7 +20,7 @@ pub mod wire;
 pub use error::ApiError;
 pub use keys::{KeyFileError, Sealer};
 pub use params::Params;
-pub use request::{Caller, Principal, Request, Service};
+pub use request::{Caller, Principal, Request, Service, new_request_id};
 pub use service::Cloud;
 
 /// Whether there is such an operation here: the tables have more than are supported.

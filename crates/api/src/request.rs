@@ -64,3 +64,23 @@ pub trait Service: Send + Sync + 'static {
     /// The secret of an access key, if there is such a key and it is enabled.
     fn secret(&self, access_key_id: &str) -> Option<String>;
 }
+
+/// A new call's identifier: a random UUID (RFC 9562, version 4), in upper case.
+///
+/// # Errors
+/// If the system gives no random numbers.
+pub fn new_request_id() -> Result<String, ApiError> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| ApiError::internal(format!("there are no random numbers: {error}")))?;
+    let random = u128::from_be_bytes(bytes);
+    let id = random & !(0xf << 76 | 3 << 62) | 4 << 76 | 2 << 62;
+    Ok(format!(
+        "{:08X}-{:04X}-{:04X}-{:04X}-{:012X}",
+        id >> 96,
+        id >> 80 & 0xffff,
+        id >> 64 & 0xffff,
+        id >> 48 & 0xffff,
+        id & 0xffff_ffff_ffff
+    ))
+}

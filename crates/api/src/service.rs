@@ -3,8 +3,9 @@
 use crate::call::{Answer, Call};
 use crate::keys::Sealer;
 use crate::ops::{self, Handler};
-use crate::spec::{self, Operation, Product, invalid, missing};
-use crate::{ApiError, Request, Service, access};
+use crate::spec::{self, Operation, Product, invalid, missing, parse_bool};
+use crate::{ApiError, Request, Service, access, audit, new_request_id};
+use control::audit::{Actor, Event};
 use control::records::{Seconds, Token};
 use control::{Control, Draft, Refusal};
 use serde_json::{Map, Value};
@@ -27,6 +28,11 @@ impl Cloud {
         Cloud { control, sealer }
     }
 
+    /// The control plane under it.
+    pub(crate) fn control(&self) -> &Control {
+        &self.control
+    }
+
     /// Makes the first access key, if there is none yet: its identifier and secret. It is the account's own, which
     /// may do everything.
     ///
@@ -36,9 +42,15 @@ impl Cloud {
         if !self.control.cloud().access_keys.is_empty() {
             return Ok(None);
         }
-        let made = self
-            .control
-            .change(now(), |draft| self.sealer.create(draft, ""));
+        let now = now();
+        let made = self.control.change(now, |draft| {
+            let (id, secret) = self.sealer.create(draft, "")?;
+            let operation = ["Ram", "2015-05-01", "CreateAccessKey"];
+            let mut event = Event::new(new_request_id()?, now, Actor::Start, operation);
+            event.resources.push(id.clone());
+            draft.put_on_record(event);
+            Ok((id, secret))
+        });
         Ok(Some(made?))
     }
 }
@@ -59,6 +71,9 @@ impl Service for Cloud {
             Handler::Query(query) => self.ask(request, product, operation, |call, cloud| {
                 query(call, cloud)
             })?,
+            Handler::Ask(ask) => {
+                self.ask(request, product, operation, |call, _| ask(call, self))?
+            }
             Handler::Change(change) => self.change(request, product, operation, change)?,
             Handler::Seal(change) => {
                 let change = |call: &Call, draft: &mut Draft| change(call, draft, &self.sealer);
@@ -112,7 +127,7 @@ impl Cloud {
         }
     }
 
-    /// Takes a change through, or repeats the answer to the same call with the same client token.
+    /// Takes a change through, and puts it on record, refused or not.
     fn change(
         &self,
         request: &Request,
@@ -121,40 +136,63 @@ impl Cloud {
         change: impl FnOnce(&Call, &mut Draft) -> Answer,
     ) -> Answer {
         let now = now();
-        self.control
-            .change(now, |draft| {
-                access::check(draft, request, &product.product, operation, true)?;
-                operation.check(&request.params)?;
-                let region = region(draft, request, product)?;
-                let call = Call {
-                    params: &request.params,
-                    caller: &request.caller,
-                    region: &region,
-                };
-                let token = token(&call, request, operation)?;
-                if let Some((id, parameters)) = &token
-                    && let Some(known) = draft
-                        .tokens
-                        .get(id)
-                        .filter(|it| it.created + TOKEN_LIFE > now)
-                {
-                    return repeat(known, parameters);
-                }
-                draft.dry_run = call.flag("DryRun")? == Some(true);
-                let answer = change(&call, draft)?;
-                if let Some((id, parameters)) = token {
-                    forget_tokens(draft, now);
-                    draft.tokens.put(Token {
-                        id,
-                        parameters,
-                        answer: answer.to_string(),
-                        created: now,
-                    });
-                }
-                Ok(answer)
-            })
-            .map_err(ApiError::from)
+        let event = audit::event(&self.control.cloud(), request, product, operation, now);
+        let answer = self.control.change(now, |draft| {
+            let answer = perform(request, product, operation, draft, change)?;
+            let mut event = event.clone();
+            audit::add_made(&mut event, &answer);
+            draft.put_on_record(event);
+            Ok(answer)
+        });
+        answer.map_err(|refusal| {
+            // A dry run changes nothing, whatever comes of it.
+            let dry_run = request.params.get("DryRun").and_then(parse_bool) == Some(true);
+            if !dry_run && let Err(error) = self.control.record(&event.refused(&refusal)) {
+                tracing::error!("call {}: {error}", request.id);
+            }
+            refusal.into()
+        })
     }
+}
+
+/// Performs a change on a draft, or repeats the answer to the same call with the same client token.
+fn perform(
+    request: &Request,
+    product: &'static Product,
+    operation: &Operation,
+    draft: &mut Draft,
+    change: impl FnOnce(&Call, &mut Draft) -> Answer,
+) -> Answer {
+    let now = draft.now;
+    access::check(draft, request, &product.product, operation, true)?;
+    operation.check(&request.params)?;
+    let region = region(draft, request, product)?;
+    let call = Call {
+        params: &request.params,
+        caller: &request.caller,
+        region: &region,
+    };
+    let token = token(&call, request, operation)?;
+    if let Some((id, parameters)) = &token
+        && let Some(known) = draft
+            .tokens
+            .get(id)
+            .filter(|it| it.created + TOKEN_LIFE > now)
+    {
+        return Ok(repeat(known, parameters)?);
+    }
+    draft.dry_run = call.flag("DryRun")? == Some(true);
+    let answer = change(&call, draft)?;
+    if let Some((id, parameters)) = token {
+        forget_tokens(draft, now);
+        draft.tokens.put(Token {
+            id,
+            parameters,
+            answer: answer.to_string(),
+            created: now,
+        });
+    }
+    Ok(answer)
 }
 
 /// Operations refuse with the API's error; the control plane carries it through as its own.

@@ -1,5 +1,6 @@
 //! Taking changes through.
 
+use crate::audit::{self, Event, Events, Trail};
 use crate::cloud::{Cloud, PREFIX};
 use crate::draft::Draft;
 use crate::records::Seconds;
@@ -48,7 +49,7 @@ pub struct Control {
     /// What everybody sees.
     current: RwLock<InForce>,
     /// Held while a change is taken through, so they go one by one.
-    changing: Mutex<()>,
+    changing: Mutex<Trail>,
 }
 
 impl Control {
@@ -72,7 +73,10 @@ impl Control {
         let config = draft.config();
         check(&config).map_err(StartError::Refused)?;
         let plane = plane(&config)?;
-        let txn = transaction(&stored, &draft).map_err(StartError::Refused)?;
+        let trail = Trail::open(&*store, audit::MAX_EVENTS, audit::MAX_AGE);
+        let trail = trail.map_err(StartError::Store)?;
+        let (txn, trail) =
+            transaction(&*store, trail, &stored, &draft).map_err(StartError::Refused)?;
         if !txn.success.is_empty() {
             store.transact(txn).map_err(StartError::Store)?;
         }
@@ -83,7 +87,7 @@ impl Control {
                 cloud: Arc::new(draft.into_cloud()),
                 config: Arc::new(config),
             }),
-            changing: Mutex::new(()),
+            changing: Mutex::new(trail),
         })
     }
 
@@ -112,7 +116,7 @@ impl Control {
     /// # Errors
     /// What `work` refused with; or what the whole, the data path or the store said to it.
     pub fn change<T>(&self, now: Seconds, work: impl FnOnce(&mut Draft) -> Result<T>) -> Result<T> {
-        let _one_by_one = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut trail = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.cloud();
         let told = self.config();
         let mut draft = Draft::new(Cloud::clone(&before), now);
@@ -125,7 +129,7 @@ impl Control {
         if draft.dry_run {
             return Err(Refusal::dry_run());
         }
-        let txn = transaction(&before, &draft)?;
+        let (txn, longer) = transaction(&*self.store, *trail, &before, &draft)?;
         if differs {
             self.plane.apply(&config).map_err(|why| {
                 Refusal::bad(
@@ -145,12 +149,39 @@ impl Control {
             }
             return Err(Refusal::internal(message));
         }
+        *trail = longer;
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         *current = InForce {
             cloud: Arc::new(draft.into_cloud()),
             config: Arc::new(config),
         };
         Ok(answer)
+    }
+
+    /// Writes to the audit trail what changed nothing: a refused call. What changes something says so itself, with
+    /// [`Draft::put_on_record`].
+    ///
+    /// # Errors
+    /// If it cannot be made durable.
+    pub fn record(&self, event: &Event) -> Result<()> {
+        let mut trail = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let (ops, longer) = trail.append(&*self.store, event)?;
+        let txn = ops.into_iter().fold(Txn::new(), Txn::then);
+        self.store.transact(txn).map_err(|error| {
+            Refusal::internal(format!("It cannot be written to the audit trail: {error}."))
+        })?;
+        *trail = longer;
+        Ok(())
+    }
+
+    /// At most so many events of the audit trail, from the newest to the oldest or, if `forward`, the other way
+    /// round; those that come behind the number `after`.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn events(&self, after: Option<u64>, forward: bool, most: usize) -> Result<Events> {
+        audit::events(&*self.store, after, forward, most)
+            .map_err(|error| Refusal::internal(format!("The audit trail cannot be read: {error}.")))
     }
 }
 
@@ -167,8 +198,13 @@ fn load(store: &dyn Store) -> std::result::Result<Cloud, StartError> {
     }
 }
 
-/// What makes a draft durable.
-fn transaction(before: &Cloud, draft: &Draft) -> Result<Txn> {
+/// What makes a draft durable, and the audit trail as it is then.
+fn transaction(
+    store: &dyn Store,
+    trail: Trail,
+    before: &Cloud,
+    draft: &Draft,
+) -> Result<(Txn, Trail)> {
     let changes = draft
         .changes(before)
         .map_err(|error| Refusal::internal(format!("It cannot be written: {error}.")))?;
@@ -178,7 +214,12 @@ fn transaction(before: &Cloud, draft: &Draft) -> Result<Txn> {
     });
     let beside = draft.beside.iter().cloned();
     let beside = beside.map(|(key, value)| Op::put(key, value));
-    Ok(records.chain(beside).fold(Txn::new(), Txn::then))
+    let (event, trail) = match &draft.event {
+        Some(event) => trail.append(store, event)?,
+        None => (Vec::new(), trail),
+    };
+    let ops = records.chain(beside).chain(event);
+    Ok((ops.fold(Txn::new(), Txn::then), trail))
 }
 
 /// The rules that go across resources; operations refuse most of what they find with a better code.

@@ -1,5 +1,6 @@
 //! A change in the making.
 
+use crate::audit::Event;
 use crate::cloud::Cloud;
 use crate::records::{Meta, Seconds};
 use crate::refusal::{Refusal, Result};
@@ -20,6 +21,8 @@ pub struct Draft {
     pub renew: bool,
     /// What is written beside the records: keys and values.
     pub(crate) beside: Vec<(String, Vec<u8>)>,
+    /// What the audit trail will say of the change.
+    pub(crate) event: Option<Event>,
 }
 
 impl Deref for Draft {
@@ -45,6 +48,7 @@ impl Draft {
             dry_run: false,
             renew: false,
             beside: Vec::new(),
+            event: None,
         }
     }
 
@@ -74,6 +78,11 @@ impl Draft {
             created: self.now,
             ..Meta::default()
         }
+    }
+
+    /// Has the audit trail say this of the change, in the same transaction.
+    pub fn put_on_record(&mut self, event: Event) {
+        self.event = Some(event);
     }
 
     /// Has a value written in the same transaction as the records, under a key of its own.

@@ -11,6 +11,7 @@
 //! What it does not do: it knows no HTTP, no signatures and no packets.
 
 pub mod access;
+pub mod audit;
 mod cloud;
 pub mod control;
 pub mod dnat;

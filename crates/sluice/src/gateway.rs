@@ -8,7 +8,8 @@ use crate::socket::server::{Gateway, SessionPage};
 use crate::state::{StateDir, hash};
 use crate::target::Host;
 use api::{Caller, Cloud, Params, Principal, Sealer, Service};
-use control::{Control, DataPlane, Draft, StartError};
+use control::audit::{Actor, Event};
+use control::{Control, DataPlane, Draft, Refusal, StartError};
 use datapath::maps::Adopted;
 use datapath::{Datapath, PortStatus};
 use engine::{DropView, Engine, PortRef, Probe, ProbeFrom, SessionFilter, Time, TraceView};
@@ -114,6 +115,8 @@ impl Daemon {
                 None => {}
             }
             draft.import(&file).map_err(StartError::Refused)?;
+            let event = applied(Actor::Start, &hash).map_err(StartError::Refused)?;
+            draft.put_on_record(event);
             draft.write_beside(FILE_HASH.into(), hash.into_bytes());
             Ok(())
         };
@@ -162,18 +165,23 @@ fn now() -> u64 {
 
 const STOPPING: &str = "the gateway is stopping";
 
-impl Gateway for Daemon {
-    fn version(&self) -> VersionView {
-        VersionView {
-            name: self.name.clone(),
-            version: env!("CARGO_PKG_VERSION").into(),
-            pid: std::process::id(),
-            uptime: self.started.elapsed().as_secs(),
-        }
-    }
+/// The audit trail's event of a configuration file that is applied, named by the hash of its text.
+fn applied(actor: Actor, hash: &str) -> control::Result<Event> {
+    let operation = ["Sluice", env!("CARGO_PKG_VERSION"), "Apply"];
+    let mut event = Event::new(api::new_request_id()?, now(), actor, operation);
+    event.params.insert("Sha256".into(), hash.into());
+    Ok(event)
+}
 
-    fn apply(&self, text: &str, check: bool) -> Result<Applied, String> {
+/// The most resources that the event of a file names.
+const MAX_NAMED: usize = 64;
+
+impl Daemon {
+    /// Takes in what a configuration file says; what is to go on record of that; nothing, if it is only to be said
+    /// what would change.
+    fn take(&self, text: &str, event: Option<Event>) -> Result<Applied, String> {
         let begin = Instant::now();
+        let check = event.is_none();
         let file = model::file::parse(text).map_err(|error| error.to_string())?;
         let old = self.control.config();
         let mut applied = Applied {
@@ -187,6 +195,13 @@ impl Gateway for Daemon {
             draft.dry_run = check;
             draft.renew = true;
             applied.changes = changes::between(&old, &draft.config());
+            if let Some(mut event) = event {
+                let changes = applied.changes.iter();
+                let named =
+                    changes.flat_map(|it| it.added.iter().chain(&it.changed).chain(&it.removed));
+                event.resources = named.take(MAX_NAMED).cloned().collect();
+                draft.put_on_record(event);
+            }
             Ok(())
         });
         match changed {
@@ -204,6 +219,30 @@ impl Gateway for Daemon {
             }
         }
         Ok(applied)
+    }
+}
+
+impl Gateway for Daemon {
+    fn version(&self) -> VersionView {
+        VersionView {
+            name: self.name.clone(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            pid: std::process::id(),
+            uptime: self.started.elapsed().as_secs(),
+        }
+    }
+
+    fn apply(&self, uid: u32, text: &str, check: bool) -> Result<Applied, String> {
+        if check {
+            return self.take(text, None);
+        }
+        let event = applied(Actor::Local { uid }, &hash(text)).map_err(|it| it.message)?;
+        self.take(text, Some(event.clone())).inspect_err(|why| {
+            let refused = event.refused(&Refusal::bad("OperationFailed.Apply", why.clone()));
+            if let Err(error) = self.control.record(&refused) {
+                tracing::error!("{error}");
+            }
+        })
     }
 
     fn sessions(&self, cursor: u32, query: &SessionQuery) -> Result<SessionPage, String> {
@@ -320,7 +359,7 @@ impl Gateway for Daemon {
             params.insert("RegionId", &*region.id);
         }
         let request = api::Request {
-            id: String::new(),
+            id: api::new_request_id().map_err(|error| error.to_string())?,
             version,
             action,
             params,
@@ -330,9 +369,9 @@ impl Gateway for Daemon {
                 user_agent: LOCAL.into(),
             },
         };
-        self.cloud
-            .answer(&request)
-            .map_err(|error| error.to_string())
+        let mut answer = self.cloud.answer(&request).map_err(|it| it.to_string())?;
+        answer.insert("RequestId".into(), request.id.into());
+        Ok(answer)
     }
 
     fn export(&self) -> Result<String, String> {

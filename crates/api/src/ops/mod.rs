@@ -11,6 +11,7 @@ mod ecs;
 mod ecs_tags;
 mod eip;
 mod enis;
+mod events;
 mod forward;
 mod instances;
 mod nat_gateway;
@@ -27,6 +28,7 @@ mod vpc;
 
 use crate::call::{Answer, Call};
 use crate::keys::Sealer;
+use crate::service;
 use control::{Cloud, Draft};
 
 /// An operation that only asks.
@@ -34,6 +36,9 @@ pub(crate) type Query = fn(&Call, &Cloud) -> Answer;
 
 /// An operation that changes something.
 pub(crate) type Change = fn(&Call, &mut Draft) -> Answer;
+
+/// An operation that only asks, and more than the records know.
+pub(crate) type Ask = fn(&Call, &service::Cloud) -> Answer;
 
 /// An operation that changes something and makes secrets.
 pub(crate) type Seal = fn(&Call, &mut Draft, &Sealer) -> Answer;
@@ -43,6 +48,7 @@ pub(crate) type Seal = fn(&Call, &mut Draft, &Sealer) -> Answer;
 pub(crate) enum Handler {
     Query(Query),
     Change(Change),
+    Ask(Ask),
     Seal(Seal),
 }
 
@@ -52,6 +58,7 @@ const VPC: &str = "2016-04-28";
 const ECS: &str = "2014-05-26";
 const PEER: &str = "2022-01-01";
 const RAM: &str = "2015-05-01";
+const TRAIL: &str = "2020-07-06";
 
 /// Groups of operations: the version of their product, and each with its name.
 const GROUPS: &[(&str, &[(&str, Handler)])] = &[
@@ -74,6 +81,7 @@ const GROUPS: &[(&str, &[(&str, Handler)])] = &[
     (RAM, users::OPERATIONS),
     (RAM, access_keys::OPERATIONS),
     (RAM, access_policies::OPERATIONS),
+    (TRAIL, events::OPERATIONS),
 ];
 
 /// What answers an operation.

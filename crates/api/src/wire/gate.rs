@@ -4,7 +4,7 @@ use super::call::{self, Call, Verified};
 use super::nonces::{Nonces, Rejected};
 use super::refusal::{self, Body, Refusal};
 use super::throttle::{Rate, Throttle};
-use crate::{ApiError, Caller, Principal, Request, Service};
+use crate::{ApiError, Caller, Principal, Request, Service, new_request_id};
 use serde_json::{Map, Value};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -58,7 +58,7 @@ impl Gate {
     /// Answers a call. Blocks as long as the service does.
     pub fn answer(&self, call: &Call, address: IpAddr) -> Reply {
         let host = header(call, "host");
-        let id = match request_id() {
+        let id = match new_request_id() {
             Ok(id) => id,
             Err(error) => return failed(&error.into(), String::new(), &host),
         };
@@ -124,7 +124,7 @@ impl Gate {
 
     /// Refuses what never became a call.
     pub fn reject(&self, error: ApiError, host: &str, address: IpAddr) -> Reply {
-        match request_id() {
+        match new_request_id() {
             Ok(id) => self.refuse(error, address, id, host),
             Err(error) => failed(&error.into(), String::new(), host),
         }
@@ -149,7 +149,7 @@ impl Gate {
 
     /// What is answered when there is no answer.
     pub fn broken() -> Reply {
-        let id = request_id().unwrap_or_default();
+        let id = new_request_id().unwrap_or_default();
         tracing::error!("call {id}: the operation panicked");
         let error =
             ApiError::internal("The request processing has failed due to an error of ours.");
@@ -206,21 +206,4 @@ pub(super) fn source(address: IpAddr) -> IpAddr {
 fn seconds() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     since.map_or(0, |since| since.as_secs())
-}
-
-/// A random UUID (RFC 9562, version 4), in upper case.
-fn request_id() -> Result<String, ApiError> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| ApiError::internal(format!("there are no random numbers: {error}")))?;
-    let random = u128::from_be_bytes(bytes);
-    let id = random & !(0xf << 76 | 3 << 62) | 4 << 76 | 2 << 62;
-    Ok(format!(
-        "{:08X}-{:04X}-{:04X}-{:04X}-{:012X}",
-        id >> 96,
-        id >> 80 & 0xffff,
-        id >> 64 & 0xffff,
-        id >> 48 & 0xffff,
-        id & 0xffff_ffff_ffff
-    ))
 }

@@ -40,3 +40,4 @@ pub use certificate::CertificateError;
 pub use nonces::NoncesError;
 pub use server::{Limits, Listen, Server, ServerError};
 pub use throttle::Rate;
+pub(crate) use time::parse as parse_time;

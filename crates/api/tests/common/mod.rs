@@ -9,7 +9,8 @@ use control::{Control, DataPlane, StartError};
 use model::Config;
 use serde_json::Value;
 use std::sync::Arc;
-use store::Sqlite;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use store::{List, Op, Outcome, Page, Range, Revision, Sqlite, Store, Txn, Watch};
 
 struct Anything;
 
@@ -19,11 +20,46 @@ impl DataPlane for Anything {
     }
 }
 
+/// A store that can be told to write no transaction with an event of the audit trail.
+struct Auditable {
+    inner: Sqlite,
+    fail_audit: Arc<AtomicBool>,
+}
+
+impl Store for Auditable {
+    fn list(&self, list: &List) -> Result<Page, store::Error> {
+        self.inner.list(list)
+    }
+
+    fn transact(&self, txn: Txn) -> Result<Outcome, store::Error> {
+        let audits = |op: &Op| matches!(op, Op::Put { key, .. } if key.starts_with("/audit/"));
+        if self.fail_audit.load(SeqCst) && txn.success.iter().any(audits) {
+            return Err(store::Error::Full {
+                path: "state.db".into(),
+            });
+        }
+        self.inner.transact(txn)
+    }
+
+    fn watch(&self, range: Range, from: Revision) -> Result<Box<dyn Watch>, store::Error> {
+        self.inner.watch(range, from)
+    }
+
+    fn revision(&self) -> Result<Revision, store::Error> {
+        self.inner.revision()
+    }
+
+    fn compact(&self, revision: Revision) -> Result<(), store::Error> {
+        self.inner.compact(revision)
+    }
+}
+
 /// A cloud over a store in a directory of its own.
 pub struct World {
     pub cloud: Cloud,
     pub control: Arc<Control>,
     dir: tempfile::TempDir,
+    fail_audit: Arc<AtomicBool>,
 }
 
 impl World {
@@ -38,13 +74,18 @@ impl World {
             cloud,
             control,
             dir,
+            ..
         } = self;
         drop((cloud, control));
         World::on(dir)
     }
 
     fn on(dir: tempfile::TempDir) -> World {
-        let store = Arc::new(Sqlite::open(dir.path().join("state.db")).unwrap());
+        let fail_audit = Arc::new(AtomicBool::new(false));
+        let store = Arc::new(Auditable {
+            inner: Sqlite::open(dir.path().join("state.db")).unwrap(),
+            fail_audit: Arc::clone(&fail_audit),
+        });
         let control = Control::start(
             store,
             1_000,
@@ -69,12 +110,18 @@ impl World {
             cloud: Cloud::new(Arc::clone(&control), sealer),
             control,
             dir,
+            fail_audit,
         }
+    }
+
+    /// Whether events of the audit trail cannot be written from now on.
+    pub fn fail_audit(&self, fails: bool) {
+        self.fail_audit.store(fails, SeqCst);
     }
 
     /// Everything that the store holds, as one text.
     pub fn stored(&self) -> String {
-        let all = store::List::new(store::Range::all());
+        let all = List::new(Range::all());
         let items = self.control.store().list(&all).unwrap().items;
         let texts = items
             .iter()

@@ -28,8 +28,9 @@ const WRITE_TIME: Duration = Duration::from_secs(30);
 pub trait Gateway: Send + Sync + 'static {
     /// Who this is.
     fn version(&self) -> VersionView;
-    /// Changes the configuration, all of it or nothing; only says what would change if `check`.
-    fn apply(&self, text: &str, check: bool) -> Result<Applied, String>;
+    /// Changes the configuration in the name of a user of this machine, all of it or nothing; only says what would
+    /// change if `check`.
+    fn apply(&self, uid: u32, text: &str, check: bool) -> Result<Applied, String>;
     /// At most [`PAGE`] sessions from `cursor` on (0: the first), and the cursor of the next page. A
     /// page with fewer sessions, even none, need not be the last.
     fn sessions(&self, cursor: u32, query: &SessionQuery) -> Result<SessionPage, String>;
@@ -241,7 +242,7 @@ fn answer(
 ) -> io::Result<()> {
     let response = match request {
         Request::Version => Ok(Response::Version(gateway.version())),
-        Request::Apply { text, check } => gateway.apply(&text, check).map(Response::Applied),
+        Request::Apply { text, check } => gateway.apply(uid, &text, check).map(Response::Applied),
         Request::Sessions(query) => return list(out, gateway, &query),
         Request::Ports => gateway.ports().map(|ports| Response::Ports { ports }),
         Request::Stats => gateway.stats().map(|stats| Response::Stats(stats.into())),
@@ -435,7 +436,7 @@ mod tests {
                 uptime: 2,
             }
         }
-        fn apply(&self, text: &str, check: bool) -> Result<Applied, String> {
+        fn apply(&self, _: u32, text: &str, check: bool) -> Result<Applied, String> {
             match text {
                 "" => Err("line 1: there is nothing".into()),
                 _ => Ok(Applied {
