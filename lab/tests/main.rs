@@ -21,5 +21,6 @@ mod sdk;
 mod security;
 mod stun;
 mod trace;
+mod usage;
 mod vpc;
 mod web;

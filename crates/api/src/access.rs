@@ -21,6 +21,8 @@ const NARROWED: &[(&str, &[&str])] = &[
         "DescribeEipAddresses",
         &["AllocationId", "AssociatedInstanceId"],
     ),
+    ("DescribeEipMonitorData", &["AllocationId"]),
+    ("DescribeEipUsage", &["AllocationId"]),
     (
         "DescribeForwardTableEntries",
         &["ForwardEntryId", "ForwardTableId", "NatGatewayId"],
@@ -29,6 +31,7 @@ const NARROWED: &[(&str, &[&str])] = &[
     ("DescribeInstanceStatus", &["InstanceId"]),
     ("DescribeInstances", &["InstanceIds", "VSwitchId", "VpcId"]),
     ("DescribeNatGateways", &["NatGatewayId", "VpcId"]),
+    ("DescribeNatGatewayUsage", &["NatGatewayId"]),
     ("DescribeNetworkInterfaceAttribute", &["NetworkInterfaceId"]),
     (
         "DescribeNetworkInterfaces",

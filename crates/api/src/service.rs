@@ -7,7 +7,7 @@ use crate::spec::{self, Operation, Product, invalid, missing, parse_bool};
 use crate::{ApiError, Request, Service, access, audit, new_request_id};
 use control::audit::{Actor, Event};
 use control::records::{Seconds, Token};
-use control::{Control, Draft, Refusal};
+use control::{Control, Draft, Metering, Refusal};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
@@ -20,12 +20,38 @@ const TOKEN_LIFE: Seconds = 24 * 60 * 60;
 pub struct Cloud {
     control: Arc<Control>,
     sealer: Sealer,
+    metering: Option<Arc<Metering>>,
 }
 
 impl Cloud {
     /// The cloud over a control plane; the secrets of its access keys are sealed with `sealer`.
     pub fn new(control: Arc<Control>, sealer: Sealer) -> Cloud {
-        Cloud { control, sealer }
+        Cloud {
+            control,
+            sealer,
+            metering: None,
+        }
+    }
+
+    /// The same, with what tells what has gone by.
+    #[must_use]
+    pub fn metered(self, metering: Arc<Metering>) -> Cloud {
+        Cloud {
+            metering: Some(metering),
+            ..self
+        }
+    }
+
+    /// What tells what has gone by.
+    ///
+    /// # Errors
+    /// If nothing is metered.
+    pub(crate) fn metering(&self) -> Result<&Metering, ApiError> {
+        let none = || {
+            let why = "Nothing is metered here.";
+            ApiError::bad("OperationUnsupported.Metering", why)
+        };
+        self.metering.as_deref().ok_or_else(none)
     }
 
     /// The control plane under it.

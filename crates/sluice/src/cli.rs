@@ -46,6 +46,7 @@ pub enum Command {
     Sessions(Sessions),
     Ports(Ports),
     Stats(Stats),
+    Usage(Usage),
     Trace(Trace),
     Exec(Exec),
     Call(Call),
@@ -341,6 +342,38 @@ pub struct Ports {
 #[derive(Debug, Args)]
 pub struct Stats {
     /// Print JSON: one object
+    #[arg(long)]
+    pub json: bool,
+    /// Which gateway.
+    #[command(flatten)]
+    pub daemon: Daemon,
+}
+
+/// Show what was used: bytes, packets, sessions and highest rates of NAT gateways and EIPs.
+///
+/// Of one gateway or EIP by the hour, else in all. Hours are kept for 400 days. Rates are those of the highest
+/// minute. A capacity unit is the largest of 1,000 new sessions a second, 10,000 sessions at once and 1 GB in an
+/// hour.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sluice usage                                  of the last 24 hours
+  sluice usage --gateway ngw-1                  the same by the hour
+  sluice usage --from 2026-11-01T00:00:00Z --to 2026-12-01T00:00:00Z --json")]
+pub struct Usage {
+    /// Of this NAT gateway, by the hour
+    #[arg(long, value_name = "ID", conflicts_with = "eip")]
+    pub gateway: Option<String>,
+    /// Of this EIP, by the hour
+    #[arg(long, value_name = "ID")]
+    pub eip: Option<String>,
+    /// From the hour of this time on, as 2026-11-21T00:00:00Z [default: 24 hours before the end]
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<String>,
+    /// To this time [default: now]
+    #[arg(long, value_name = "TIME")]
+    pub to: Option<String>,
+    /// Print JSON: of one an array of hours, else an object with two arrays
     #[arg(long)]
     pub json: bool,
     /// Which gateway.

@@ -33,6 +33,8 @@ pub enum Error {
     #[error(transparent)]
     Api(#[from] api::wire::ServerError),
     #[error(transparent)]
+    Metering(#[from] control::metering::Error),
+    #[error(transparent)]
     KeyFile(#[from] api::KeyFileError),
     #[error("the configuration cannot be brought into force: {0}")]
     NotInForce(String),

@@ -2,6 +2,7 @@
 
 use crate::changes;
 use crate::error::Error;
+use crate::metering::{Meter, reading};
 use crate::output::units;
 use crate::socket::protocol::*;
 use crate::socket::server::{Gateway, SessionPage};
@@ -9,6 +10,7 @@ use crate::state::{StateDir, hash};
 use crate::target::Host;
 use api::{Caller, Cloud, Params, Principal, Sealer, Service};
 use control::audit::{Actor, Event};
+use control::metering::{Reading, Totals};
 use control::{Control, DataPlane, Draft, Refusal, StartError};
 use datapath::maps::Adopted;
 use datapath::{Datapath, PortStatus};
@@ -39,6 +41,7 @@ pub struct Daemon {
     cloud: Arc<Cloud>,
     plane: Arc<Plane>,
     store: Arc<Sqlite>,
+    meter: Meter,
     state: StateDir,
 }
 
@@ -71,6 +74,20 @@ impl DataPlane for Applier {
     fn apply(&self, config: &Config) -> Result<(), String> {
         self.0
             .with(|datapath| datapath.apply(config).map_err(|error| error.to_string()))
+    }
+}
+
+/// What the metering holds of the data path.
+struct Reader(Arc<Plane>);
+
+impl Totals for Reader {
+    fn read(&self, forget: &[u64]) -> Result<Reading, String> {
+        let forget = forget.to_vec();
+        let usage = self.0.engine(move |engine, _| {
+            engine.forget_usage(&forget);
+            engine.usage()
+        });
+        usage.map(reading)
     }
 }
 
@@ -122,11 +139,14 @@ impl Daemon {
         };
         let sealer = Sealer::open(&state.api_dir()?.join("secrets.key"))?;
         let control = Arc::new(Control::start(store.clone(), now(), first, open)?);
+        let meter = Meter::start(&state.usage(), Box::new(Reader(Arc::clone(&plane))))?;
+        let cloud = Cloud::new(Arc::clone(&control), sealer).metered(meter.metering());
         Ok(Daemon {
             name,
             started: Instant::now(),
-            cloud: Arc::new(Cloud::new(Arc::clone(&control), sealer)),
+            cloud: Arc::new(cloud),
             control,
+            meter,
             plane: Arc::clone(&plane),
             store,
             state,
@@ -149,6 +169,7 @@ impl Daemon {
     /// # Errors
     /// If something cannot be removed.
     pub fn stop(&self, remove: bool) -> Result<(), Error> {
+        self.meter.stop();
         let mut running = self.plane.0.write().unwrap_or_else(PoisonError::into_inner);
         match running.take() {
             Some(datapath) if remove => Ok(datapath.remove()?),

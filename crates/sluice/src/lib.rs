@@ -1,7 +1,8 @@
 //! The program: the gateway as a service, its control socket, its commands and the demo.
 //!
 //! * [`cli`] is the command line, [`commands`] what talks to a running gateway;
-//! * [`serve`] runs the [`gateway`], [`state`] keeps its configuration across restarts;
+//! * [`serve`] runs the [`gateway`], [`state`] keeps its configuration across restarts, [`metering`] what has gone
+//!   by;
 //! * [`socket`] is what the two say to each other;
 //! * [`demo`] builds a gateway with everything around it and proves that it works.
 //!
@@ -16,6 +17,7 @@ pub mod demo;
 pub mod error;
 pub mod export;
 pub mod gateway;
+pub mod metering;
 pub mod output;
 pub mod serve;
 pub mod socket;

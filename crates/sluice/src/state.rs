@@ -111,6 +111,11 @@ impl StateDir {
         self.dir.join("state.db")
     }
 
+    /// The database of what has gone by.
+    pub fn usage(&self) -> PathBuf {
+        self.dir.join("usage.db")
+    }
+
     /// The directory of the cloud API: its keys, its certificate, the calls that it has seen. It is made if it
     /// is not there, readable by its owner only.
     ///

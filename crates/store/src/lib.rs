@@ -7,7 +7,8 @@
 //! * [`Revision`]: one number for the whole store, which each transaction that changes something raises by
 //!   one; an empty store is at 1;
 //! * [`Watch`]: the changes from a revision on, transaction by transaction;
-//! * [`Sqlite`]: a store in one file of this machine.
+//! * [`Sqlite`]: a store in one file of this machine;
+//! * [`Series`]: beside it, points in time that have neither revisions nor watches: measurements.
 //!
 //! ```
 //! use std::time::Duration;
@@ -44,12 +45,14 @@
 
 mod error;
 mod key;
+mod series;
 mod sqlite;
 mod txn;
 mod watch;
 
 pub use error::Error;
 pub use key::{KeyValue, MAX_KEY, Range, Revision};
+pub use series::{Batch, Series};
 pub use sqlite::{Options, Sqlite, restore};
 pub use txn::{
     Compare, List, MAX_CHANGES, MAX_OPERATIONS, MAX_TRANSACTION, MAX_VALUE, Op, OpResult, Order,

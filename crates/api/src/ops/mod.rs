@@ -23,6 +23,7 @@ mod run;
 mod security_groups;
 mod snat;
 mod tags;
+mod usage;
 mod users;
 mod vpc;
 
@@ -66,6 +67,7 @@ const GROUPS: &[(&str, &[(&str, Handler)])] = &[
     (VPC, routes::OPERATIONS),
     (VPC, tags::OPERATIONS),
     (VPC, eip::OPERATIONS),
+    (VPC, usage::OPERATIONS),
     (VPC, package::OPERATIONS),
     (VPC, nat_gateway::OPERATIONS),
     (VPC, snat::OPERATIONS),

@@ -5,7 +5,7 @@
 pub mod ecs;
 
 use api::{ApiError, Caller, Cloud, Principal, Request, Sealer, Service};
-use control::{Control, DataPlane, StartError};
+use control::{Control, DataPlane, Metering, StartError};
 use model::Config;
 use serde_json::Value;
 use std::sync::Arc;
@@ -127,6 +127,12 @@ impl World {
             .iter()
             .map(|it| format!("{} {}", it.key, String::from_utf8_lossy(&it.value)));
         texts.collect::<Vec<_>>().join("\n")
+    }
+
+    /// The same, with something that tells what has gone by.
+    pub fn metered(self, metering: Arc<Metering>) -> World {
+        let cloud = self.cloud.metered(metering);
+        World { cloud, ..self }
     }
 
     /// Calls an operation of a version, over the control socket.

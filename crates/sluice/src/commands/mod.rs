@@ -10,6 +10,7 @@ mod resource;
 mod sessions;
 mod stats;
 mod trace;
+mod usage;
 mod version;
 
 use crate::cli::{Cli, Command};
@@ -38,6 +39,7 @@ pub fn run(command: Command, out: &mut impl Write) -> Result<ExitCode, Error> {
         Command::Sessions(args) => sessions::run(&args, out)?,
         Command::Ports(args) => ports::run(&args, out)?,
         Command::Stats(args) => stats::run(&args, out)?,
+        Command::Usage(args) => usage::run(&args, out)?,
         Command::Trace(args) => trace::run(&args, out)?,
         Command::Version(args) => version::run(&args, out)?,
         Command::Call(args) => call::run(&args, out)?,

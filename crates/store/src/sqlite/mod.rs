@@ -11,7 +11,7 @@
 
 mod backup;
 mod change;
-mod files;
+pub(crate) mod files;
 mod format;
 mod pool;
 mod query;
@@ -148,7 +148,7 @@ impl Store for Sqlite {
 
 /// What went wrong inside: SQLite's answer, or what is already an error of ours.
 #[derive(Debug)]
-enum Fault {
+pub(crate) enum Fault {
     Sqlite(rusqlite::Error),
     Damage(String),
     Ours(Error),
@@ -168,7 +168,7 @@ impl From<Error> for Fault {
 
 impl Fault {
     /// Names the file and what was being done with it.
-    fn at(self, path: &Path, doing: &'static str) -> Error {
+    pub(crate) fn at(self, path: &Path, doing: &'static str) -> Error {
         let path = path.to_owned();
         let error = match self {
             Fault::Sqlite(error) => error,

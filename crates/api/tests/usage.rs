@@ -1,0 +1,292 @@
+//! What was metered, through the API.
+
+mod common;
+mod nat;
+
+use common::{World, refused};
+use control::metering::{Account, Amounts, Metering, Reading, Totals};
+use nat::*;
+use serde_json::{Value, json};
+use std::sync::{Arc, Mutex};
+use std::time::{SystemTime, UNIX_EPOCH};
+use store::Series;
+
+/// A data path's totals.
+#[derive(Clone, Default)]
+struct Plane(Arc<Mutex<Reading>>);
+
+impl Totals for Plane {
+    fn read(&self, _: &[u64]) -> Result<Reading, String> {
+        Ok(self.0.lock().unwrap().clone())
+    }
+}
+
+/// A site with a gateway and an EIP, by which something has gone.
+struct Metered {
+    world: World,
+    gateway: String,
+    eip: String,
+    plane: Plane,
+    metering: Arc<Metering>,
+    _dir: tempfile::TempDir,
+}
+
+fn now() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.unwrap().as_secs()
+}
+
+/// A time as the API writes it.
+fn stamp(at: u64) -> String {
+    let at = time::OffsetDateTime::from_unix_timestamp(at as i64).unwrap();
+    at.format(&time::format_description::well_known::Rfc3339)
+        .unwrap()
+}
+
+const HOUR: u64 = 3_600;
+
+impl Metered {
+    fn new() -> Metered {
+        let world = World::new();
+        let gateway = site(&world).gateway;
+        let (eip, _) = bound_eip(&world, &gateway);
+        let plane = Plane::default();
+        let dir = tempfile::tempdir().unwrap();
+        let series = Series::open(dir.path().join("usage.db")).unwrap();
+        let metering = Metering::open(series, Box::new(plane.clone())).unwrap();
+        let metering = Arc::new(metering);
+        Metered {
+            world: world.metered(Arc::clone(&metering)),
+            gateway,
+            eip,
+            plane,
+            metering,
+            _dir: dir,
+        }
+    }
+
+    /// So much goes by the EIP, up to a time.
+    fn traffic(&self, bytes_in: u64, bytes_out: u64, at: u64) {
+        {
+            let mut reading = self.plane.0.lock().unwrap();
+            if reading.accounts.is_empty() {
+                reading.accounts.push(Account {
+                    owner: 1,
+                    eip: Some(self.eip.clone()),
+                    gateway: Some(self.gateway.clone()),
+                    configured: true,
+                    ..Account::default()
+                });
+            }
+            let sum = &mut reading.accounts[0].totals;
+            *sum = Amounts {
+                packets_in: sum.packets_in + 1,
+                bytes_in: sum.bytes_in + bytes_in,
+                packets_out: sum.packets_out + 2,
+                bytes_out: sum.bytes_out + bytes_out,
+                opened: sum.opened + 60,
+            };
+        }
+        self.metering.tick(at).unwrap();
+    }
+
+    fn monitor(&self, from: u64, to: u64, more: &[(&str, &str)]) -> Result<Value, api::ApiError> {
+        let (from, to) = (stamp(from), stamp(to));
+        let params = [
+            ("AllocationId", &*self.eip),
+            ("StartTime", &from),
+            ("EndTime", &to),
+        ];
+        self.world
+            .vpc("DescribeEipMonitorData", &[&params, more].concat())
+    }
+}
+
+#[test]
+fn gateways_and_eips_have_hours_and_totals() {
+    let it = Metered::new();
+    let begin = (now() / HOUR - 3) * HOUR;
+    it.metering.tick(begin).unwrap();
+    it.traffic(600, 6_000, begin + 60);
+    it.traffic(1_200, 0, begin + 120);
+    it.metering.tick(begin + HOUR).unwrap();
+    it.traffic(1_000_000_000, 500_000_000, begin + HOUR + 60);
+    let usage = |action: &str, params: &[(&str, &str)]| it.world.vpc(action, params).unwrap();
+
+    let hours = usage("DescribeNatGatewayUsage", &[("NatGatewayId", &it.gateway)]);
+    let rows = hours["Usages"].as_array().unwrap();
+    assert_eq!(rows.len(), 2, "{hours:#}");
+    assert_eq!(
+        rows[0],
+        json!({
+            "NatGatewayId": it.gateway, "StartTime": stamp(begin),
+            "PacketsIn": 2, "BytesIn": 1_800, "PacketsOut": 4, "BytesOut": 6_000,
+            "NewSessions": 120, "PeakSessions": 0,
+            "PeakBpsIn": 160, "PeakBpsOut": 800, "PeakBps": 880,
+            "PeakNewSessionRate": 1.0, "CapacityUnits": 0.001,
+        })
+    );
+    assert_eq!(rows[1]["CapacityUnits"], 1.5);
+    assert_eq!(hours["NextToken"], "");
+
+    // In all: sums, the highest, and the sum of the units of each hour.
+    let total = [("Granularity", "Total")];
+    let total = usage("DescribeEipUsage", &total)["Usages"].clone();
+    assert_eq!(total.as_array().map(Vec::len), Some(1));
+    let total = &total[0];
+    assert_eq!(total["AllocationId"], it.eip);
+    assert_eq!(total["BytesIn"], 1_000_001_800);
+    assert_eq!(total["PeakBpsIn"], 133_333_333);
+    assert_eq!(total["CapacityUnits"], 1.501);
+
+    // A part of the time, and pages.
+    let to = stamp(begin + HOUR);
+    let first = usage("DescribeEipUsage", &[("EndTime", &to)]);
+    assert_eq!(first["Usages"].as_array().map(Vec::len), Some(1));
+    let page = usage("DescribeEipUsage", &[("MaxResults", "1")]);
+    let token = page["NextToken"].as_str().unwrap();
+    let next = usage(
+        "DescribeEipUsage",
+        &[("MaxResults", "1"), ("NextToken", token)],
+    );
+    assert_eq!(page["Usages"][0]["StartTime"], stamp(begin));
+    assert_eq!(next["Usages"][0]["StartTime"], stamp(begin + HOUR));
+    assert_eq!(next["NextToken"], "");
+}
+
+#[test]
+fn what_is_gone_is_still_told_of() {
+    let it = Metered::new();
+    let begin = (now() / HOUR - 1) * HOUR;
+    it.metering.tick(begin).unwrap();
+    it.traffic(5, 7, begin + 60);
+    let release = [("AllocationId", &*it.eip)];
+    it.world.vpc("UnassociateEipAddress", &release).unwrap();
+    it.world.vpc("ReleaseEipAddress", &release).unwrap();
+    let usage = it.world.vpc("DescribeEipUsage", &release).unwrap();
+    assert_eq!(usage["Usages"][0]["BytesOut"], 7);
+    let wrong = |action, params: &[(&str, &str)]| refused(it.world.vpc(action, params));
+    assert_eq!(
+        wrong("DescribeEipUsage", &[("AllocationId", "eip-none")]),
+        "InvalidAllocationId.NotFound"
+    );
+    let gateways = "DescribeNatGatewayUsage";
+    assert_eq!(
+        wrong(gateways, &[("NatGatewayId", "ngw-none")]),
+        "InvalidNatGatewayId.NotFound"
+    );
+    assert_eq!(
+        wrong(gateways, &[("StartTime", "yesterday")]),
+        "InvalidStartTime.Malformed"
+    );
+    assert_eq!(
+        wrong(gateways, &[("EndTime", "2026-11-21")]),
+        "InvalidEndTime.Malformed"
+    );
+    assert_eq!(
+        wrong(gateways, &[("Granularity", "Minute")]),
+        "InvalidParameter"
+    );
+    assert_eq!(
+        wrong(gateways, &[("MaxResults", "1001")]),
+        "InvalidParameter"
+    );
+    let turned = [
+        ("StartTime", "2026-01-02T00:00:00Z"),
+        ("EndTime", "2026-01-01T00:00:00Z"),
+    ];
+    assert_eq!(wrong(gateways, &turned), "InvalidParameter");
+    let bare = World::new();
+    assert_eq!(
+        refused(bare.vpc("DescribeEipUsage", &[])),
+        "OperationUnsupported.Metering"
+    );
+}
+
+#[test]
+fn monitoring_data_are_told_by_the_period() {
+    let it = Metered::new();
+    let begin = (now() / HOUR - 2) * HOUR;
+    it.metering.tick(begin).unwrap();
+    for minute in 1..=10 {
+        it.traffic(minute * 60, minute * 600, begin + minute * 60);
+    }
+    let points = |from: u64, to: u64, more: &[(&str, &str)]| {
+        let answer = it.monitor(from, to, more).unwrap();
+        answer["EipMonitorDatas"]["EipMonitorData"]
+            .as_array()
+            .unwrap()
+            .clone()
+    };
+    let minutes = points(begin, begin + 180, &[]);
+    assert_eq!(minutes.len(), 3);
+    assert_eq!(
+        minutes[1],
+        json!({
+            "EipRX": 120, "EipTX": 1_200, "EipFlow": 1_320, "EipPackets": 3, "EipBandwidth": 22,
+            "TimeStamp": stamp(begin + 60),
+        })
+    );
+    let rx = |points: &[Value]| {
+        points
+            .iter()
+            .map(|it| it["EipRX"].as_u64().unwrap())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        rx(&points(begin, begin + 600, &[("Period", "300")])),
+        [900, 2_400]
+    );
+    assert_eq!(
+        rx(&points(begin, begin + HOUR, &[("Period", "3600")])),
+        [3_300]
+    );
+    // What is not on the minute is taken to the next one.
+    assert_eq!(rx(&points(begin + 1, begin + 61, &[])), [120]);
+    // Of before the EIP was made, nothing is told; since then, also that nothing went by.
+    assert_eq!(rx(&points(begin - HOUR, begin, &[])), [0; 0]);
+    assert_eq!(rx(&points(now() / 60 * 60, now() + 600, &[])), [0]);
+
+    let wrong = |from, to, more: &[(&str, &str)]| refused(it.monitor(from, to, more));
+    assert_eq!(
+        wrong(begin, begin + 401 * 60, &[]),
+        "InvalidParameter.TooMany"
+    );
+    assert!(it.monitor(begin, begin + 400 * 60, &[]).is_ok());
+    assert_eq!(
+        wrong(begin, begin, &[]),
+        "InvalidStartTime.ValueNotSupported"
+    );
+    let period = [("Period", "120")];
+    assert_eq!(
+        wrong(begin, begin + 60, &period),
+        "InvalidPeriod.ValueNotSupported"
+    );
+    let old = begin - 31 * 24 * HOUR;
+    assert_eq!(wrong(old, old + 60, &[]), "InvalidStartTime.TooEarly");
+    let params = [
+        ("AllocationId", "eip-none"),
+        ("StartTime", "x"),
+        ("EndTime", "y"),
+    ];
+    assert_eq!(
+        refused(it.world.vpc("DescribeEipMonitorData", &params)),
+        "InvalidAllocationId.NotFound"
+    );
+    let params = [
+        ("AllocationId", &*it.eip),
+        ("StartTime", "x"),
+        ("EndTime", "y"),
+    ];
+    assert_eq!(
+        refused(it.world.vpc("DescribeEipMonitorData", &params)),
+        "InvalidStartTime.Malformed"
+    );
+    assert_eq!(
+        refused(
+            it.world
+                .vpc("DescribeEipMonitorData", &[("AllocationId", &it.eip)])
+        ),
+        "MissingParameter"
+    );
+}
