@@ -12,6 +12,7 @@ mod ftp;
 mod harness;
 mod hitless;
 mod icmp;
+mod intranet;
 mod life;
 mod mtu;
 mod nat;

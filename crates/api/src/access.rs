@@ -69,6 +69,8 @@ const NARROWED: &[(&str, &[&str])] = &[
     ("GetNatGatewayAttribute", &["NatGatewayId"]),
     ("GetVpcRouteEntrySummary", &["VpcId"]),
     ("GetVpcPeerConnectionAttribute", &["InstanceId"]),
+    ("ListNatIpCidrs", &["NatGatewayId"]),
+    ("ListNatIps", &["NatGatewayId"]),
     ("ListTagResources", &["ResourceId"]),
     ("ListVpcPeerConnections", &["InstanceId", "VpcId"]),
 ];

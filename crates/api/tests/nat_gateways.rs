@@ -188,10 +188,7 @@ fn what_a_gateway_cannot_be() {
             &[("VSwitchId", &*elsewhere)],
             "OperationFailed.VswNotBelongToVpc",
         ),
-        (
-            &[of, ("NetworkType", "intranet")],
-            "OperationUnsupported.NetworkType",
-        ),
+        (&[of, ("NetworkType", "extranet")], "InvalidParameter"),
         (&[of, ("NetworkType", "hybrid")], "InvalidParameter"),
         (&[of, ("NatType", "Super")], "InvalidParameter"),
         (
@@ -213,7 +210,10 @@ fn what_a_gateway_cannot_be() {
             &[of, ("AccessMode.ModeValue", "route")],
             "OperationUnsupported.PrivateLink",
         ),
-        (&[of, ("Ipv4Prefix", "192.168.1.16/28")], "InvalidParameter"),
+        (
+            &[of, ("Ipv4Prefix", "192.168.1.16/28")],
+            "OperationUnsupported.Ipv4Prefix",
+        ),
         (&[of, ("IcmpReplyEnabled", "perhaps")], "InvalidParameter"),
         (&[of, ("Name", "1st")], "InvalidParameter"),
         (

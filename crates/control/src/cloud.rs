@@ -71,6 +71,10 @@ cloud! {
     packages: BandwidthPackage,
     /// NAT gateways.
     nat_gateways: NatGateway,
+    /// Blocks of NAT IPs.
+    nat_ip_cidrs: NatIpCidr,
+    /// NAT IPs of VPC NAT gateways.
+    nat_ips: NatIp,
     /// SNAT entries.
     snat: SnatEntry,
     /// DNAT entries.

@@ -95,8 +95,8 @@ impl Draft {
     }
 
     fn dnat_eip(&self, gateway: &NatGateway, external: Ipv4Addr) -> Result<Id> {
-        let eip = self.eip_in_gateway(gateway, external, "InvalidIp.NotInNatgw")?;
-        Ok(eip.id.clone())
+        let eip = self.outer_id(gateway, external, "InvalidIp.NotInNatgw")?;
+        Ok(eip.clone())
     }
 
     /// Whether an entry can be beside the others.
@@ -150,10 +150,11 @@ impl Draft {
         }
     }
 
-    /// The internal address is in reach, not the external one, and has no EIP of its own.
+    /// The internal address is in reach and not the external one. For the Internet it has no EIP of its own, which
+    /// would go before the entry.
     fn check_internal(&self, gateway: &NatGateway, entry: &DnatEntry) -> Result<()> {
         let internal = entry.internal;
-        if self.eip(&entry.eip)?.address == internal {
+        if self.outer_address(gateway, &entry.eip) == Some(internal) {
             let why = format!("{internal} is the external address.");
             return Err(Refusal::bad("InvalidInternalIp.Malformed", why));
         }
@@ -170,7 +171,7 @@ impl Draft {
             let vswitch = self.vswitches.get(&eni.vswitch);
             eni.has_address(internal) && vswitch.is_some_and(|it| vpcs.contains(&&it.vpc))
         });
-        if let Some(eni) = eni
+        if let Some(eni) = eni.filter(|_| !gateway.intranet)
             && let Some(eip) = self.eip_of_eni(eni)
         {
             let why = format!(

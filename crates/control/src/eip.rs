@@ -133,7 +133,11 @@ impl Draft {
             }
             EipBinding::Eni(eni) => self.check_eni(self.eni(eni)?, private)?,
             EipBinding::NatGateway(gateway) => {
-                let vpc = &self.nat_gateway(gateway)?.vpc;
+                let NatGateway { vpc, intranet, .. } = self.nat_gateway(gateway)?;
+                if *intranet {
+                    let why = format!("{gateway} is a VPC NAT gateway: it has NAT IPs, not EIPs.");
+                    return Err(Refusal::bad("OperationUnsupported.NetworkType", why));
+                }
                 let bound = self.eips_of_gateway(gateway).count();
                 let whose = format!("The NAT gateway {gateway} has");
                 self.room_for(Quota::GatewayEips, &whose, bound)?;
@@ -236,7 +240,7 @@ impl Draft {
         let vpc = &self.vswitch(&eni.vswitch)?.vpc;
         let reaches = |entry: &DnatEntry| {
             let gateway = self.nat_gateways.get(&entry.gateway);
-            gateway.is_some_and(|it| self.reach(&it.vpc).contains(&vpc))
+            gateway.is_some_and(|it| !it.intranet && self.reach(&it.vpc).contains(&vpc))
         };
         if let Some(entry) = self
             .dnat

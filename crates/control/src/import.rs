@@ -383,6 +383,9 @@ impl Draft {
             let record = match self.nat_gateways.get(&gateway.id) {
                 Some(had) => NatGateway {
                     meta: self.filed(Some(&had.meta)),
+                    vpc: gateway.vpc.clone(),
+                    intranet: gateway.vswitch().is_some(),
+                    vswitch: gateway.vswitch().cloned().or(had.vswitch.clone()),
                     icmp_reply: gateway.icmp_reply,
                     nat,
                     ..had.clone()
@@ -391,7 +394,8 @@ impl Draft {
                     id: gateway.id.clone(),
                     meta: self.filed(None),
                     vpc: gateway.vpc.clone(),
-                    vswitch: None,
+                    intranet: gateway.vswitch().is_some(),
+                    vswitch: gateway.vswitch().cloned(),
                     private_address: None,
                     eni: self.new_id("eni")?,
                     snat_table: self.new_id("stb")?,
@@ -441,6 +445,45 @@ impl Draft {
                 };
                 self.dnat.put(record);
             }
+        }
+        self.import_nat_ips(config)
+    }
+
+    fn import_nat_ips(&mut self, config: &Config) -> Result<()> {
+        for gateway in &config.nat_gateways {
+            let had = self.nat_ip_cidrs_of(&gateway.id).find(|it| it.default);
+            let had = had.cloned();
+            let vswitch = gateway.vswitch().and_then(|it| self.vswitches.get(it));
+            match (vswitch, had) {
+                (None, None) => {}
+                (None, Some(had)) => drop(self.nat_ip_cidrs.remove(&had.id)),
+                (Some(vswitch), had) => {
+                    let record = NatIpCidr {
+                        cidr: vswitch.cidr,
+                        ..had.unwrap_or(NatIpCidr {
+                            id: self.new_id("vpcnatcidr")?,
+                            meta: self.meta("", ""),
+                            gateway: gateway.id.clone(),
+                            cidr: vswitch.cidr,
+                            default: true,
+                        })
+                    };
+                    self.nat_ip_cidrs.put(record);
+                }
+            }
+        }
+        let kept: HashSet<&str> = config.nat_ips.iter().map(|it| &*it.id).collect();
+        retire!(self.nat_ips, kept);
+        for nat_ip in &config.nat_ips {
+            let had = self.nat_ips.get(&nat_ip.id);
+            let record = NatIp {
+                id: nat_ip.id.clone(),
+                meta: self.filed(had.map(|it| &it.meta)),
+                gateway: nat_ip.gateway.clone(),
+                address: nat_ip.address,
+                default: had.is_some_and(|it| it.default),
+            };
+            self.nat_ips.put(record);
         }
         Ok(())
     }

@@ -48,6 +48,14 @@ impl Draft {
         for id in ids(self.snat.iter().filter(of_none), |it| &it.id) {
             self.snat.remove(&id);
         }
+        let of_none = |it: &&NatIp| !self.nat_gateways.contains(&it.gateway);
+        for id in ids(self.nat_ips.iter().filter(of_none), |it| &it.id) {
+            self.nat_ips.remove(&id);
+        }
+        let of_none = |it: &&NatIpCidr| !self.nat_gateways.contains(&it.gateway);
+        for id in ids(self.nat_ip_cidrs.iter().filter(of_none), |it| &it.id) {
+            self.nat_ip_cidrs.remove(&id);
+        }
         let of_none = |it: &&DnatEntry| !self.nat_gateways.contains(&it.gateway);
         for id in ids(self.dnat.iter().filter(of_none), |it| &it.id) {
             self.dnat.remove(&id);

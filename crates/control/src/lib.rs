@@ -24,6 +24,7 @@ mod let_go;
 pub mod metering;
 pub mod names;
 pub mod nat_gateway;
+pub mod nat_ip;
 pub mod package;
 pub mod peering;
 pub mod quota;

@@ -18,6 +18,8 @@ pub struct NewNatGateway {
     pub meta: Meta,
     /// Its VPC.
     pub vpc: Id,
+    /// Whether it is a VPC NAT gateway: it has a vSwitch, and its private address is its first NAT IP.
+    pub intranet: bool,
     /// The vSwitch that it takes its private address from; one that is not enhanced can do without.
     pub vswitch: Option<Id>,
     /// The wanted private address; `None`: the lowest free one.
@@ -33,14 +35,17 @@ pub struct NewNatGateway {
 }
 
 impl Draft {
-    /// Makes a NAT gateway. The first of a VPC gets the default route of the VPC's system table.
+    /// Makes a NAT gateway. The first of a VPC that is for the Internet gets the default route of the VPC's
+    /// system table.
     ///
     /// # Errors
     /// If VPC or vSwitch do not exist or do not go together, there are too many, no address is free, or the default
     /// route leads elsewhere.
     pub fn create_nat_gateway(&mut self, new: NewNatGateway) -> Result<NatGateway> {
         let vpc = &self.vpc(&new.vpc)?.id;
-        let others = self.nat_gateways.iter().filter(|it| it.vpc == *vpc).count();
+        let others = self.nat_gateways.iter();
+        let others = others.filter(|it| it.vpc == *vpc && it.intranet == new.intranet);
+        let others = others.count();
         self.room_for(Quota::NatGateways, &format!("The VPC {vpc} has"), others)?;
         check_settings(&new.nat)?;
         let private_address = match &new.vswitch {
@@ -51,6 +56,7 @@ impl Draft {
             id: self.new_id("ngw")?,
             meta: new.meta,
             vpc: new.vpc,
+            intranet: new.intranet,
             vswitch: new.vswitch,
             private_address,
             eni: self.new_id("eni")?,
@@ -64,7 +70,9 @@ impl Draft {
             ecs_metric: false,
             nat: new.nat,
         };
-        if others == 0 {
+        if gateway.intranet {
+            self.add_default_nat_ip(&gateway)?;
+        } else if others == 0 {
             self.add_default_route(&gateway)?;
         }
         self.nat_gateways.put(gateway.clone());
@@ -191,14 +199,24 @@ impl Draft {
         let snat: Vec<Id> = self.snat_of_gateway(id).map(|it| it.id.clone()).collect();
         let dnat: Vec<Id> = self.dnat_of_gateway(id).map(|it| it.id.clone()).collect();
         let eips: Vec<Id> = self.eips_of_gateway(id).map(|it| it.id.clone()).collect();
+        let nat_ips: Vec<Id> = self.nat_ips_of(id).map(|it| it.id.clone()).collect();
+        let cidrs: Vec<Id> = self.nat_ip_cidrs_of(id).map(|it| it.id.clone()).collect();
         if !force {
             depends("SnatEntry", snat.first())?;
             depends("ForwardEntry", dnat.first())?;
             depends("EIPS", eips.first())?;
+            let more = self.nat_ips_of(id).find(|it| !it.default);
+            depends("NatIp", more.map(|it| &it.id))?;
+            let more = self.nat_ip_cidrs_of(id).find(|it| !it.default);
+            depends("NatIpCidr", more.map(|it| &it.id))?;
         }
         own.iter().for_each(|it| drop(self.routes.remove(it)));
         snat.iter().for_each(|it| drop(self.snat.remove(it)));
         dnat.iter().for_each(|it| drop(self.dnat.remove(it)));
+        nat_ips.iter().for_each(|it| drop(self.nat_ips.remove(it)));
+        cidrs
+            .iter()
+            .for_each(|it| drop(self.nat_ip_cidrs.remove(it)));
         for eip in eips {
             if let Some(eip) = self.eips.get_mut(&eip) {
                 eip.binding = None;
@@ -210,7 +228,7 @@ impl Draft {
 }
 
 impl Cloud {
-    /// What a gateway's entries use its EIPs for; an EIP that is not there is idle.
+    /// What a gateway's entries use its EIPs, or NAT IPs, for; one that is not there is idle.
     pub fn usages(&self, gateway: &str) -> HashMap<&Id, Usage> {
         let mut usages: HashMap<&Id, Usage> = HashMap::new();
         for eip in self.snat_of_gateway(gateway).flat_map(|it| &it.eips) {
@@ -236,24 +254,40 @@ impl Cloud {
         own.into_iter().chain(peers).collect()
     }
 
-    /// The EIP of a gateway that has an address.
+    /// The EIP, or NAT IP, of a gateway that has an address.
     ///
     /// # Errors
     /// `code`, if the gateway has none with it.
-    pub(crate) fn eip_in_gateway(
+    pub(crate) fn outer_id(
         &self,
         gateway: &NatGateway,
         address: Ipv4Addr,
         code: &'static str,
-    ) -> Result<&Eip> {
-        let mut eips = self.eips_of_gateway(&gateway.id);
-        eips.find(|it| it.address == address).ok_or_else(|| {
-            let why = format!(
-                "{address} is not the address of an EIP that is bound to the NAT gateway {}.",
-                gateway.id
-            );
+    ) -> Result<&Id> {
+        let (found, what) = if gateway.intranet {
+            let mut nat_ips = self.nat_ips_of(&gateway.id);
+            let found = nat_ips.find(|it| it.address == address);
+            (found.map(|it| &it.id), "a NAT IP of")
+        } else {
+            let mut eips = self.eips_of_gateway(&gateway.id);
+            let found = eips.find(|it| it.address == address);
+            (
+                found.map(|it| &it.id),
+                "the address of an EIP that is bound to",
+            )
+        };
+        found.ok_or_else(|| {
+            let why = format!("{address} is not {what} the NAT gateway {}.", gateway.id);
             Refusal::bad(code, why)
         })
+    }
+
+    /// The address of an EIP, or of a NAT IP, as an entry of a gateway names it.
+    pub fn outer_address(&self, gateway: &NatGateway, id: &str) -> Option<Ipv4Addr> {
+        match gateway.intranet {
+            true => self.nat_ips.get(id).map(|it| it.address),
+            false => self.eips.get(id).map(|it| it.address),
+        }
     }
 }
 

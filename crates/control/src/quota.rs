@@ -17,6 +17,8 @@ pub enum Quota {
     Eips,
     NatGateways,
     GatewayEips,
+    NatIps,
+    NatIpCidrs,
     SnatEntries,
     ForwardEntries,
     BandwidthPackages,
@@ -45,7 +47,7 @@ struct Row {
 
 impl Quota {
     /// All of them.
-    pub const ALL: [Quota; 22] = [
+    pub const ALL: [Quota; 24] = [
         Quota::Vpcs,
         Quota::VSwitches,
         Quota::RouteTables,
@@ -53,6 +55,8 @@ impl Quota {
         Quota::Eips,
         Quota::NatGateways,
         Quota::GatewayEips,
+        Quota::NatIps,
+        Quota::NatIpCidrs,
         Quota::SnatEntries,
         Quota::ForwardEntries,
         Quota::BandwidthPackages,
@@ -81,6 +85,8 @@ impl Quota {
             Quota::Eips => row("eips", "EIPs", "QuotaExceeded.Eip", 10_000, 20),
             Quota::NatGateways => row("nat-gateways-per-vpc", "NAT gateways", "QuotaExceeded.NatGateway", 20, 5),
             Quota::GatewayEips => row("eips-per-nat-gateway", "EIPs", "QuotaExceeded.NumberOfEip", 1_000, 20),
+            Quota::NatIps => row("nat-ips-per-nat-gateway", "NAT IPs", "QuotaExceeded.NatIp", 1_000, 15),
+            Quota::NatIpCidrs => row("nat-ip-cidrs-per-nat-gateway", "blocks of NAT IPs", "QuotaExceeded.NatIpCidr", 100, 5),
             Quota::SnatEntries => row("snat-entries-per-nat-gateway", "SNAT entries", "QuotaExceeded.SnatEntry", 2_000, 40),
             Quota::ForwardEntries => row("dnat-entries-per-nat-gateway", "DNAT entries", "QuotaExceeded.ForwardEntry", 10_000, 100),
             Quota::BandwidthPackages => row("bandwidth-packages", "bandwidth packages", "QuotaExceeded.CommonBandwidthPackage", 1_000, 10),

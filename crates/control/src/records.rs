@@ -426,9 +426,13 @@ pub struct NatGateway {
     pub meta: Meta,
     /// Its VPC, for life.
     pub vpc: Id,
-    /// The vSwitch that it takes its private address from; a gateway of a file may have none.
+    /// Whether it is a VPC NAT gateway: it translates to NAT IPs, not to EIPs.
+    #[serde(default)]
+    pub intranet: bool,
+    /// The vSwitch that it takes its private address from, and that a VPC NAT gateway's packets go on from; a
+    /// gateway of a file for the Internet may have none.
     pub vswitch: Option<Id>,
-    /// Its private address.
+    /// Its private address; of a VPC NAT gateway its first NAT IP.
     pub private_address: Option<Ipv4Addr>,
     /// Its own network interface's identifier, `eni-…`; it is nothing but a name.
     #[serde(default)]
@@ -498,7 +502,7 @@ pub struct SnatEntry {
     pub gateway: Id,
     /// Whose traffic it is for.
     pub source: SnatSource,
-    /// The EIPs, in the order they were given.
+    /// The EIPs, or NAT IPs of a VPC NAT gateway, in the order they were given.
     pub eips: Vec<Id>,
     /// How it picks among them.
     pub pooling: Pooling,
@@ -525,7 +529,7 @@ pub struct DnatEntry {
     pub meta: Meta,
     /// Its NAT gateway.
     pub gateway: Id,
-    /// The EIP.
+    /// The EIP, or NAT IP of a VPC NAT gateway.
     pub eip: Id,
     /// Where to.
     pub internal: Ipv4Addr,
@@ -536,6 +540,42 @@ pub struct DnatEntry {
     pub protocol: String,
 }
 record!(DnatEntry, "dnat");
+
+/// A NAT IP: an address that a VPC NAT gateway translates to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NatIp {
+    /// Identifier, `vpcnatip-…`.
+    pub id: Id,
+    /// Name, description.
+    #[serde(default)]
+    pub meta: Meta,
+    /// Its NAT gateway.
+    pub gateway: Id,
+    /// The address: in the block of the gateway's vSwitch, or in another one of its [`NatIpCidr`]s.
+    pub address: Ipv4Addr,
+    /// Whether the gateway was made with it: it lives and dies with the gateway.
+    #[serde(default)]
+    pub default: bool,
+}
+record!(NatIp, "nat-ip");
+
+/// A block that NAT IPs of a VPC NAT gateway are taken from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NatIpCidr {
+    /// Identifier, `vpcnatcidr-…`.
+    pub id: Id,
+    /// Name, description.
+    #[serde(default)]
+    pub meta: Meta,
+    /// Its NAT gateway.
+    pub gateway: Id,
+    /// The block.
+    pub cidr: Ipv4Net,
+    /// Whether it is that of the gateway's vSwitch: it lives and dies with the gateway.
+    #[serde(default)]
+    pub default: bool,
+}
+record!(NatIpCidr, "nat-ip-cidr");
 
 /// The answer to a call with a client token, kept for a day: the same call again gets the same answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -101,6 +101,10 @@ impl Cloud {
                 .map(|gateway| model::NatGateway {
                     id: gateway.id.clone(),
                     vpc: gateway.vpc.clone(),
+                    network: match (gateway.intranet, &gateway.vswitch) {
+                        (true, Some(vswitch)) => model::Network::Intranet(vswitch.clone()),
+                        _ => model::Network::Internet,
+                    },
                     snat: snat.remove(&gateway.id).unwrap_or_default(),
                     dnat: dnat.remove(&gateway.id).unwrap_or_default(),
                     filtering: gateway.nat.filtering,
@@ -109,6 +113,15 @@ impl Cloud {
                     snat_ports: gateway.nat.snat_ports.clone(),
                     icmp_reply: gateway.icmp_reply,
                     tcp_out_of_state: gateway.nat.tcp_out_of_state,
+                })
+                .collect(),
+            nat_ips: self
+                .nat_ips
+                .iter()
+                .map(|nat_ip| model::NatIp {
+                    id: nat_ip.id.clone(),
+                    gateway: nat_ip.gateway.clone(),
+                    address: nat_ip.address,
                 })
                 .collect(),
             peerings: self

@@ -89,21 +89,21 @@ impl Draft {
         Ok(())
     }
 
-    /// The EIPs of a gateway with these addresses.
+    /// The EIPs of a gateway, or NAT IPs of a VPC NAT gateway, with these addresses.
     fn snat_eips(&self, gateway: &NatGateway, addresses: &[Ipv4Addr]) -> Result<Vec<Id>> {
         let mut eips: Vec<Id> = Vec::new();
         for address in addresses {
-            let eip = self.eip_in_gateway(gateway, *address, "EIP_NOT_IN_GATEWAY")?;
-            if eips.contains(&eip.id) {
+            let eip = self.outer_id(gateway, *address, "EIP_NOT_IN_GATEWAY")?;
+            if eips.contains(eip) {
                 let why = format!("{address} is given twice.");
                 return Err(Refusal::bad("InvalidSnatIp.Duplicated", why));
             }
-            eips.push(eip.id.clone());
+            eips.push(eip.clone());
         }
         let bounds = model::limits::SNAT_EIPS;
         if !bounds.contains(&eips.len()) {
             let why = format!(
-                "{} EIPs are given: {} to {} are allowed.",
+                "{} addresses are given: {} to {} are allowed.",
                 eips.len(),
                 bounds.start(),
                 bounds.end()

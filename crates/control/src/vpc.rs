@@ -320,19 +320,27 @@ impl Cloud {
     }
 
     /// The addresses of a vSwitch that are in use.
-    pub fn used_addresses(&self, vswitch: &str) -> impl Iterator<Item = Ipv4Addr> {
-        let enis = self.enis.iter().filter(move |it| it.vswitch == vswitch);
+    pub fn used_addresses(&self, vswitch: &VSwitch) -> impl Iterator<Item = Ipv4Addr> {
+        let (vswitch, block) = (&vswitch.id, vswitch.cidr);
+        let enis = self.enis.iter().filter(move |it| it.vswitch == *vswitch);
         let enis =
             enis.flat_map(|it| std::iter::once(it.address).chain(it.secondary.iter().copied()));
         let gateways = self.nat_gateways.iter();
-        let gateways = gateways.filter(move |it| it.vswitch.as_deref() == Some(vswitch));
+        let gateways = gateways.filter(move |it| it.vswitch.as_ref() == Some(vswitch));
+        // The default NAT IP is the gateway's private address.
+        let nat_ips = self.nat_ips.iter().filter(move |it| {
+            let gateway = self.nat_gateways.get(&it.gateway);
+            let here = gateway.is_some_and(|it| it.vswitch.as_ref() == Some(vswitch));
+            here && !it.default && block.contains(&it.address)
+        });
         enis.chain(gateways.filter_map(|it| it.private_address))
+            .chain(nat_ips.map(|it| it.address))
     }
 
     /// How many addresses of a vSwitch are free: those that are neither reserved nor in use.
     pub fn free_addresses(&self, vswitch: &VSwitch) -> u32 {
         let size = 1u32 << (32 - u32::from(vswitch.cidr.prefix_len()));
-        let used = self.used_addresses(&vswitch.id).count();
+        let used = self.used_addresses(vswitch).count();
         size.saturating_sub(RESERVED).saturating_sub(used as u32)
     }
 
@@ -347,7 +355,7 @@ impl Cloud {
             cidr: vswitch.cidr,
             route_table: None,
         };
-        let used: std::collections::HashSet<Ipv4Addr> = self.used_addresses(&vswitch.id).collect();
+        let used: std::collections::HashSet<Ipv4Addr> = self.used_addresses(vswitch).collect();
         // Networks behind an interface are in use, too, whoever has an address there.
         let behind = self.enis.iter().filter(|it| it.vswitch == vswitch.id);
         let behind: Vec<Ipv4Net> = behind.flat_map(|it| it.hosts.iter().copied()).collect();

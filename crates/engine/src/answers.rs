@@ -1,8 +1,9 @@
 //! What the gateway says itself: echo replies, ICMP errors, TCP resets.
 
-use crate::decide::{self, Denied, Unreachable};
+use crate::decide::{self, Denied, From, Unreachable};
 use crate::engine::{Arrival, Core, Fate};
 use crate::explain::Silent;
+use crate::intranet;
 use crate::io::{Offload, Output};
 use crate::limit::Bucket;
 use crate::snapshot::{Binding, Local, Owner, Snapshot};
@@ -228,13 +229,14 @@ pub(crate) fn may_send(s: &Snapshot, owner: Owner, src: u32) -> bool {
     }
 }
 
-/// Whether an EIP answers this echo request itself, since nothing else takes it.
-pub(crate) fn eip_answers(s: &Snapshot, key: &Key, denied: Reason) -> bool {
-    let Some(&eip) = s.by_eip.get(&tuple::ip(key.dst)) else {
-        return false;
+/// Whether an EIP or a NAT IP answers this echo request itself, since nothing else takes it.
+pub(crate) fn eip_answers(s: &Snapshot, from: From, key: &Key, denied: Reason) -> bool {
+    let answers = |eip| match s.eip(eip).binding {
+        Binding::Gateway(g) => s.gateway(g).icmp_reply,
+        _ => false,
     };
     denied == Reason::NotMapped
         && key.proto == proto::ICMP
         && key.dport == tuple::ECHO_REQUEST
-        && matches!(s.eip(eip).binding, Binding::Gateway(g) if s.gateway(g).icmp_reply)
+        && intranet::called(s, from, key).is_some_and(answers)
 }

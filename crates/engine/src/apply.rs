@@ -4,6 +4,7 @@ use crate::decide::{self, Direction, Exit, From, Plan, Source, still_fits};
 use crate::engine::{Core, Counters, Engine, Memory};
 use crate::explain::Silent;
 use crate::fragments::Fragments;
+use crate::intranet;
 use crate::io::{Output, Time, UPLINK_ZONE};
 use crate::meters::{MeterIx, Meters};
 use crate::nat::{Inner, MappingIx, Nat};
@@ -37,7 +38,7 @@ impl Snapshot {
                 .or_else(|| {
                     self.eips
                         .iter()
-                        .find(|eip| eip.uplink == ix)
+                        .find(|eip| eip.uplink == Some(ix))
                         .map(|eip| eip.address)
                 })
                 .unwrap_or(Ipv4Addr::UNSPECIFIED),
@@ -48,7 +49,7 @@ impl Snapshot {
     pub(crate) fn origin(&self, key: &Key) -> Option<From> {
         if key.zone == UPLINK_ZONE {
             let eip = *self.by_eip.get(&tuple::ip(key.dst))?;
-            return Some(From::Uplink(self.eip(eip).uplink));
+            return self.eip(eip).uplink.map(From::Uplink);
         }
         self.by_zone.get(&key.zone).map(|&eni| From::Eni(eni))
     }
@@ -127,18 +128,17 @@ impl Core {
         let Some(from) = s.origin(&original) else {
             return false;
         };
-        let had = s.by_eip.get(&tuple::ip(translated.src)).copied();
-        let Ok(plan) = decide::decide(s, &self.nat, from, &original, had, &mut Silent) else {
+        let had = tuple::ip(translated.src);
+        let Ok(plan) = decide::decide(s, &self.nat, from, &original, Some(had), &mut Silent) else {
             return false;
         };
         if !still_fits(s, &plan, &original, &translated, reply.zone) {
             return false;
         }
-        let exit = match (plan.exit, had) {
+        let exit = match (plan.exit, s.by_eip.get(&had)) {
             (Exit::Port { port, next }, _) => Some((port, next)),
-            (Exit::Uplink, Some(eip)) => {
-                let dst = tuple::ip(original.dst);
-                routing::uplink_hop(s, s.eip(eip).uplink, dst, &mut Silent).ok()
+            (Exit::Uplink, Some(&eip)) => {
+                routing::eip_hop(s, eip, tuple::ip(original.dst), &mut Silent).ok()
             }
             (Exit::Uplink, None) => None,
         };
@@ -218,10 +218,15 @@ impl Core {
         let session = self.sessions.session(ix);
         let old = [session.mapping, session.let_in_by];
         let mapping = match (plan.source, session.mapping) {
-            (Source::Pool { .. }, None) => {
+            (Source::Pool { gateway, .. }, None) => {
                 let translated = tuple::reverse(&reply, 0);
                 let inner = Inner::of(&original);
-                Some(self.nat.adopt(&inner, translated.src, translated.sport))
+                // It is one of the gateway's, for the plan fits.
+                let eip = s.gateway(gateway).eips.get(&tuple::ip(translated.src));
+                eip.map(|&eip| {
+                    let outer = s.eip(eip).outer;
+                    self.nat.adopt(&inner, outer, translated.sport)
+                })
             }
             (Source::Pool { .. }, Some(mapping)) => Some(self.nat.share(mapping)),
             _ => None,
@@ -299,7 +304,7 @@ impl Core {
         let places = 0..self.sessions.places();
         let held: Vec<_> = places
             .clone()
-            .filter_map(|ix| self.hold_entrance(ix))
+            .filter_map(|ix| self.hold_entrance(s, ix))
             .collect();
         for ix in places {
             if !self.refit(s, ix, now) {
@@ -314,7 +319,7 @@ impl Core {
     }
 
     /// Makes the mapping that has let a session in, if one has.
-    fn hold_entrance(&mut self, ix: SessionIx) -> Option<MappingIx> {
+    fn hold_entrance(&mut self, s: &Snapshot, ix: SessionIx) -> Option<MappingIx> {
         let session = self.sessions.session(ix);
         if session.flags & flags::MAPPED == 0 {
             return None;
@@ -327,7 +332,9 @@ impl Core {
             address: translated.dst,
             port: translated.dport,
         };
-        Some(self.nat.adopt(&inner, original.dst, original.dport))
+        let eip = intranet::called(s, s.origin(original)?, original)?;
+        let (outer, port) = (s.eip(eip).outer, original.dport);
+        Some(self.nat.adopt(&inner, outer, port))
     }
 
     /// Whether a lookup of `key` leads to this slot. It may not, if the earlier daemon died in the middle of

@@ -1,6 +1,6 @@
 //! ARP (RFC 826): answering for the gateway and its networks, and learning next hops.
 //!
-//! On an instance's port we answer for the gateway and for every address of the vSwitch that is
+//! On an instance's port we answer for the gateway, for NAT IPs and for every address of the vSwitch that is
 //! elsewhere (proxy ARP, RFC 1027): all traffic between instances comes through here, and instances
 //! never see each other's link. On an uplink we answer for EIPs and, if it is ours alone, for its
 //! address.
@@ -70,7 +70,7 @@ fn answers(s: &Snapshot, at: Arrival, arp: &Arp) -> bool {
             }
             // A test whether an address is free must find it so unless another interface has it.
             match s.vpc(eni.vpc).local.get(arp.target) {
-                Some(Local::Gateway) => true,
+                Some(Local::Gateway | Local::NatIp(_)) => true,
                 Some(Local::Eni(other) | Local::Behind(other)) => other != ix,
                 Some(Local::Nobody) | None => false,
             }
@@ -80,7 +80,7 @@ fn answers(s: &Snapshot, at: Arrival, arp: &Arp) -> bool {
             let eip = s
                 .by_eip
                 .get(&arp.target)
-                .is_some_and(|&eip| s.eip(eip).uplink == ix);
+                .is_some_and(|&eip| s.eip(eip).uplink == Some(ix));
             let own = !uplink.shared && uplink.address.is_some_and(|net| net.addr() == arp.target);
             eip || own
         }

@@ -74,7 +74,7 @@ impl Core {
                 let Some(mapping) = mapping else { continue };
                 *mappings.entry(mapping).or_default() += 1;
                 let m = self.nat.mapping(mapping);
-                assert_eq!((m.eip, m.port), (eip, port), "{session:?}: {m:?}");
+                assert_eq!((m.eip.address, m.port), (eip, port), "{session:?}: {m:?}");
             }
             if session.limited {
                 *sources

@@ -1,4 +1,5 @@
-//! The path of a session's first packet: source check, security group, route, translation, egress.
+//! The path of a session's first packet: source check, security group, route, translation, egress. What goes
+//! through VPC NAT gateways is in [`crate::intranet`].
 //!
 //! [`decide`] reads the snapshot and the mappings and changes nothing; the port that SNAT gives is
 //! chosen afterwards ([`crate::open`]). So the same function serves new sessions, sessions that are
@@ -6,12 +7,11 @@
 
 use crate::explain::Recorder;
 use crate::inbound::inbound;
+use crate::intranet;
 use crate::nat::{MappingIx, Nat};
 use crate::routing::{self, Target, station, uplink_hop};
 use crate::security::{Rules, Subject, Verdict};
-use crate::snapshot::{
-    Binding, EipIx, Eni, EniIx, GatewayIx, Local, Owner, Snapshot, UplinkIx, VpcIx,
-};
+use crate::snapshot::{EipIx, Eni, EniIx, GatewayIx, Local, Owner, Snapshot, UplinkIx, VpcIx};
 use crate::source;
 use crate::tuple;
 use flow::reason::Reason;
@@ -44,7 +44,7 @@ pub(crate) enum Direction {
     In,
     /// An instance to an instance, through an EIP.
     Hairpin,
-    /// An instance to an instance, directly.
+    /// An instance to an instance, inside private networks.
     Local,
 }
 
@@ -120,10 +120,9 @@ impl Plan {
     /// How many sessions its source may have (RFC 6888, REQ-4), if the source is translated by a gateway
     /// that limits them. Only such sessions are counted.
     pub fn limit(&self, s: &Snapshot) -> Option<u32> {
-        match self.entry {
-            Some(Entry::Snat(g, _) | Entry::Dnat(g, _)) if self.direction != Direction::In => {
-                s.gateway(g).max_per_source
-            }
+        match (self.source, self.entry) {
+            (Source::Keep, _) => None,
+            (_, Some(Entry::Snat(g, _) | Entry::Dnat(g, _))) => s.gateway(g).max_per_source,
             _ => None,
         }
     }
@@ -150,18 +149,18 @@ pub(crate) fn deny<T>(reason: Reason, notify: Option<Unreachable>) -> Result<T, 
     Err(Denied { reason, notify })
 }
 
-/// Decides about the first packet of a session. `eip` is the EIP that the session's source has
+/// Decides about the first packet of a session. `had` is the address that the session's source is seen as
 /// already, if it is decided again.
 pub(crate) fn decide(
     s: &Snapshot,
     nat: &Nat,
     from: From,
     key: &Key,
-    eip: Option<EipIx>,
+    had: Option<Ipv4Addr>,
     rec: &mut impl Recorder,
 ) -> Result<Plan, Denied> {
     let plan = match from {
-        From::Eni(eni) => from_eni(s, nat, eni, key, eip, rec),
+        From::Eni(eni) => from_eni(s, nat, eni, key, had, rec),
         From::Uplink(uplink) => from_uplink(s, nat, uplink, key, rec),
     };
     if let Err(denied) = &plan {
@@ -175,7 +174,7 @@ fn from_eni(
     nat: &Nat,
     ix: EniIx,
     key: &Key,
-    had: Option<EipIx>,
+    had: Option<Ipv4Addr>,
     rec: &mut impl Recorder,
 ) -> Result<Plan, Denied> {
     let eni = s.eni(ix);
@@ -255,6 +254,10 @@ fn from_eni(
                 let_in_by: None,
             });
         }
+        Target::NatIp(to) => return intranet::to_nat_ip(s, nat, ix, to, back, key, rec),
+        Target::Nat(g) if s.gateway(g).private => {
+            return intranet::through_gateway(s, nat, ix, g, back, key, had, rec);
+        }
         Target::Nat(gateway) => Some(gateway),
         Target::OwnEip => None,
     };
@@ -288,7 +291,7 @@ fn from_eni(
             ..plan
         });
     }
-    uplink_hop(s, s.eip(eip).uplink, dst, rec)?;
+    routing::eip_hop(s, eip, dst, rec)?;
     Ok(plan)
 }
 
@@ -404,9 +407,10 @@ pub(crate) fn still_fits(
     let source_fits = match plan.source {
         Source::Keep => translated.src == original.src,
         Source::Fixed(eip) => s.eip(eip).address == source,
-        Source::Pool { gateway, .. } => s.by_eip.get(&source).is_some_and(|&eip| {
-            s.eip(eip).binding == Binding::Gateway(gateway) && s.eip(eip).any.is_none()
-        }),
+        Source::Pool { gateway, .. } => {
+            let eip = s.gateway(gateway).eips.get(&source);
+            eip.is_some_and(|&eip| s.eip(eip).any.is_none())
+        }
     };
     let exit_zone = match plan.exit {
         Exit::Port { port, .. } => s.ports[port].link.zone,

@@ -1,4 +1,5 @@
-//! What comes to an EIP, from outside or by hairpin: DNAT entries, SNAT mappings, EIPs bound one to one.
+//! What comes to an EIP, from outside or by hairpin, or to a NAT IP: DNAT entries, SNAT mappings, EIPs bound one
+//! to one.
 
 use crate::decide::{Denied, Direction, Entry, Exit, Plan, Source, deny, let_in};
 use crate::explain::Recorder;
@@ -36,8 +37,8 @@ pub(crate) fn inbound(
     let to = receiver(s, nat, ix, key, rec)?;
     let (eni, next) = match (to.eni, to.gateway) {
         (None, Some(gateway)) => {
-            let vpc = s.gateway(gateway).vpc;
-            match routing::route(s, None, vpc, s.vpc(vpc).table, to.address, rec)? {
+            let gateway = s.gateway(gateway);
+            match routing::route(s, None, gateway.vpc, gateway.table, to.address, rec)? {
                 Target::Eni { eni, next, .. } => (eni, next),
                 _ => return deny(Reason::RouteLoop, None),
             }
@@ -156,7 +157,7 @@ fn mapped(s: &Snapshot, nat: &Nat, g: GatewayIx, eip: &Eip, key: &Key) -> Option
     if gateway.filtering != Filtering::EndpointIndependent || key.proto == proto::ICMP {
         return None;
     }
-    let mapping = nat.owner(key.proto, tuple::raw(eip.address), key.dport)?;
+    let mapping = nat.owner(key.proto, eip.outer, key.dport)?;
     let inner = nat.mapping(mapping).inner;
     let address = tuple::ip(inner.address);
     Some(Receiver {

@@ -36,6 +36,7 @@ mod forward;
 mod fragments;
 mod icmp;
 mod inbound;
+mod intranet;
 mod io;
 mod limit;
 mod lpm;

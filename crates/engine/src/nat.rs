@@ -49,12 +49,36 @@ impl Inner {
     }
 }
 
+/// An address on the outer side: an EIP, or a NAT IP of a VPC.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Outer {
+    /// As in a packet.
+    pub address: u32,
+    /// What tells the NAT IPs of VPCs apart that have the same addresses; 0: an EIP.
+    realm: u32,
+}
+
+impl Outer {
+    /// An address in a realm.
+    pub fn new(address: Ipv4Addr, realm: u32) -> Outer {
+        Outer {
+            address: tuple::raw(address),
+            realm,
+        }
+    }
+
+    /// Both in one number, to be hashed.
+    fn folded(self) -> u32 {
+        self.address ^ self.realm
+    }
+}
+
 /// A mapping.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Mapping {
     pub inner: Inner,
-    /// The external address, as in a packet.
-    pub eip: u32,
+    /// The external address.
+    pub eip: Outer,
     /// The external port, as in a packet.
     pub port: u16,
     /// It owns the port: nobody else may become its owner, and it can be reached from outside.
@@ -89,10 +113,10 @@ struct Ports {
 pub(crate) enum Choice {
     /// That of a mapping that exists.
     Existing(MappingIx),
-    /// A new mapping: EIP, port (both as in a packet), whether it would own the port and whether later
+    /// A new mapping: EIP, port (as in a packet), whether it would own the port and whether later
     /// destinations may use it.
     New {
-        eip: u32,
+        eip: Outer,
         port: u16,
         owner: bool,
         listed: bool,
@@ -107,7 +131,7 @@ pub(crate) struct Nat {
     by_inner: HashTable<MappingIx>,
     /// Owners by external port, kept as long as somebody is let in by their ports.
     by_outer: Option<HashTable<MappingIx>>,
-    eips: HashMap<u32, EipPorts>,
+    eips: HashMap<Outer, EipPorts>,
     seed: Seed,
 }
 
@@ -155,7 +179,7 @@ impl Nat {
             eip.sessions > 0 || eip.exhausted > 0
         });
         for eip in &snapshot.eips {
-            let known = self.eips.entry(tuple::raw(eip.address)).or_default();
+            let known = self.eips.entry(eip.outer).or_default();
             for forward in &eip.forwards {
                 let ports = &mut known.classes[class(forward.protocol)];
                 for port in forward.external.clone() {
@@ -177,7 +201,7 @@ impl Nat {
         .hash(self.seed)
     }
 
-    fn find(&self, inner: &Inner, eip: u32) -> Option<MappingIx> {
+    fn find(&self, inner: &Inner, eip: Outer) -> Option<MappingIx> {
         self.by_inner
             .find(inner_key(inner, eip).hash(self.seed), |&ix| {
                 let m = &self.mappings[ix as usize];
@@ -188,7 +212,7 @@ impl Nat {
 
     /// The mapping that owns an external port, if a gateway of the configuration filters independently of
     /// the endpoint.
-    pub fn owner(&self, protocol: u8, eip: u32, port: u16) -> Option<MappingIx> {
+    pub fn owner(&self, protocol: u8, eip: Outer, port: u16) -> Option<MappingIx> {
         self.by_outer
             .as_ref()?
             .find(outer_key(protocol, eip, port).hash(self.seed), |&ix| {
@@ -209,7 +233,7 @@ impl Nat {
     pub fn choose(
         &self,
         inner: &Inner,
-        eip: u32,
+        eip: Outer,
         range: &RangeInclusive<u16>,
         usable: impl Fn(u16) -> bool,
     ) -> Option<Choice> {
@@ -298,7 +322,7 @@ impl Nat {
     }
 
     /// Takes over a session's mapping from an earlier daemon.
-    pub fn adopt(&mut self, inner: &Inner, eip: u32, port: u16) -> MappingIx {
+    pub fn adopt(&mut self, inner: &Inner, eip: Outer, port: u16) -> MappingIx {
         let choice = match self.find(inner, eip) {
             Some(ix) if self.mappings[ix as usize].port == port => Choice::Existing(ix),
             other => {
@@ -318,7 +342,14 @@ impl Nat {
         self.commit(inner, choice)
     }
 
-    fn add(&mut self, inner: &Inner, eip: u32, port: u16, owner: bool, listed: bool) -> MappingIx {
+    fn add(
+        &mut self,
+        inner: &Inner,
+        eip: Outer,
+        port: u16,
+        owner: bool,
+        listed: bool,
+    ) -> MappingIx {
         let mapping = Mapping {
             inner: *inner,
             eip,
@@ -401,13 +432,13 @@ impl Nat {
     }
 
     /// Counts a session that got no port.
-    pub fn count_exhausted(&mut self, eip: u32) {
+    pub fn count_exhausted(&mut self, eip: Outer) {
         self.eips.entry(eip).or_default().exhausted += 1;
     }
 
     /// Ports with owners (TCP, UDP, ICMP), sessions and sessions without a port of an EIP.
-    pub fn usage(&self, eip: Ipv4Addr) -> ([u32; 3], u64, u64) {
-        match self.eips.get(&tuple::raw(eip)) {
+    pub fn usage(&self, eip: Outer) -> ([u32; 3], u64, u64) {
+        match self.eips.get(&eip) {
             Some(eip) => (
                 eip.classes.each_ref().map(|ports| ports.owned.len()),
                 eip.sessions,
@@ -420,8 +451,8 @@ impl Nat {
     /// Checks that mappings have as many sessions as `uses` says, and that everything else agrees with them.
     #[cfg(any(test, feature = "check"))]
     pub fn check(&self, uses: &HashMap<MappingIx, u32>) {
-        let mut ports: HashMap<(u32, usize), u32> = HashMap::new();
-        let mut sessions: HashMap<u32, u64> = HashMap::new();
+        let mut ports: HashMap<(Outer, usize), u32> = HashMap::new();
+        let mut sessions: HashMap<Outer, u64> = HashMap::new();
         let (mut owners, mut listed) = (0, 0);
         for (&ix, &count) in uses {
             let m = self.mapping(ix);
@@ -460,9 +491,9 @@ impl Nat {
 }
 
 /// An external address and port, in the form that is hashed.
-fn outer_key(protocol: u8, eip: u32, port: u16) -> Key {
+fn outer_key(protocol: u8, eip: Outer, port: u16) -> Key {
     Key {
-        dst: eip,
+        dst: eip.folded(),
         dport: port,
         proto: protocol,
         ..Key::default()
@@ -470,10 +501,10 @@ fn outer_key(protocol: u8, eip: u32, port: u16) -> Key {
 }
 
 /// An internal address and port on an EIP, in the form that is hashed.
-fn inner_key(inner: &Inner, eip: u32) -> Key {
+fn inner_key(inner: &Inner, eip: Outer) -> Key {
     Key {
         src: inner.address,
-        dst: eip,
+        dst: eip.folded(),
         sport: inner.port,
         dport: 0,
         zone: inner.zone,

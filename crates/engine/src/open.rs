@@ -61,7 +61,7 @@ impl Core {
                     && let Source::Pool { gateway, snat } = plan.source
                     && let Some(eip) = source::pool(s, &self.nat, gateway, snat, key).next()
                 {
-                    self.nat.count_exhausted(tuple::raw(s.eip(eip).address));
+                    self.nat.count_exhausted(s.eip(eip).outer);
                 }
                 return Err(denied);
             }
@@ -152,9 +152,7 @@ impl Core {
     ) -> Result<Translation, Denied> {
         let exit = |eip: EipIx| match plan.exit {
             Exit::Port { port, next } => Ok((port, next)),
-            Exit::Uplink => {
-                routing::uplink_hop(s, s.eip(eip).uplink, tuple::ip(key.dst), &mut Silent)
-            }
+            Exit::Uplink => routing::eip_hop(s, eip, tuple::ip(key.dst), &mut Silent),
         };
         let zone = match plan.exit {
             Exit::Port { port, .. } => s.ports[port].link.zone,
@@ -184,11 +182,12 @@ impl Core {
                         continue;
                     }
                 };
-                let address = tuple::raw(s.eip(eip).address);
+                let outer = s.eip(eip).outer;
+                let address = outer.address;
                 // Probably the source port is kept: two things are then looked up at once.
                 self.table.prefetch(&reply(address, key.sport));
                 let free = |port| usable(&reply(address, port));
-                let Some(choice) = self.nat.choose(&inner, address, ports, free) else {
+                let Some(choice) = self.nat.choose(&inner, outer, ports, free) else {
                     rec.step("port", || {
                         (
                             Some(s.eip(eip).id.clone()),
@@ -366,7 +365,7 @@ impl Core {
     ) -> Option<bool> {
         let [original, _] = &self.sessions.session(ix).keys;
         let translated = tuple::reverse(original, 0);
-        let had = s.by_eip.get(&tuple::ip(translated.src)).copied();
+        let had = Some(tuple::ip(translated.src));
         let plan = decide::decide(s, &self.nat, from, key, had, &mut Silent).ok()?;
         Some(still_fits(s, &plan, key, &translated, original.zone))
     }

@@ -84,7 +84,9 @@ impl Core {
         let first = forward::activity(at, frame, packet, offload);
         match self.open(s, at, packet, key, first) {
             Ok(ix) => self.forward(s, at, ix, Way::Original, frame, packet, offload, true, out),
-            Err(denied) if eip_answers(s, key, denied.reason) && !packet.is_fragment() => {
+            Err(denied)
+                if eip_answers(s, at.from(), key, denied.reason) && !packet.is_fragment() =>
+            {
                 self.echo(at, frame, packet, out);
                 Ok(Fate::Answered)
             }

@@ -157,7 +157,7 @@ impl Engine {
             })
         });
         let eips = s.eips.iter().map(|eip| {
-            let (ports_used, sessions, ports_exhausted) = self.core.nat.usage(eip.address);
+            let (ports_used, sessions, ports_exhausted) = self.core.nat.usage(eip.outer);
             let (binding, ports) = match eip.binding {
                 Binding::None => (None, None),
                 Binding::Eni(eni) => (Some(s.eni(eni).id.clone()), None),
@@ -234,9 +234,10 @@ impl Engine {
                 let own =
                     |uplink: &Uplink| uplink.address.is_some_and(|net| net.addr() == probe.to);
                 let ix = match s.by_eip.get(&probe.to) {
-                    Some(&eip) => s.eip(eip).uplink as usize,
-                    None => s.uplinks.iter().position(own).unwrap_or(0),
+                    Some(&eip) => s.eip(eip).uplink.map(|ix| ix as usize),
+                    None => s.uplinks.iter().position(own),
                 };
+                let ix = ix.unwrap_or(0);
                 let uplink = s.uplinks.get(ix).ok_or(TraceError::NoUplink)?;
                 (Owner::Uplink(ix as u32), *address, uplink.port)
             }
@@ -282,7 +283,7 @@ impl Core {
         }
         let plan = match decide::decide(s, &self.nat, from, key, None, steps) {
             Ok(plan) => plan,
-            Err(denied) if eip_answers(s, key, denied.reason) => return Ok(None),
+            Err(denied) if eip_answers(s, from, key, denied.reason) => return Ok(None),
             Err(denied) => return Err(denied.reason),
         };
         let translation = self
@@ -318,7 +319,7 @@ impl Core {
         let session = self.sessions.session(ix);
         let zone = session.keys[way.other() as usize].zone;
         let translated = tuple::reverse(&session.keys[way.other() as usize], 0);
-        let had = s.by_eip.get(&tuple::ip(translated.src)).copied();
+        let had = Some(tuple::ip(translated.src));
         // A SYN on the tuple of a connection that is over opens another one, if that is allowed.
         let over = self.is_over(ix);
         let stays = match way {

@@ -1,8 +1,10 @@
-//! Routes: from a route table to an interface or a NAT gateway, and from there to a station.
+//! Routes: from a route table to an interface, a NAT gateway or a NAT IP, and from there to a station.
 
 use crate::decide::{Denied, Unreachable, deny};
 use crate::explain::Recorder;
-use crate::snapshot::{Eni, EniIx, GatewayIx, Hop, Local, Snapshot, UplinkIx, VpcIx};
+use crate::snapshot::{
+    Binding, EipIx, Eni, EniIx, GatewayIx, Hop, Local, Snapshot, UplinkIx, VpcIx,
+};
 use flow::reason::Reason;
 use std::net::Ipv4Addr;
 
@@ -17,6 +19,8 @@ pub(crate) enum Target {
         routed: bool,
     },
     Nat(GatewayIx),
+    /// A NAT IP of a VPC NAT gateway.
+    NatIp(EipIx),
     /// No route, but the sender's interface has an EIP of its own.
     OwnEip,
 }
@@ -55,6 +59,7 @@ pub(crate) fn route(
                             routed: sender.is_none_or(|sender| sender.vswitch != eni.vswitch),
                         })
                     }
+                    Some(Local::NatIp(eip)) => Ok(Target::NatIp(eip)),
                     Some(Local::Gateway) => deny(Reason::GatewayUnanswered, None),
                     Some(Local::Nobody) | None => deny(Reason::NoHost, Some(Unreachable::Host)),
                 };
@@ -66,7 +71,15 @@ pub(crate) fn route(
                     routed: true,
                 });
             }
-            Some(Hop::Nat(gateway)) => return Ok(Target::Nat(gateway)),
+            Some(Hop::Nat(gateway)) => {
+                // A route may lead to a VPC NAT gateway with its own NAT IPs in mind.
+                return match s.vpc(vpc).local.get(dst) {
+                    Some(Local::NatIp(ix)) if s.eip(ix).binding == Binding::Gateway(gateway) => {
+                        Ok(Target::NatIp(ix))
+                    }
+                    _ => Ok(Target::Nat(gateway)),
+                };
+            }
             Some(Hop::Vpc(peer)) => {
                 vpc = peer;
                 table = s.vpc(peer).table;
@@ -86,6 +99,19 @@ pub(crate) fn station(s: &Snapshot, eni: &Eni, dst: Ipv4Addr) -> Ipv4Addr {
         dst
     } else {
         eni.address
+    }
+}
+
+/// The port and the station for a destination outside, by the uplink of an EIP.
+pub(crate) fn eip_hop(
+    s: &Snapshot,
+    ix: EipIx,
+    dst: Ipv4Addr,
+    rec: &mut impl Recorder,
+) -> Result<(usize, Ipv4Addr), Denied> {
+    match s.eip(ix).uplink {
+        Some(uplink) => uplink_hop(s, uplink, dst, rec),
+        None => deny(Reason::NoRoute, Some(Unreachable::Net)),
     }
 }
 

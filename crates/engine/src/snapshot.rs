@@ -4,12 +4,15 @@
 
 use crate::io::{Link, PortRef};
 use crate::lpm::Lpm;
+use crate::nat::Outer;
 use crate::security::{self, Rules};
 use hashbrown::HashMap;
 use ipnet::Ipv4Net;
 use model::{
     Config, DnatMapping, EipBinding, Filtering, Id, Kind, NextHop, OutOfState, Pooling, UplinkMode,
 };
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 
@@ -68,6 +71,8 @@ pub(crate) enum Local {
     Behind(EniIx),
     /// The gateway of a vSwitch.
     Gateway,
+    /// A NAT IP of a VPC NAT gateway.
+    NatIp(EipIx),
     /// An address of a vSwitch that nobody has.
     Nobody,
 }
@@ -109,11 +114,15 @@ pub(crate) struct Eni {
     pub eip: Option<EipIx>,
 }
 
+/// An EIP, or a NAT IP of a VPC NAT gateway, which is the same with private networks outside.
 #[derive(Debug)]
 pub(crate) struct Eip {
     pub id: Id,
     pub address: Ipv4Addr,
-    pub uplink: UplinkIx,
+    /// Its address among all of them.
+    pub outer: Outer,
+    /// The uplink that an EIP is reached by; a NAT IP has none.
+    pub uplink: Option<UplinkIx>,
     pub binding: Binding,
     /// Ports of DNAT entries, ascending by protocol and first port.
     pub forwards: Vec<Forward>,
@@ -166,6 +175,13 @@ impl Eip {
 pub(crate) struct Gateway {
     pub id: Id,
     pub vpc: VpcIx,
+    /// Whether it is a VPC NAT gateway.
+    pub private: bool,
+    /// The route table that what it has translated goes on by: of a VPC NAT gateway its vSwitch's, else the
+    /// VPC's system table, for what comes in.
+    pub table: usize,
+    /// Its EIPs or NAT IPs by address.
+    pub eips: HashMap<Ipv4Addr, EipIx>,
     /// From source to the index in `entries`.
     pub snat: Lpm<u32>,
     pub entries: Vec<Snat>,
@@ -225,6 +241,7 @@ pub struct Snapshot {
     pub(crate) groups: Vec<Id>,
     pub(crate) enis: Vec<Eni>,
     pub(crate) eips: Vec<Eip>,
+    /// EIPs by address. NAT IPs are found in their VPCs.
     pub(crate) by_eip: HashMap<Ipv4Addr, EipIx>,
     pub(crate) limits: Vec<Limit>,
     pub(crate) gateways: Vec<Gateway>,
@@ -278,6 +295,25 @@ impl<'a> Names<'a> {
     }
 }
 
+/// What tells the NAT IPs of the VPCs apart, which may have the same addresses; 0 is the Internet. As long as a VPC
+/// is there it stays the same, unless two of them would get the same one.
+fn realms(vpcs: &[model::Vpc]) -> Vec<u32> {
+    let mut order: Vec<usize> = (0..vpcs.len()).collect();
+    order.sort_by_key(|&ix| &vpcs[ix].id);
+    let mut realms = vec![0; vpcs.len()];
+    let mut taken = HashSet::from([0]);
+    for ix in order {
+        let mut hasher = DefaultHasher::new();
+        vpcs[ix].id.hash(&mut hasher);
+        let mut realm = hasher.finish() as u32;
+        while !taken.insert(realm) {
+            realm = realm.wrapping_add(1);
+        }
+        realms[ix] = realm;
+    }
+    realms
+}
+
 impl Snapshot {
     /// Compiles a configuration whose interfaces are `links`.
     pub fn build(config: &Config, links: &[Link]) -> Result<Snapshot, SnapshotError> {
@@ -292,6 +328,9 @@ impl Snapshot {
         let uplink_ix = Names::new("uplink", config.uplinks.iter().map(|r| &r.id));
         let gateway_ix = Names::new("NAT gateway", config.nat_gateways.iter().map(|r| &r.id));
         let eip_ix = Names::new("EIP", config.eips.iter().map(|r| &r.id));
+        // NAT IPs come after the EIPs.
+        let nat_ip_ix = Names::new("NAT IP", config.nat_ips.iter().map(|r| &r.id));
+        let first_nat_ip = config.eips.len() as EipIx;
         let packages = &config.bandwidth_packages;
         let package_ix = Names::new("bandwidth package", packages.iter().map(|r| &r.id));
         let peering_ix = Names::new("peer connection", config.peerings.iter().map(|r| &r.id));
@@ -376,10 +415,18 @@ impl Snapshot {
             });
         }
 
+        // The NAT IPs with their VPCs.
+        let mut nat_ips: Vec<(VpcIx, Ipv4Addr, EipIx)> = Vec::new();
+        for (n, nat_ip) in (first_nat_ip..).zip(&config.nat_ips) {
+            let gateway = gateway_ix.get(&nat_ip.gateway)? as usize;
+            let vpc = vpc_ix.get(&config.nat_gateways[gateway].vpc)?;
+            nat_ips.push((vpc, nat_ip.address, n));
+        }
+
         let mut vpcs = Vec::new();
+        let host = |ip: Ipv4Addr| Ipv4Net::from(ip);
         for (ix, v) in config.vpcs.iter().enumerate() {
             let mine = |vpc: VpcIx| vpc == ix as u32;
-            let host = |ip: Ipv4Addr| Ipv4Net::from(ip);
             let gateways = vswitches
                 .iter()
                 .filter(|v| mine(v.vpc))
@@ -394,10 +441,12 @@ impl Snapshot {
                     let behind = hosts.iter().map(move |net| (*net, Local::Behind(ix)));
                     std::iter::once((host(e.address), Local::Eni(ix))).chain(behind)
                 });
+            let nat_ips = nat_ips.iter().filter(|(vpc, ..)| mine(*vpc));
+            let nat_ips = nat_ips.map(|&(_, address, n)| (host(address), Local::NatIp(n)));
             // Of equal prefixes the first counts: a LAN that fills its vSwitch before the vSwitch.
             vpcs.push(Vpc {
                 id: v.id.clone(),
-                local: Lpm::new(hosts.chain(gateways)),
+                local: Lpm::new(hosts.chain(nat_ips).chain(gateways)),
                 table: system_table(&v.id)?,
             });
         }
@@ -424,6 +473,11 @@ impl Snapshot {
             // Last, so that an entry for the whole VPC counts before.
             for cidr in &config.vpcs[vpc as usize].cidrs {
                 routes.push((*cidr, Hop::Local));
+            }
+            for (_, address, _) in nat_ips.iter().filter(|(of, ..)| *of == vpc) {
+                if !config.vpcs[vpc as usize].contains(*address) {
+                    routes.push((host(*address), Hop::Local));
+                }
             }
             tables.push(Table {
                 id: t.id.clone(),
@@ -463,7 +517,8 @@ impl Snapshot {
             eips.push(Eip {
                 id: e.id.clone(),
                 address: e.address,
-                uplink: uplink_ix.get(&e.uplink)?,
+                outer: Outer::new(e.address, 0),
+                uplink: Some(uplink_ix.get(&e.uplink)?),
                 binding,
                 forwards: Vec::new(),
                 any: None,
@@ -471,12 +526,41 @@ impl Snapshot {
             });
         }
 
+        let realms = realms(&config.vpcs);
+        for (n, &(vpc, address, _)) in config.nat_ips.iter().zip(&nat_ips) {
+            eips.push(Eip {
+                id: n.id.clone(),
+                address,
+                outer: Outer::new(address, realms[vpc as usize]),
+                uplink: None,
+                binding: Binding::Gateway(gateway_ix.get(&n.gateway)?),
+                forwards: Vec::new(),
+                any: None,
+                limit: None,
+            });
+        }
+
+        let mut of_gateway = vec![HashMap::new(); config.nat_gateways.len()];
+        for (ix, eip) in eips.iter().enumerate() {
+            if let Binding::Gateway(g) = eip.binding {
+                of_gateway[g as usize].insert(eip.address, ix as EipIx);
+            }
+        }
         let mut gateways = Vec::new();
-        for g in &config.nat_gateways {
+        for (g, of_gateway) in config.nat_gateways.iter().zip(of_gateway) {
+            let vpc = vpc_ix.get(&g.vpc)?;
+            let table = match g.vswitch() {
+                Some(id) => vswitches[vswitch_ix.get(id)? as usize].table,
+                None => vpcs[vpc as usize].table,
+            };
+            let outside = |id: &Id| match g.outside() {
+                Kind::NatIp => Ok(first_nat_ip + nat_ip_ix.get(id)?),
+                _ => eip_ix.get(id),
+            };
             let mut whole = HashMap::new();
             for (entry, d) in g.dnat.iter().enumerate() {
                 let entry = entry as u32;
-                let ix = eip_ix.get(&d.eip)?;
+                let ix = outside(&d.eip)?;
                 let eip = &mut eips[ix as usize];
                 match &d.mapping {
                     DnatMapping::Any => {
@@ -501,7 +585,7 @@ impl Snapshot {
             for (entry, s) in g.snat.iter().enumerate() {
                 let mut pool = Vec::new();
                 for id in &s.eips {
-                    pool.push(eip_ix.get(id)?);
+                    pool.push(outside(id)?);
                 }
                 sources.push((s.source, entry as u32));
                 entries.push(Snat {
@@ -512,7 +596,10 @@ impl Snapshot {
             }
             gateways.push(Gateway {
                 id: g.id.clone(),
-                vpc: vpc_ix.get(&g.vpc)?,
+                vpc,
+                private: g.vswitch().is_some(),
+                table,
+                eips: of_gateway,
                 snat: Lpm::new(sources),
                 entries,
                 dnat: g.dnat.iter().map(|d| d.id.clone()).collect(),
@@ -546,6 +633,7 @@ impl Snapshot {
             by_eip: eips
                 .iter()
                 .enumerate()
+                .filter(|(_, e)| e.uplink.is_some())
                 .map(|(ix, e)| (e.address, ix as u32))
                 .collect(),
             ports,

@@ -3,26 +3,29 @@
 use crate::decide::{Denied, Entry, Source, Unreachable, deny};
 use crate::explain::Recorder;
 use crate::nat::Nat;
-use crate::snapshot::{Binding, EipIx, Eni, GatewayIx, Snapshot};
+use crate::snapshot::{EipIx, Eni, GatewayIx, Snapshot};
 use crate::tuple;
 use flow::Key;
 use flow::reason::Reason;
 use model::Pooling;
+use std::net::Ipv4Addr;
 
 /// What the source becomes: the instance's own EIP, else that of an IP mapping, else one of the SNAT entry
-/// with the longest prefix. Gives what decided, too, and an EIP that the packet may be seen as. `had` is
-/// the EIP that a session has already.
+/// with the longest prefix. Of a VPC NAT gateway these are NAT IPs, and an EIP of the instance does not count.
+/// Gives what decided, too, and an EIP that the packet may be seen as. `had` is the address that a session is
+/// seen as already.
 pub(crate) fn translate(
     s: &Snapshot,
     nat: &Nat,
     eni: &Eni,
     gateway: Option<GatewayIx>,
     key: &Key,
-    had: Option<EipIx>,
+    had: Option<Ipv4Addr>,
     rec: &mut impl Recorder,
 ) -> Result<(Source, Entry, EipIx), Denied> {
     let src = tuple::ip(key.src);
-    if let Some(eip) = eni.eip.filter(|_| src == eni.address) {
+    let private = gateway.is_some_and(|g| s.gateway(g).private);
+    if let Some(eip) = eni.eip.filter(|_| src == eni.address && !private) {
         rec.step("eip", || {
             (
                 Some(s.eip(eip).id.clone()),
@@ -65,7 +68,7 @@ pub(crate) fn translate(
             Some(Unreachable::Prohibited),
         );
     }
-    let had = had.filter(|&had| s.eip(had).binding == Binding::Gateway(g));
+    let had = had.and_then(|had| gateway.eips.get(&had).copied());
     let Some(eip) = had.or_else(|| pool(s, nat, g, snat, key).next()) else {
         return deny(Reason::NoSnat, Some(Unreachable::Prohibited));
     };

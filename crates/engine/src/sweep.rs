@@ -69,7 +69,7 @@ fn announced(s: &Snapshot) -> impl Iterator<Item = Announced> {
     let eips = s
         .eips
         .iter()
-        .map(|eip| (eip.address, s.uplink(eip.uplink).port));
+        .filter_map(|eip| Some((eip.address, s.uplink(eip.uplink?).port)));
     let own = s
         .uplinks
         .iter()

@@ -255,6 +255,11 @@ impl Usage {
                     self.by_eip.push(0);
                     continue;
                 }
+                // What stays inside private networks is not metered.
+                Binding::Gateway(_) if eip.uplink.is_none() => {
+                    self.by_eip.push(0);
+                    continue;
+                }
                 Binding::Gateway(g) => (Some(g), &s.gateway(g).id),
                 Binding::Eni(eni) => (None, &s.eni(eni).id),
             };

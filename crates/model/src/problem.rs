@@ -31,6 +31,8 @@ pub enum Kind {
     BandwidthPackage,
     /// A NAT gateway.
     NatGateway,
+    /// A NAT IP of a VPC NAT gateway.
+    NatIp,
     /// An SNAT entry.
     SnatEntry,
     /// A DNAT entry.
@@ -53,6 +55,7 @@ impl fmt::Display for Kind {
             Kind::Eip => "EIP",
             Kind::BandwidthPackage => "bandwidth package",
             Kind::NatGateway => "NAT gateway",
+            Kind::NatIp => "NAT IP",
             Kind::SnatEntry => "SNAT entry",
             Kind::DnatEntry => "DNAT entry",
             Kind::Peering => "peering",
@@ -76,6 +79,7 @@ pub enum Item {
     Eip(usize),
     BandwidthPackage(usize),
     NatGateway(usize),
+    NatIp(usize),
     Snat(usize, usize),
     Dnat(usize, usize),
     Peering(usize),
@@ -152,6 +156,7 @@ impl Subject {
                 config.nat_gateways.get(n).map(|it| &it.id),
                 None,
             ),
+            Item::NatIp(n) => (Kind::NatIp, config.nat_ips.get(n).map(|it| &it.id), None),
             Item::Snat(n, k) => {
                 let gateway = config.nat_gateways.get(n);
                 let entry = gateway.and_then(|it| it.snat.get(k));
@@ -287,17 +292,6 @@ pub enum Fault {
     NotPeered { peering: Id, vpc: Id },
     #[error("it connects VPC {} with itself: name two VPCs", quote(.0))]
     SelfPeering(Id),
-    #[error(
-        "VPC {} ({cidr}) and VPC {} ({other_cidr}) overlap: no route could tell them apart",
-        quote(vpc),
-        quote(other)
-    )]
-    PeeredOverlap {
-        vpc: Id,
-        cidr: Ipv4Net,
-        other: Id,
-        other_cidr: Ipv4Net,
-    },
     #[error("{other} connects the same VPCs")]
     DuplicatePeering { other: String },
 
@@ -360,26 +354,31 @@ pub enum Fault {
     TooManyLimits { count: usize, most: usize },
 
     // NAT.
-    #[error("EIP {} is not bound to NAT gateway {}", quote(eip), quote(gateway))]
-    NotBound { eip: Id, gateway: Id },
-    #[error("{count} EIPs: an SNAT entry has 1 to 64")]
-    EipCount { count: usize },
+    #[error("{kind} {} is not bound to NAT gateway {}", quote(eip), quote(gateway))]
+    NotBound { kind: Kind, eip: Id, gateway: Id },
+    #[error("NAT gateway {} is a VPC NAT gateway: it has NAT IPs, not EIPs", quote(.0))]
+    NoEips(Id),
+    #[error("NAT gateway {} is for the Internet: it has EIPs, and only VPC NAT gateways have NAT IPs", quote(.0))]
+    NoNatIps(Id),
+    #[error("{count} {kind}s: an SNAT entry has 1 to 64")]
+    EipCount { kind: Kind, count: usize },
     #[error("{other} has the same source {source_cidr}")]
     SameSource { source_cidr: Ipv4Net, other: String },
     #[error(
-        "an IP mapping takes all of EIP {}, but {other} uses it too",
+        "an IP mapping takes all of {kind} {}, but {other} uses it too",
         quote(eip)
     )]
-    AnyShared { eip: Id, other: String },
+    AnyShared { kind: Kind, eip: Id, other: String },
     #[error("protocol {0} has no ports: map TCP or UDP, or the whole address")]
     NoPorts(u8),
     #[error("{count} ports from internal port {start} on end above 65535")]
     InternalOverflow { start: u16, count: u32 },
     #[error(
-        "{protocol} port {ports} of EIP {} is mapped by {other} too",
+        "{protocol} port {ports} of {kind} {} is mapped by {other} too",
         quote(eip)
     )]
     ExternalTaken {
+        kind: Kind,
         protocol: String,
         ports: String,
         eip: Id,

@@ -1,5 +1,6 @@
 //! The resources and their fields.
 
+use crate::Kind;
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
@@ -34,6 +35,8 @@ pub struct Config {
     pub bandwidth_packages: Vec<BandwidthPackage>,
     /// NAT gateways with their SNAT and DNAT entries.
     pub nat_gateways: Vec<NatGateway>,
+    /// NAT IPs of VPC NAT gateways.
+    pub nat_ips: Vec<NatIp>,
     /// VPC peer connections.
     pub peerings: Vec<Peering>,
 }
@@ -436,6 +439,29 @@ pub enum OutOfState {
     Drop,
 }
 
+/// What lies outside of a NAT gateway.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Network {
+    /// The Internet: it translates to EIPs.
+    #[default]
+    Internet,
+    /// Private networks: it translates to NAT IPs, and what it has translated goes on by the route table of
+    /// this vSwitch of its VPC.
+    Intranet(Id),
+}
+
+/// A NAT IP: a private address that a VPC NAT gateway translates to. It lies in the gateway's vSwitch, or
+/// outside of all blocks of the VPC; either way it is local in the VPC.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NatIp {
+    /// Identifier.
+    pub id: Id,
+    /// Its gateway.
+    pub gateway: Id,
+    /// The address.
+    pub address: Ipv4Addr,
+}
+
 /// A NAT gateway.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NatGateway {
@@ -443,6 +469,8 @@ pub struct NatGateway {
     pub id: Id,
     /// Its VPC.
     pub vpc: Id,
+    /// What lies outside of it.
+    pub network: Network,
     /// SNAT entries.
     pub snat: Vec<SnatEntry>,
     /// DNAT entries.
@@ -464,6 +492,24 @@ pub struct NatGateway {
 /// The ports that SNAT uses by default.
 pub const SNAT_PORTS: RangeInclusive<u16> = 1024..=65535;
 
+impl NatGateway {
+    /// The vSwitch that it lies in, if it is a VPC NAT gateway.
+    pub fn vswitch(&self) -> Option<&Id> {
+        match &self.network {
+            Network::Internet => None,
+            Network::Intranet(vswitch) => Some(vswitch),
+        }
+    }
+
+    /// What it translates to: EIPs, or NAT IPs if it is a VPC NAT gateway.
+    pub fn outside(&self) -> Kind {
+        match &self.network {
+            Network::Internet => Kind::Eip,
+            Network::Intranet(_) => Kind::NatIp,
+        }
+    }
+}
+
 /// An SNAT entry: these sources go out through these EIPs. Among entries that overlap the longest
 /// prefix wins.
 #[derive(Clone, Debug, PartialEq)]
@@ -472,7 +518,7 @@ pub struct SnatEntry {
     pub id: Id,
     /// The sources.
     pub source: Ipv4Net,
-    /// The EIPs: 1 to 64, all bound to the gateway.
+    /// The EIPs: 1 to 64, all bound to the gateway. Of a VPC NAT gateway its NAT IPs.
     pub eips: Vec<Id>,
     /// How it picks among them.
     pub pooling: Pooling,
@@ -483,7 +529,7 @@ pub struct SnatEntry {
 pub struct DnatEntry {
     /// Identifier.
     pub id: Id,
-    /// The EIP, bound to the gateway.
+    /// The EIP, bound to the gateway. Of a VPC NAT gateway its NAT IP.
     pub eip: Id,
     /// Where to.
     pub internal: Ipv4Addr,

@@ -26,7 +26,7 @@ fn check(text: &str) {
     let expected = expected(text);
     assert!(!expected.is_empty(), "a bad file says what is bad");
     let error = parse(text).expect_err("it is bad");
-    assert_eq!(error.more, 0);
+    assert_eq!(error.more, 0, "{error}");
     let mut found = error.lines.clone();
     found.sort();
     let mut sorted = expected.clone();
@@ -59,7 +59,7 @@ macro_rules! bad_files {
     };
 }
 
-bad_files! { bandwidth dnat eips identifiers instances networks peerings routes security snat system uplinkless uplinks values }
+bad_files! { bandwidth dnat eips identifiers instances nat_ips networks peerings routes security snat system uplinkless uplinks values vpc_nat }
 
 /// The text, the line and the message of errors that end the reading.
 const SYNTAX: &[(&str, usize, &str)] = &[
@@ -88,7 +88,7 @@ const SYNTAX: &[(&str, usize, &str)] = &[
         "[system]\n\n[[vpn]]",
         3,
         "unknown key `vpn`, expected one of `system`, `region`, `uplink`, `vpc`, `vswitch`, `route_table`, \
-         `security_group`, `instance`, `eni`, `eip`, `bandwidth_package`, `nat_gateway`, `peering`",
+         `security_group`, `instance`, `eni`, `eip`, `bandwidth_package`, `nat_gateway`, `nat_ip`, `peering`",
     ),
     (
         "[[vpc]]\nid = 5",

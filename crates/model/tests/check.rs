@@ -177,7 +177,10 @@ fn port_mappings_are_of_tcp_and_udp_and_end_in_time() {
 fn snat_entries_have_1_to_64_eips() {
     let found = faults(|config| config.nat_gateways[0].snat[0].eips.clear());
     let subject = "SNAT entry \"snat-all\"";
-    let fault = Fault::EipCount { count: 0 };
+    let fault = Fault::EipCount {
+        kind: Kind::Eip,
+        count: 0,
+    };
     assert_eq!(found, [(subject.into(), "eips", 0, fault)]);
     let count = |more: u8| {
         faults(|config| {
@@ -196,7 +199,10 @@ fn snat_entries_have_1_to_64_eips() {
         })
     };
     assert_eq!(count(62), []);
-    let fault = Fault::EipCount { count: 65 };
+    let fault = Fault::EipCount {
+        kind: Kind::Eip,
+        count: 65,
+    };
     assert_eq!(count(63), [(subject.into(), "eips", 0, fault)]);
 }
 
@@ -440,6 +446,7 @@ prop_compose! {
             config.nat_gateways.push(NatGateway {
                 id,
                 vpc,
+                network: Network::default(),
                 snat: snat.collect(),
                 dnat: dnat.collect(),
                 filtering: Filtering::default(),

@@ -50,6 +50,9 @@ pub fn between(old: &Config, new: &Config) -> Vec<Change> {
                 (&*it.id, bare)
             })
         }),
+        compare(Kind::NatIp, both, |c| {
+            c.nat_ips.iter().map(|it| (&*it.id, it))
+        }),
         compare(Kind::SnatEntry, both, |c| {
             let gateways = c.nat_gateways.iter();
             gateways.flat_map(|gateway| gateway.snat.iter().map(|it| (&*it.id, (&gateway.id, it))))

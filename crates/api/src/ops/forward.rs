@@ -197,7 +197,7 @@ fn describe(call: &Call, cloud: &Cloud) -> Answer {
         let shown = Shown {
             entry,
             gateway,
-            external: cloud.eips.get(&entry.eip)?.address.to_string(),
+            external: cloud.outer_address(gateway, &entry.eip)?.to_string(),
             external_port,
             internal_port,
         };

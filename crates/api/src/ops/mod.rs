@@ -15,6 +15,7 @@ mod events;
 mod forward;
 mod instances;
 mod nat_gateway;
+mod nat_ips;
 mod package;
 mod peering;
 mod routes;
@@ -70,6 +71,7 @@ const GROUPS: &[(&str, &[(&str, Handler)])] = &[
     (VPC, usage::OPERATIONS),
     (VPC, package::OPERATIONS),
     (VPC, nat_gateway::OPERATIONS),
+    (VPC, nat_ips::OPERATIONS),
     (VPC, snat::OPERATIONS),
     (VPC, forward::OPERATIONS),
     (ECS, instances::OPERATIONS),

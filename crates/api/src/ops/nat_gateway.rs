@@ -26,10 +26,7 @@ pub(super) const OPERATIONS: &[(&str, Handler)] = &[
 const BIND_MODES: [&str; 2] = ["MULTI_BINDED", "NAT"];
 
 fn create(call: &Call, draft: &mut Draft) -> Answer {
-    if call.word("NetworkType", &["internet", "intranet"])? == Some("intranet") {
-        let why = "VPC NAT gateways (NetworkType intranet) are not supported yet.";
-        return Err(ApiError::bad("OperationUnsupported.NetworkType", why));
-    }
+    let intranet = call.word("NetworkType", &["internet", "intranet"])? == Some("intranet");
     call.word("InternetChargeType", &["PayByLcu"])?;
     call.word("InstanceChargeType", &["PostPaid"])?;
     call.word("AvailabilityMode", &["SingleAZ"])?;
@@ -39,16 +36,19 @@ fn create(call: &Call, draft: &mut Draft) -> Answer {
         return Err(ApiError::bad("OperationUnsupported.PrivateLink", why));
     }
     if call.text("Ipv4Prefix").is_some() {
-        let why = "Only VPC NAT gateways have prefixes.";
-        return Err(invalid("Ipv4Prefix", why));
+        let why = "NAT IPs are made one by one, not by prefixes.";
+        return Err(ApiError::bad("OperationUnsupported.Ipv4Prefix", why));
     }
     let enhanced = match call.word("NatType", &["Enhanced", "Normal", "Standard"])? {
         None | Some("Enhanced") => true,
         Some(_) => false,
     };
     let vswitch = call.text("VSwitchId");
-    if enhanced && vswitch.is_none() {
+    if (enhanced || intranet) && vswitch.is_none() {
         return Err(missing("VSwitchId"));
+    }
+    if intranet && !enhanced {
+        return Err(invalid("NatType", "A VPC NAT gateway is Enhanced."));
     }
     let address = call.address("NatIp")?;
     if address.is_some() && vswitch.is_none() {
@@ -67,6 +67,7 @@ fn create(call: &Call, draft: &mut Draft) -> Answer {
     let new = NewNatGateway {
         meta,
         vpc: vpc.id.clone(),
+        intranet,
         vswitch: vswitch.map(str::to_owned),
         address,
         enhanced,
@@ -159,6 +160,13 @@ fn settings_view(nat: &NatSettings) -> Value {
     })
 }
 
+fn network_type(gateway: &NatGateway) -> &'static str {
+    match gateway.intranet {
+        true => "intranet",
+        false => "internet",
+    }
+}
+
 fn nat_type(gateway: &NatGateway) -> &'static str {
     if gateway.enhanced {
         "Enhanced"
@@ -208,7 +216,7 @@ fn common_view(call: &Call, gateway: &NatGateway, vpc: &Vpc) -> Value {
         "VpcId": gateway.vpc,
         "RegionId": region_of(call, vpc),
         "NatType": nat_type(gateway),
-        "NetworkType": "internet",
+        "NetworkType": network_type(gateway),
         "Status": "Available",
         "BusinessStatus": "Normal",
         "CreationTime": stamp(gateway.meta.created),
@@ -230,7 +238,7 @@ fn describe(call: &Call, cloud: &Cloud) -> Answer {
             && call.is("VpcId", &gateway.vpc)
             && call.is("ZoneId", &zone(cloud, gateway))
             && word("NatType", nat_type(gateway))
-            && word("NetworkType", "internet")
+            && word("NetworkType", network_type(gateway))
             && word("Status", "Available")
             && word("InstanceChargeType", "PostPaid")
             && word("AvailabilityMode", "SingleAZ")

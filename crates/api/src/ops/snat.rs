@@ -23,7 +23,7 @@ pub(super) const OPERATIONS: &[(&str, Handler)] = &[
 /// The addresses of a comma-separated list, if it is given.
 fn addresses(call: &Call) -> Result<Option<Vec<Ipv4Addr>>, ApiError> {
     if call.text("NetworkInterfaceId").is_some() {
-        let why = "Only VPC NAT gateways take addresses of network interfaces.";
+        let why = "Addresses of network interfaces are not supported: give SnatIp.";
         return Err(invalid("NetworkInterfaceId", why));
     }
     let Some(text) = call.text("SnatIp") else {
@@ -140,12 +140,13 @@ fn describe(call: &Call, cloud: &Cloud) -> Answer {
     let found = cloud.snat.iter().filter_map(|entry| {
         let gateway = cloud.nat_gateways.get(&entry.gateway)?;
         let vpc = cloud.vpcs.get(&gateway.vpc)?;
-        let eips = entry.eips.iter().filter_map(|id| cloud.eips.get(id));
+        let eips = entry.eips.iter();
+        let addresses = eips.filter_map(|id| cloud.outer_address(gateway, id));
         let shown = Shown {
             entry,
             gateway,
             cidr: cloud.source_block(&entry.source)?.to_string(),
-            addresses: eips.map(|it| it.address.to_string()).collect(),
+            addresses: addresses.map(|it| it.to_string()).collect(),
         };
         let by_address = |wanted: &str| {
             let mut wanted = wanted.split(',').map(str::trim);

@@ -118,6 +118,9 @@ impl Cloud {
             let table = ("vpc", "forwardtable", &*it.forward_table);
             within(&it.vpc, &[table, ("vpc", "natgateway", &it.id)]);
         }
+        if let Some(it) = self.nat_ips.get(id).and_then(|it| gateway(&it.gateway)) {
+            within(&it.vpc, &[("vpc", "natgateway", &it.id)]);
+        }
         if let Some(it) = self.peerings.get(id) {
             for vpc in [&it.vpc, &it.accepting_vpc] {
                 within(vpc, &[("vpcpeer", "peerconnection", id)]);

@@ -331,6 +331,7 @@ fn eips_and_gateways(g: &mut Reader, c: &mut Config, overlapping: bool) {
         c.nat_gateways.push(NatGateway {
             id: id.clone(),
             vpc: format!("v{vpc}"),
+            network: Network::Internet,
             snat,
             dnat,
             filtering: g.of(&[

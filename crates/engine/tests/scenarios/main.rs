@@ -10,6 +10,7 @@ mod dnat;
 mod fragments;
 mod icmp;
 mod inside;
+mod intranet;
 mod neighbours;
 mod ports;
 mod restart;

@@ -19,7 +19,7 @@ fn trace(world: &World, from: &str, packet: &Packet) -> TraceView {
 
 /// Traces a packet, sends it, and compares.
 #[track_caller]
-fn agrees(world: &mut World, from: &str, packet: Packet) -> TraceView {
+pub fn agrees(world: &mut World, from: &str, packet: Packet) -> TraceView {
     let stats = world.stats();
     let view = trace(world, from, &packet);
     assert_eq!(world.stats(), stats, "a trace changes nothing");

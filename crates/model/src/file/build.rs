@@ -35,6 +35,7 @@ pub fn build(file: &schema::File, lines: Lines<'_>) -> Result<Config, Error> {
     file.peering.iter().for_each(|it| builder.peering(it));
     let gateways = &file.nat_gateway;
     gateways.iter().for_each(|it| builder.nat_gateway(it));
+    file.nat_ip.iter().for_each(|it| builder.nat_ip(it));
     let tables = &file.route_table;
     tables.iter().for_each(|it| builder.route_table(it));
     builder.system_tables(tables);
@@ -341,12 +342,13 @@ impl Builder {
         }
     }
 
-    /// Leads everything else to the first gateway of a VPC if its system table does not say otherwise.
+    /// Leads everything else to the first gateway of a VPC that is for the Internet if its system table does not say otherwise.
     fn default_routes(&mut self) {
         let mut served = self.undirected.clone();
         for n in 0..self.config.nat_gateways.len() {
-            let NatGateway { id, vpc, .. } = &self.config.nat_gateways[n];
-            if !served.insert(vpc.clone()) {
+            let gateway = &self.config.nat_gateways[n];
+            let NatGateway { id, vpc, .. } = gateway;
+            if gateway.vswitch().is_some() || !served.insert(vpc.clone()) {
                 continue;
             }
             let mut tables = self.config.route_tables.iter_mut().enumerate();

@@ -104,9 +104,20 @@ impl Entry {
         values: &Texts,
         read: fn(&str) -> Result<T, String>,
     ) -> Option<Vec<T>> {
+        self.list_as(key, key, values, read)
+    }
+
+    /// The same for a key that the model has as another field.
+    pub fn list_as<T>(
+        &mut self,
+        field: &'static str,
+        key: &'static str,
+        values: &Texts,
+        read: fn(&str) -> Result<T, String>,
+    ) -> Option<Vec<T>> {
         let mut list = Vec::with_capacity(values.len());
         for (n, value) in values.iter().enumerate() {
-            self.mark(key, n, value);
+            self.mark(field, n, value);
             list.push(self.value(key, value, read));
         }
         list.into_iter().collect()

@@ -77,6 +77,7 @@ tables! {
         eip: Vec<Spanned<Eip>>,
         bandwidth_package: Vec<Spanned<BandwidthPackage>>,
         nat_gateway: Vec<Spanned<NatGateway>>,
+        nat_ip: Vec<Spanned<NatIp>>,
         peering: Vec<Spanned<Peering>>,
     }
     /// `[system]`
@@ -151,6 +152,8 @@ tables! {
     NatGateway {
         id: Text,
         vpc: Text,
+        network: Text,
+        vswitch: Text,
         eips: Texts,
         filtering: Text,
         max_sessions_per_source: Number,
@@ -177,18 +180,22 @@ tables! {
         instance: Text,
         vpc: Flag,
         eips: Texts,
+        nat_ips: Texts,
         pooling: Text,
     }
     /// `[[nat_gateway.dnat]]`
     Dnat {
         id: Text,
         eip: Text,
+        nat_ip: Text,
         protocol: Text,
         external_port: Scalar,
         internal: Text,
         instance: Text,
         internal_port: Scalar,
     }
+    /// `[[nat_ip]]`
+    NatIp { id: Text, nat_gateway: Text, address: Text }
     /// `[[peering]]`
     Peering { id: Text, vpcs: Texts }
 }

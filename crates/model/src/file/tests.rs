@@ -59,6 +59,7 @@ fn tables() -> Vec<(&'static str, BTreeSet<&'static str>)> {
         ("[nat_gateway.timeouts]", keys::<schema::Timeouts>()),
         ("[[nat_gateway.snat]]", keys::<schema::Snat>()),
         ("[[nat_gateway.dnat]]", keys::<schema::Dnat>()),
+        ("[[nat_ip]]", keys::<schema::NatIp>()),
         ("[[peering]]", keys::<schema::Peering>()),
     ]
 }
@@ -152,7 +153,7 @@ fn example_is_right() {
     assert_eq!(config.uplinks, [wan]);
     assert_eq!(config.vpcs[0].cidrs.len(), 2);
     let lengths = [config.vswitches.len(), config.enis.len(), config.eips.len()];
-    assert_eq!(lengths, [3, 7, 4]);
+    assert_eq!(lengths, [4, 7, 4]);
 }
 
 fn find<'a, T>(list: &'a [T], id: impl Fn(&'a T) -> &'a Id, wanted: &str) -> &'a T {
@@ -174,7 +175,7 @@ fn system_tables_and_default_routes_are_filled_in() {
     // It has no gateway of its own.
     let lab = table("vpc-lab/system");
     assert_eq!(lab.routes[0].next_hop, NextHop::Peering("pcx-lab".into()));
-    assert_eq!(lab.routes.len(), 1);
+    assert_eq!(lab.routes.len(), 2);
 
     // Two gateways: the first has it; a table that says otherwise is left alone.
     let text = "[[vpc]]\nid = 'a'\ncidr = '10.0.0.0/16'\n[[vpc]]\nid = 'b'\ncidr = '10.0.0.0/16'\n\
@@ -275,6 +276,29 @@ fn bindings_and_entries() {
     assert_eq!(gateway.timeouts, Timeouts::default());
     assert_eq!(gateway.max_sessions_per_source, Some(10000));
     assert_eq!(gateway.snat_ports, SNAT_PORTS);
+}
+
+#[test]
+fn vpc_nat_gateways() {
+    let config = example();
+    let (internet, private) = (&config.nat_gateways[0], &config.nat_gateways[1]);
+    assert_eq!((internet.vswitch(), internet.outside()), (None, Kind::Eip));
+    assert_eq!(private.network, Network::Intranet("vsw-lab-nat".into()));
+    let ids = [&private.snat[0].eips[0], &private.dnat[0].eip];
+    assert_eq!(ids, ["ip-lab"; 2]);
+    assert_eq!(private.dnat[0].id, "ngw-lab/ip-lab/tcp/80");
+    let nat_ip = NatIp {
+        id: "ip-lab".into(),
+        gateway: "ngw-lab".into(),
+        address: "172.16.2.10".parse().unwrap(),
+    };
+    assert_eq!(config.nat_ips, [nat_ip]);
+    // Naming a vSwitch says which network, and nothing leads there by itself.
+    let text = "[[vpc]]\nid = 'a'\ncidr = '10.0.0.0/16'\n[[vswitch]]\nid = 's'\nvpc = 'a'\n\
+        cidr = '10.0.1.0/24'\n[[nat_gateway]]\nid = 'n'\nvpc = 'a'\nvswitch = 's'\n";
+    let config = parse(text).unwrap();
+    assert_eq!(config.nat_gateways[0].vswitch(), Some(&"s".into()));
+    assert!(config.route_tables[0].routes.is_empty());
 }
 
 #[test]

@@ -24,6 +24,7 @@ pub fn write(config: &Config) -> String {
         eips,
         bandwidth_packages,
         nat_gateways,
+        nat_ips,
         peerings,
     } = config;
     let mut out = Out(String::new());
@@ -40,8 +41,10 @@ pub fn write(config: &Config) -> String {
     eips.iter().for_each(|it| out.eip(it));
     peerings.iter().for_each(|it| out.peering(it));
     nat_gateways.iter().for_each(|it| out.nat_gateway(it, eips));
+    nat_ips.iter().for_each(|it| out.nat_ip(it));
     for table in route_tables {
-        let gateway = nat_gateways.iter().any(|it| it.vpc == table.vpc);
+        let mut gateways = nat_gateways.iter();
+        let gateway = gateways.any(|it| it.vpc == table.vpc && it.vswitch().is_none());
         out.route_table(table, enis, gateway);
     }
     out.0
@@ -156,7 +159,7 @@ impl Out {
             .for_each(|it| self.set("route_table", it));
     }
 
-    /// `gateway`: whether its VPC has a NAT gateway.
+    /// `gateway`: whether its VPC has a NAT gateway for the Internet.
     fn route_table(&mut self, table: &RouteTable, enis: &[Eni], gateway: bool) {
         let RouteTable {
             id,
@@ -301,10 +304,23 @@ impl Out {
         self.list("vpcs", vpcs);
     }
 
+    fn nat_ip(&mut self, nat_ip: &NatIp) {
+        let NatIp {
+            id,
+            gateway,
+            address,
+        } = nat_ip;
+        self.table("[[nat_ip]]");
+        self.set("id", id);
+        self.set("nat_gateway", gateway);
+        self.set("address", address);
+    }
+
     fn nat_gateway(&mut self, gateway: &NatGateway, eips: &[Eip]) {
         let NatGateway {
             id,
             vpc,
+            network,
             snat,
             dnat,
             filtering,
@@ -317,9 +333,19 @@ impl Out {
         self.table("[[nat_gateway]]");
         self.set("id", id);
         self.set("vpc", vpc);
-        let bound = EipBinding::NatGateway(id.clone());
-        let bound = eips.iter().filter(|it| it.binding.as_ref() == Some(&bound));
-        self.list("eips", bound.map(|it| &it.id));
+        let (many, one) = match network {
+            Network::Internet => {
+                let bound = EipBinding::NatGateway(id.clone());
+                let bound = eips.iter().filter(|it| it.binding.as_ref() == Some(&bound));
+                self.list("eips", bound.map(|it| &it.id));
+                ("eips", "eip")
+            }
+            Network::Intranet(vswitch) => {
+                self.set("network", "intranet");
+                self.set("vswitch", vswitch);
+                ("nat_ips", "nat_ip")
+            }
+        };
         self.unless("filtering", *filtering, Filtering::default());
         max_sessions_per_source
             .iter()
@@ -360,7 +386,7 @@ impl Out {
             self.table("[[nat_gateway.snat]]");
             self.set("id", id);
             self.set("source", source);
-            self.list("eips", eips);
+            self.list(many, eips);
             self.unless("pooling", *pooling, Pooling::default());
         }
         for entry in dnat {
@@ -372,7 +398,7 @@ impl Out {
             } = entry;
             self.table("[[nat_gateway.dnat]]");
             self.set("id", id);
-            self.set("eip", eip);
+            self.set(one, eip);
             match mapping {
                 DnatMapping::Any => self.set("protocol", "any"),
                 DnatMapping::Ports {

@@ -5,6 +5,9 @@ use super::*;
 use crate::text::{TCP, UDP};
 use std::collections::BTreeMap;
 
+/// A network interface or NAT IP, and which of its blocks.
+type Whose = (Item, usize);
+
 impl<'a> Checker<'a> {
     pub(super) fn security_groups(&mut self) {
         let config = self.config;
@@ -48,8 +51,9 @@ impl<'a> Checker<'a> {
 
     pub(super) fn enis(&mut self) {
         let config = self.config;
-        // Addresses by VPC. The tag is (ENI, 0) for its address and (ENI, 1 + n) for a block behind it.
-        let mut of_vpc: BTreeMap<&Id, Vec<Range<(usize, usize)>>> = BTreeMap::new();
+        // Addresses by VPC. The tag is (ENI, 0) for its address and (ENI, 1 + n) for a block behind it; or
+        // (NAT IP, 0).
+        let mut of_vpc: BTreeMap<&Id, Vec<Range<Whose>>> = BTreeMap::new();
         let mut vswitches: HashMap<&Id, Vec<&VSwitch>> = HashMap::new();
         for vswitch in &config.vswitches {
             vswitches.entry(&vswitch.vpc).or_default().push(vswitch);
@@ -100,9 +104,9 @@ impl<'a> Checker<'a> {
             }
 
             let ranges = of_vpc.entry(&vswitch.vpc).or_default();
-            ranges.push(Range::of(eni.address.into(), (n, 0)));
+            ranges.push(Range::of(eni.address.into(), (item, 0)));
             for (k, &block) in eni.hosts.iter().enumerate() {
-                ranges.push(Range::of(block, (n, 1 + k)));
+                ranges.push(Range::of(block, (item, 1 + k)));
                 // A larger block may include them: they stay the vSwitch's.
                 if block.prefix_len() == 32 {
                     let place = at(item, "hosts").element(k);
@@ -122,6 +126,12 @@ impl<'a> Checker<'a> {
                 }
             }
         }
+        for (item, nat_ip) in items(&config.nat_ips, Item::NatIp) {
+            if let Some(gateway) = self.gateway_of(nat_ip) {
+                let ranges = of_vpc.entry(&gateway.vpc).or_default();
+                ranges.push(Range::of(nat_ip.address.into(), (item, 0)));
+            }
+        }
         for (later, earlier) in of_vpc.into_values().flat_map(overlaps) {
             // Blocks nest or are apart, so of two interfaces that overlap one range at least is paired
             // with one of another interface, although ranges of the same one are let off.
@@ -131,31 +141,33 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Reports that two network interfaces have an address in common.
-    fn shared_address(&mut self, later: (usize, usize), earlier: (usize, usize)) {
+    /// Reports that two network interfaces, or NAT IPs, have an address in common.
+    fn shared_address(&mut self, later: Whose, earlier: Whose) {
         let config = self.config;
-        let block = |(n, k): (usize, usize)| match k {
-            0 => Ipv4Net::from(config.enis[n].address),
-            _ => config.enis[n].hosts[k - 1],
+        let block = |(item, k): Whose| match (item, k) {
+            (Item::NatIp(n), _) => config.nat_ips[n].address.into(),
+            (Item::Eni(n), 0) => config.enis[n].address.into(),
+            (Item::Eni(n), _) => config.enis[n].hosts[k - 1],
+            // There are no others.
+            _ => Ipv4Net::default(),
         };
-        let field = |(n, k): (usize, usize)| match k {
-            0 => at(Item::Eni(n), "address"),
-            _ => at(Item::Eni(n), "hosts").element(k - 1),
+        let field = match later {
+            (item, 0) => at(item, "address"),
+            (item, k) => at(item, "hosts").element(k - 1),
         };
-        let item = Item::Eni(earlier.0);
-        let other = self.name(item);
+        let other = self.name(earlier.0);
+        let (cidr, other_cidr) = (block(later), block(earlier));
         let fault = if later.1 == 0 && earlier.1 == 0 {
-            let address = config.enis[later.0].address;
+            let address = cidr.addr();
             Fault::AddressTaken { address, other }
         } else {
-            let (cidr, other_cidr) = (block(later), block(earlier));
             Fault::Overlap {
                 cidr,
                 other_cidr,
                 other,
             }
         };
-        self.conflict(field(later), fault, item);
+        self.conflict(field, fault, earlier.0);
     }
 
     /// The primary interface of an additional one's instance.
@@ -173,7 +185,7 @@ impl<'a> Checker<'a> {
     }
 
     /// An interface's address is one that its vSwitch gives out.
-    fn address(&mut self, address: Ipv4Addr, vswitch: &VSwitch, place: Place) {
+    pub(super) fn address(&mut self, address: Ipv4Addr, vswitch: &VSwitch, place: Place) {
         let cidr = vswitch.cidr;
         if !cidr.contains(&address) {
             let fault = Fault::NotInVSwitch {

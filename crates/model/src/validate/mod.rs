@@ -2,7 +2,7 @@
 //!
 //! The rules, by file: `outside` the program's own settings, uplinks, EIPs and bandwidth; `network` VPCs,
 //! vSwitches, route tables and peerings; `instances` security groups and network interfaces;
-//! `nat` gateways with their entries. A rule whose reference leads nowhere says so and stops there:
+//! `nat` gateways with their entries and NAT IPs. A rule whose reference leads nowhere says so and stops there:
 //! one mistake, one problem.
 mod instances;
 mod nat;
@@ -37,6 +37,7 @@ pub fn check(config: &Config) -> Vec<Problem> {
     checker.eips();
     checker.bandwidths();
     checker.gateways();
+    checker.nat_ips();
     checker.problems.sort_by_key(|problem| problem.place);
     checker.problems
 }
@@ -132,6 +133,9 @@ impl<'a> Checker<'a> {
                 .map(|(item, it)| (Kind::NatGateway, item, &it.id)),
         );
         all.extend(
+            items(&config.nat_ips, Item::NatIp).map(|(item, it)| (Kind::NatIp, item, &it.id)),
+        );
+        all.extend(
             items(&config.peerings, Item::Peering).map(|(item, it)| (Kind::Peering, item, &it.id)),
         );
         for (n, gateway) in config.nat_gateways.iter().enumerate() {
@@ -158,6 +162,7 @@ impl<'a> Checker<'a> {
                 Item::Uplink(n) | Item::Vpc(n) | Item::VSwitch(n) | Item::RouteTable(n) => n,
                 Item::SecurityGroup(n) | Item::Eni(n) | Item::Eip(n) => n,
                 Item::BandwidthPackage(n) | Item::NatGateway(n) | Item::Peering(n) => n,
+                Item::NatIp(n) => n,
                 // Nothing refers to these.
                 Item::System | Item::Route(..) | Item::Rule(..) => continue,
                 Item::Snat(..) | Item::Dnat(..) => continue,
@@ -183,6 +188,7 @@ impl<'a> Checker<'a> {
                     Known::new(config.bandwidth_packages.iter().map(|it| &it.id))
                 }
                 Kind::NatGateway => Known::new(config.nat_gateways.iter().map(|it| &it.id)),
+                Kind::NatIp => Known::new(config.nat_ips.iter().map(|it| &it.id)),
                 Kind::Peering => Known::new(config.peerings.iter().map(|it| &it.id)),
                 Kind::Instance => Known::new(
                     config
@@ -203,6 +209,12 @@ impl<'a> Checker<'a> {
     fn vpc(&self, id: &'a str) -> Option<&'a Vpc> {
         let position = *self.ids.get(&(Kind::Vpc, id))?;
         self.config.vpcs.get(position)
+    }
+
+    /// The gateway of a NAT IP, without a report.
+    fn gateway_of(&self, nat_ip: &'a NatIp) -> Option<&'a NatGateway> {
+        let position = *self.ids.get(&(Kind::NatGateway, nat_ip.gateway.as_str()))?;
+        self.config.nat_gateways.get(position)
     }
 
     /// The VPC of a network interface, without a report.

@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 /// The entries that use an EIP, and which of them are IP mappings.
-type Uses<'a> = BTreeMap<&'a Id, Vec<(Item, bool)>>;
+type Uses<'a> = BTreeMap<(Kind, &'a Id), Vec<(Item, bool)>>;
 
 /// Port mappings by what no two of them may have in common: an EIP or an internal address (with the
 /// position of its gateway), and the protocol.
 struct Mappings<'a> {
-    external: BTreeMap<(&'a Id, u8), Vec<Range<Item>>>,
+    external: BTreeMap<(Kind, &'a Id, u8), Vec<Range<Item>>>,
     internal: BTreeMap<(usize, Ipv4Addr, u8), Vec<Range<Item>>>,
 }
 
@@ -42,7 +42,8 @@ impl<'a> Checker<'a> {
                 let item = Item::Dnat(n, k);
                 if self.bound(&entry.eip, gateway, at(item, "eip")) {
                     let any = entry.mapping == DnatMapping::Any;
-                    uses.entry(&entry.eip).or_default().push((item, any));
+                    let eip = (gateway.outside(), &entry.eip);
+                    uses.entry(eip).or_default().push((item, any));
                 }
                 self.internal(gateway, entry.internal, at(item, "internal"));
                 if entry.mapping != DnatMapping::Any {
@@ -67,6 +68,13 @@ impl<'a> Checker<'a> {
     /// What a gateway has besides entries.
     fn settings(&mut self, gateway: &'a NatGateway, item: Item) {
         self.find(Kind::Vpc, &gateway.vpc, at(item, "vpc"));
+        if let Some(id) = gateway.vswitch() {
+            let place = at(item, "vswitch");
+            if let Some(n) = self.find(Kind::VSwitch, id, place) {
+                let vpc = &self.config.vswitches[n].vpc;
+                self.same_vpc(Kind::VSwitch, id, vpc, &gateway.vpc, place);
+            }
+        }
         self.ports(&gateway.snat_ports, at(item, "snat_ports"));
         if let Some(most) = gateway.max_sessions_per_source {
             let field = "max_sessions_per_source";
@@ -112,35 +120,68 @@ impl<'a> Checker<'a> {
         sources.entry(entry.source.trunc()).or_insert(item);
 
         let place = at(item, "eips");
-        let count = entry.eips.len();
+        let (kind, count) = (gateway.outside(), entry.eips.len());
         if !limits::SNAT_EIPS.contains(&count) {
-            self.report(place, Fault::EipCount { count });
+            self.report(place, Fault::EipCount { kind, count });
         }
-        self.no_repeats(Kind::Eip, &entry.eips, place);
+        self.no_repeats(kind, &entry.eips, place);
         for (k, eip) in entry.eips.iter().enumerate() {
             if self.bound(eip, gateway, place.element(k)) {
-                uses.entry(eip).or_default().push((item, false));
+                uses.entry((kind, eip)).or_default().push((item, false));
             }
         }
     }
 
-    /// Whether an EIP is bound to a gateway; reports if not.
+    /// Whether an EIP is bound to a gateway, or a NAT IP is one of its; reports if not.
     fn bound(&mut self, eip: &'a Id, gateway: &NatGateway, place: Place) -> bool {
-        let Some(n) = self.find(Kind::Eip, eip, place) else {
+        let kind = gateway.outside();
+        let Some(n) = self.find(kind, eip, place) else {
             return false;
         };
-        let bound = matches!(
-            &self.config.eips[n].binding,
-            Some(EipBinding::NatGateway(id)) if *id == gateway.id
-        );
+        let (to, item) = match kind {
+            Kind::NatIp => (Some(&self.config.nat_ips[n].gateway), Item::NatIp(n)),
+            _ => match &self.config.eips[n].binding {
+                Some(EipBinding::NatGateway(id)) => (Some(id), Item::Eip(n)),
+                _ => (None, Item::Eip(n)),
+            },
+        };
+        let bound = to == Some(&gateway.id);
         if !bound {
             let fault = Fault::NotBound {
+                kind,
                 eip: eip.clone(),
                 gateway: gateway.id.clone(),
             };
-            self.conflict(place, fault, Item::Eip(n));
+            self.conflict(place, fault, item);
         }
         bound
+    }
+
+    /// Each is a VPC NAT gateway's, in its vSwitch or outside of the VPC. That nobody else has its address is
+    /// seen with those of the interfaces.
+    pub(super) fn nat_ips(&mut self) {
+        let config = self.config;
+        for (item, nat_ip) in items(&config.nat_ips, Item::NatIp) {
+            let (address, place) = (nat_ip.address, at(item, "address"));
+            let at_gateway = at(item, "gateway");
+            let Some(n) = self.find(Kind::NatGateway, &nat_ip.gateway, at_gateway) else {
+                continue;
+            };
+            let gateway = &config.nat_gateways[n];
+            let Some(vswitch) = gateway.vswitch() else {
+                let fault = Fault::NoNatIps(gateway.id.clone());
+                self.conflict(at_gateway, fault, Item::NatGateway(n));
+                continue;
+            };
+            let inside = self
+                .vpc(&gateway.vpc)
+                .is_some_and(|it| it.contains(address));
+            let vswitch = self.ids.get(&(Kind::VSwitch, vswitch.as_str()));
+            match vswitch.map(|&n| &config.vswitches[n]) {
+                Some(vswitch) if inside => self.address(address, vswitch, place),
+                _ => self.unicast(address, place),
+            }
+        }
     }
 
     /// A DNAT entry leads into the gateway's VPC or one that is peered with it.
@@ -182,7 +223,8 @@ impl<'a> Checker<'a> {
         if !self.ports(external, at(item, "external_port")) {
             return;
         }
-        let key = (&entry.eip, *protocol);
+        let kind = self.config.nat_gateways[gateway].outside();
+        let key = (kind, &entry.eip, *protocol);
         let ranges = mappings.external.entry(key).or_default();
         ranges.push(range(external, item));
 
@@ -204,9 +246,10 @@ impl<'a> Checker<'a> {
 
     /// No two mappings have an external port in common, nor an internal one.
     fn ports_taken(&mut self, mappings: Mappings<'a>) {
-        for ((eip, protocol), ranges) in mappings.external {
+        for ((kind, eip, protocol), ranges) in mappings.external {
             for (later, earlier) in overlaps(ranges) {
                 let fault = Fault::ExternalTaken {
+                    kind,
                     protocol: protocol_name(protocol),
                     ports: self.ports_of(later, |mapping| mapping.external_ports()),
                     eip: eip.clone(),
@@ -243,12 +286,13 @@ impl<'a> Checker<'a> {
 
     /// An EIP with an IP mapping has nothing else.
     fn shared_ip_mappings(&mut self, uses: Uses<'a>) {
-        for (eip, uses) in uses {
+        for ((kind, eip), uses) in uses {
             for &(item, _) in uses.iter().filter(|(_, any)| *any) {
                 let Some(&(other, _)) = uses.iter().find(|(other, _)| *other != item) else {
                     continue;
                 };
                 let fault = Fault::AnyShared {
+                    kind,
                     eip: eip.clone(),
                     other: self.name(other),
                 };

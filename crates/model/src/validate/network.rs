@@ -193,8 +193,8 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Each connects two VPCs, no two the same, and the two have no address in common: no route could
-    /// tell them apart.
+    /// Each connects two VPCs, no two the same. They may have addresses in common: those are local in each,
+    /// and reached from the other by NAT IPs.
     pub(super) fn peerings(&mut self) {
         let config = self.config;
         let mut first: HashMap<[usize; 2], Item> = HashMap::new();
@@ -221,17 +221,6 @@ impl<'a> Checker<'a> {
             first.insert(pair, item);
             self.peers.entry(a).or_default().push(n);
             self.peers.entry(b).or_default().push(m);
-            let (ours, theirs) = (&config.vpcs[m].cidrs, &config.vpcs[n].cidrs);
-            let pairs = ours.iter().flat_map(|x| theirs.iter().map(move |y| (x, y)));
-            if let Some((&cidr, &other_cidr)) = pairs.into_iter().find(|(x, y)| meet(x, y)) {
-                let fault = Fault::PeeredOverlap {
-                    vpc: a.clone(),
-                    cidr,
-                    other: b.clone(),
-                    other_cidr,
-                };
-                self.report(place, fault);
-            }
         }
     }
 }

@@ -112,7 +112,12 @@ impl<'a> Checker<'a> {
             let place = at(item, "binding");
             match &eip.binding {
                 Some(EipBinding::NatGateway(id)) => {
-                    self.find(Kind::NatGateway, id, place);
+                    if let Some(n) = self.find(Kind::NatGateway, id, place)
+                        && self.config.nat_gateways[n].vswitch().is_some()
+                    {
+                        let fault = Fault::NoEips(id.clone());
+                        self.conflict(place, fault, Item::NatGateway(n));
+                    }
                 }
                 Some(EipBinding::Eni(id)) => {
                     let Some(n) = self.find(Kind::Eni, id, place) else {

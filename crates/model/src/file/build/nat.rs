@@ -1,4 +1,4 @@
-//! The tables of EIPs, bandwidth packages and NAT gateways.
+//! The tables of EIPs, bandwidth packages, NAT gateways and NAT IPs.
 
 use super::*;
 use crate::problem::Known;
@@ -87,6 +87,7 @@ impl Builder {
         let mut entry = Entry::new(Kind::NatGateway, &raw.id, table.span());
         let id = entry.need("id", &raw.id, any);
         let vpc = entry.need("vpc", &raw.vpc, any);
+        let network = read_network(&mut entry, raw);
         let filtering = entry.read("filtering", &raw.filtering, word);
         let limit = limits::SESSIONS_PER_SOURCE;
         let max_sessions_per_source = entry.number(
@@ -133,6 +134,7 @@ impl Builder {
         let mut gateway = NatGateway {
             id,
             vpc,
+            network: network.unwrap_or_default(),
             snat: Vec::with_capacity(raw.snat.len()),
             dnat: Vec::with_capacity(raw.dnat.len()),
             filtering: filtering.unwrap_or_default(),
@@ -178,6 +180,27 @@ impl Builder {
             gateway.dnat.push(dnat);
         }
         self.config.nat_gateways.push(gateway);
+    }
+
+    pub(super) fn nat_ip(&mut self, table: &Spanned<schema::NatIp>) {
+        let raw = table.get_ref();
+        let mut entry = Entry::new(Kind::NatIp, &raw.id, table.span());
+        let id = entry.need("id", &raw.id, any);
+        if raw.nat_gateway.is_none() {
+            entry.missing("nat_gateway");
+        }
+        let gateway = entry.read_as("gateway", "nat_gateway", &raw.nat_gateway, any);
+        let address = entry.need("address", &raw.address, address);
+        let sound = self.sound(&mut entry, Kind::NatIp, &raw.id);
+        let (true, Some(id), Some(gateway), Some(address)) = (sound, id, gateway, address) else {
+            return;
+        };
+        self.place(Item::NatIp(self.config.nat_ips.len()), &entry);
+        self.config.nat_ips.push(NatIp {
+            id,
+            gateway,
+            address,
+        });
     }
 
     /// Binds EIPs to a gateway.
@@ -237,7 +260,16 @@ impl Builder {
         raw: &schema::Snat,
     ) -> Option<Vec<(Ipv4Net, SnatEntry)>> {
         let id = entry.read("id", &raw.id, any);
-        let eips = entry.list("eips", &raw.eips, any).unwrap_or_default();
+        let eips = match (&raw.eips[..], &raw.nat_ips[..]) {
+            (_, []) => entry.list("eips", &raw.eips, any),
+            ([], _) => entry.list_as("eips", "nat_ips", &raw.nat_ips, any),
+            (_, [nat_ip, ..]) => {
+                let what = "there is eips and nat_ips: only one of them can be";
+                entry.fail(nat_ip.span().start, what);
+                return None;
+            }
+        };
+        let eips = eips.unwrap_or_default();
         let pooling = entry.read("pooling", &raw.pooling, word);
         let whole = raw.vpc.as_ref().filter(|it| *it.get_ref());
         let choice = entry.choice(&[
@@ -288,7 +320,13 @@ impl Builder {
         raw: &schema::Dnat,
     ) -> Option<DnatEntry> {
         let id = entry.read("id", &raw.id, any).unwrap_or_default();
-        let eip = entry.need("eip", &raw.eip, any);
+        let eip = match raw.nat_ip {
+            None => entry.need("eip", &raw.eip, any),
+            Some(_) => {
+                entry.choice(&[("eip", place(&raw.eip)), ("nat_ip", place(&raw.nat_ip))])?;
+                entry.read_as("eip", "nat_ip", &raw.nat_ip, any)
+            }
+        };
         let mapping = read_mapping(entry, raw);
         let choice = entry.choice(&[
             ("internal", place(&raw.internal)),
@@ -368,6 +406,33 @@ impl Builder {
                 quote(&gateway.vpc),
             );
             entry.fail(id.span().start, what);
+        }
+    }
+}
+
+/// A vSwitch is named exactly if the network is `intranet`; naming one is enough to say so.
+fn read_network(entry: &mut Entry, raw: &schema::NatGateway) -> Option<Network> {
+    let vswitch = entry.read("vswitch", &raw.vswitch, any);
+    let network = raw.network.as_ref().map(|it| it.get_ref().as_str());
+    match (network, vswitch) {
+        (None | Some("intranet"), Some(vswitch)) => Some(Network::Intranet(vswitch)),
+        (None | Some("internet"), None) => Some(Network::Internet),
+        (Some("internet"), Some(_)) => {
+            let at = place(&raw.vswitch).unwrap_or(entry.start);
+            entry.fail(at, "vswitch is only for network = \"intranet\"");
+            None
+        }
+        (Some("intranet"), None) => {
+            let at = place(&raw.network).unwrap_or(entry.start);
+            let what = "network \"intranet\" needs vswitch = \"VSWITCH\": the one that it lies in";
+            entry.fail(at, what);
+            None
+        }
+        (Some(other), _) => {
+            let at = place(&raw.network).unwrap_or(entry.start);
+            let what = format!("network {} is none of internet, intranet", quote(other));
+            entry.fail(at, what);
+            None
         }
     }
 }
