@@ -15,6 +15,7 @@ mod params;
 mod request;
 mod service;
 pub mod spec;
+pub mod trace;
 pub mod wire;
 
 pub use error::ApiError;

@@ -4,6 +4,7 @@ use crate::call::{Answer, Call};
 use crate::keys::Sealer;
 use crate::ops::{self, Handler};
 use crate::spec::{self, Operation, Product, invalid, missing, parse_bool};
+use crate::trace::Tracer;
 use crate::{ApiError, Request, Service, access, audit, new_request_id};
 use control::audit::{Actor, Event};
 use control::records::{Seconds, Token};
@@ -21,6 +22,7 @@ pub struct Cloud {
     control: Arc<Control>,
     sealer: Sealer,
     metering: Option<Arc<Metering>>,
+    tracer: Option<Box<dyn Tracer>>,
 }
 
 impl Cloud {
@@ -30,6 +32,7 @@ impl Cloud {
             control,
             sealer,
             metering: None,
+            tracer: None,
         }
     }
 
@@ -40,6 +43,20 @@ impl Cloud {
             metering: Some(metering),
             ..self
         }
+    }
+
+    /// The same, with what answers `TraceFlow`.
+    #[must_use]
+    pub fn with_tracer(self, tracer: Box<dyn Tracer>) -> Cloud {
+        Cloud {
+            tracer: Some(tracer),
+            ..self
+        }
+    }
+
+    /// What follows packets, if there is a data path.
+    pub(crate) fn tracer(&self) -> Option<&dyn Tracer> {
+        self.tracer.as_deref()
     }
 
     /// What tells what has gone by.

@@ -7,14 +7,14 @@ use crate::output::units;
 use crate::socket::protocol::*;
 use crate::socket::server::{Gateway, SessionPage};
 use crate::state::{StateDir, hash};
-use crate::target::Host;
+use crate::tracer::Tracer;
 use api::{Caller, Cloud, Params, Principal, Sealer, Service};
 use control::audit::{Actor, Event};
 use control::metering::{Reading, Totals};
 use control::{Control, DataPlane, Draft, Refusal, StartError};
 use datapath::maps::Adopted;
 use datapath::{Datapath, PortStatus};
-use engine::{DropView, Engine, PortRef, Probe, ProbeFrom, SessionFilter, Time, TraceView};
+use engine::{DropView, Engine, PortRef, SessionFilter, Time, TraceView};
 use flow::abi::Punt;
 use flow::reason::Reason;
 use model::{Config, Driver};
@@ -23,9 +23,6 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use store::{Sqlite, Store};
-
-/// A source port for traced packets that name none: of the range that Linux takes for clients.
-const ANY_PORT: u16 = 40_000;
 
 /// Who calls over the control socket.
 const LOCAL: &str = "control-socket";
@@ -40,13 +37,14 @@ pub struct Daemon {
     control: Arc<Control>,
     cloud: Arc<Cloud>,
     plane: Arc<Plane>,
+    tracer: Tracer,
     store: Arc<Sqlite>,
     meter: Meter,
     state: StateDir,
 }
 
 /// The data path, until it is stopped.
-struct Plane(RwLock<Option<Datapath>>);
+pub(crate) struct Plane(RwLock<Option<Datapath>>);
 
 impl Plane {
     /// Works with what runs.
@@ -56,7 +54,7 @@ impl Plane {
     }
 
     /// Asks the engine, between two packets.
-    fn engine<T: Send + 'static>(
+    pub(crate) fn engine<T: Send + 'static>(
         &self,
         question: impl FnOnce(&mut Engine, Time) -> T + Send + 'static,
     ) -> Result<T, String> {
@@ -140,11 +138,15 @@ impl Daemon {
         let sealer = Sealer::open(&state.api_dir()?.join("secrets.key"))?;
         let control = Arc::new(Control::start(store.clone(), now(), first, open)?);
         let meter = Meter::start(&state.usage(), Box::new(Reader(Arc::clone(&plane))))?;
-        let cloud = Cloud::new(Arc::clone(&control), sealer).metered(meter.metering());
+        let tracer = Tracer::new(Arc::clone(&control), Arc::clone(&plane));
+        let cloud = Cloud::new(Arc::clone(&control), sealer)
+            .metered(meter.metering())
+            .with_tracer(Box::new(tracer.clone()));
         Ok(Daemon {
             name,
             started: Instant::now(),
             cloud: Arc::new(cloud),
+            tracer,
             control,
             meter,
             plane: Arc::clone(&plane),
@@ -355,16 +357,7 @@ impl Gateway for Daemon {
     }
 
     fn trace(&self, query: &TraceQuery) -> Result<TraceView, String> {
-        let config = self.control.config();
-        let probe = Probe {
-            from: origin(&config, &query.from)?,
-            src_port: query.from_port.unwrap_or(ANY_PORT),
-            to: destination(&config, &query.to)?,
-            dst_port: query.to_port.unwrap_or(0),
-            protocol: query.protocol,
-        };
-        let trace = self.plane.engine(move |engine, _| engine.trace(&probe))?;
-        trace.map_err(|error| error.to_string())
+        self.tracer.ask(query)
     }
 
     fn call(
@@ -478,40 +471,6 @@ fn port_view(config: &Config, port: PortStatus) -> PortView {
     }
 }
 
-/// Where a traced packet comes from.
-fn origin(config: &Config, host: &Host) -> Result<ProbeFrom, String> {
-    match host {
-        Host::Address(address) => Ok(ProbeFrom::Address(*address)),
-        Host::Name(name) if config.enis.iter().any(|eni| eni.id == *name) => {
-            Ok(ProbeFrom::Eni(name.clone()))
-        }
-        Host::Name(name) => Err(format!(
-            "there is no instance or network interface {name:?} that a packet could come from"
-        )),
-    }
-}
-
-/// Where a traced packet goes.
-fn destination(config: &Config, host: &Host) -> Result<Ipv4Addr, String> {
-    let name = match host {
-        Host::Address(address) => return Ok(*address),
-        Host::Name(name) => name,
-    };
-    let eip = config.eips.iter().find(|eip| eip.id == *name);
-    let eni = config.enis.iter().find(|eni| eni.id == *name);
-    match (eip, eni) {
-        (Some(eip), None) => Ok(eip.address),
-        (None, Some(eni)) => Ok(eni.address),
-        (None, None) => Err(format!(
-            "there is no EIP, instance or network interface {name:?}"
-        )),
-        (Some(eip), Some(eni)) => Err(format!(
-            "{name:?} is both an EIP ({}) and an instance ({}): give the address",
-            eip.address, eni.address
-        )),
-    }
-}
-
 /// The network namespace that an instance runs in.
 fn namespace(config: &Config, instance: &str) -> Result<String, String> {
     let mut enis = config.enis.iter().filter(|eni| eni.instance == instance);
@@ -532,52 +491,6 @@ mod tests {
     fn config() -> Config {
         let text = include_str!("../../../docs/example.toml");
         model::file::parse(text).unwrap_or_else(|error| panic!("{error}"))
-    }
-
-    fn name(name: &str) -> Host {
-        Host::Name(name.into())
-    }
-
-    #[test]
-    fn ends_of_a_traced_packet_are_found_by_name() {
-        let config = config();
-        let address = Ipv4Addr::new(203, 0, 113, 9);
-        assert_eq!(
-            origin(&config, &Host::Address(address)),
-            Ok(ProbeFrom::Address(address))
-        );
-        for eni in ["web-1", "db-backup"] {
-            assert_eq!(origin(&config, &name(eni)), Ok(ProbeFrom::Eni(eni.into())));
-        }
-        assert!(
-            origin(&config, &name("eip-1"))
-                .unwrap_err()
-                .contains("eip-1")
-        );
-        for (host, address) in [
-            (Host::Address(address), [203, 0, 113, 9]),
-            (name("eip-1"), [203, 0, 113, 10]),
-            (name("web-2"), [192, 168, 1, 11]),
-            (name("db-backup"), [10, 20, 1, 20]),
-        ] {
-            assert_eq!(destination(&config, &host), Ok(Ipv4Addr::from(address)));
-        }
-        assert!(
-            destination(&config, &name("nobody"))
-                .unwrap_err()
-                .contains("nobody")
-        );
-    }
-
-    #[test]
-    fn a_name_of_two_resources_is_not_guessed_at() {
-        let mut config = config();
-        config.eips[0].id = "web-1".into();
-        let error = destination(&config, &name("web-1")).unwrap_err();
-        assert!(
-            error.contains("203.0.113.10") && error.contains("192.168.1.10"),
-            "{error}"
-        );
     }
 
     #[test]

@@ -23,3 +23,4 @@ pub mod serve;
 pub mod socket;
 pub mod state;
 pub mod target;
+mod tracer;

@@ -24,6 +24,7 @@ mod run;
 mod security_groups;
 mod snat;
 mod tags;
+mod trace;
 mod usage;
 mod users;
 mod vpc;
@@ -74,6 +75,7 @@ const GROUPS: &[(&str, &[(&str, Handler)])] = &[
     (VPC, nat_ips::OPERATIONS),
     (VPC, snat::OPERATIONS),
     (VPC, forward::OPERATIONS),
+    (VPC, trace::OPERATIONS),
     (ECS, instances::OPERATIONS),
     (ECS, run::OPERATIONS),
     (ECS, security_groups::OPERATIONS),

@@ -119,6 +119,12 @@ impl World {
         self.fail_audit.store(fails, SeqCst);
     }
 
+    /// Lets `TraceFlow` be answered.
+    pub fn trace_with(&mut self, tracer: Box<dyn api::trace::Tracer>) {
+        let sealer = Sealer::open(&self.dir.path().join("key")).unwrap();
+        self.cloud = Cloud::new(Arc::clone(&self.control), sealer).with_tracer(tracer);
+    }
+
     /// Everything that the store holds, as one text.
     pub fn stored(&self) -> String {
         let all = List::new(Range::all());
