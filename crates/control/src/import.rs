@@ -32,12 +32,10 @@ impl Draft {
     /// If the system gives no random numbers for identifiers. Whether what comes out is consistent is for
     /// [`crate::Control::change`] to say.
     pub fn import(&mut self, config: &Config) -> Result<()> {
-        let had = self.system.get(System::ID);
-        let quotas = had.map(|it| it.quotas.clone()).unwrap_or_default();
         self.system.put(System {
             id: System::ID.into(),
             regions: config.regions.clone(),
-            quotas,
+            quotas: config.system.quotas.clone(),
             name: config.system.name.clone(),
             hook: config.system.hook,
             max_sessions: config.system.max_sessions,

@@ -1,124 +1,80 @@
-//! How many there may be of what.
+//! How many there may be of what, and how many there are.
 
 use crate::cloud::Cloud;
 use crate::draft::Draft;
-use crate::records::System;
+use crate::records::{EipBinding, System};
 use crate::refusal::{Refusal, Result};
+use model::{Id, RulePeer};
 use std::collections::BTreeMap;
 
-/// Something that is counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the table says what they are")]
-pub enum Quota {
-    Vpcs,
-    VSwitches,
-    RouteTables,
-    RouteEntries,
-    Eips,
-    NatGateways,
-    GatewayEips,
-    NatIps,
-    NatIpCidrs,
-    SnatEntries,
-    ForwardEntries,
-    BandwidthPackages,
-    PackageEips,
-    Peerings,
-    Instances,
-    Enis,
-    SecurityGroups,
-    EniGroups,
-    EniRules,
-    GroupReferences,
-    Users,
-    AccessKeys,
-    AccessPolicies,
-    UserPolicies,
+pub use model::Quota;
+
+/// What is counted, for people, and the code of a refusal.
+#[rustfmt::skip]
+fn row(quota: Quota) -> (&'static str, &'static str) {
+    match quota {
+        Quota::Vpcs => ("VPCs", "QuotaExceeded.Vpc"),
+        Quota::VSwitches => ("vSwitches", "QuotaExceeded.VSwitch"),
+        Quota::RouteTables => ("custom route tables", "QuotaExceeded.RouteTable"),
+        Quota::RouteEntries => ("custom entries", "QuotaExceeded.RouteEntry"),
+        Quota::Eips => ("EIPs", "QuotaExceeded.Eip"),
+        Quota::NatGateways => ("NAT gateways", "QuotaExceeded.NatGateway"),
+        Quota::GatewayEips => ("EIPs", "QuotaExceeded.NumberOfEip"),
+        Quota::NatIps => ("NAT IPs", "QuotaExceeded.NatIp"),
+        Quota::NatIpCidrs => ("blocks of NAT IPs", "QuotaExceeded.NatIpCidr"),
+        Quota::SnatEntries => ("SNAT entries", "QuotaExceeded.SnatEntry"),
+        Quota::ForwardEntries => ("DNAT entries", "QuotaExceeded.ForwardEntry"),
+        Quota::BandwidthPackages => ("bandwidth packages", "QuotaExceeded.CommonBandwidthPackage"),
+        Quota::PackageEips => ("EIPs", "IpInstanceId.QuotaExceeded"),
+        Quota::Peerings => ("peer connections", "QuotaExceeded.VpcPeerCountPerVpc"),
+        Quota::Instances => ("instances", "QuotaExceeded"),
+        Quota::Enis => ("network interfaces", "MaxEniCountExceeded"),
+        Quota::SecurityGroups => ("security groups", "QuotaExceed.SecurityGroup"),
+        Quota::EniGroups => ("security groups", "InstanceSecurityGroupLimitExceeded"),
+        Quota::EniRules => ("rules in its security groups", "AuthorizationLimitExceed"),
+        Quota::GroupReferences => ("rules about other groups", "AuthorizedGroupRule.LimitExceed"),
+        Quota::Users => ("users", "LimitExceeded.User"),
+        Quota::AccessKeys => ("access keys", "LimitExceeded.User.AccessKey"),
+        Quota::AccessPolicies => ("policies", "LimitExceeded.Policy"),
+        Quota::UserPolicies => ("policies", "LimitExceeded.User.Policy"),
+    }
 }
 
-/// A row of the table.
-struct Row {
-    name: &'static str,
-    what: &'static str,
-    code: &'static str,
-    default: u32,
-    cloud: u32,
+/// What is counted, in the plural.
+pub fn what(quota: Quota) -> &'static str {
+    row(quota).0
 }
 
-impl Quota {
-    /// All of them.
-    pub const ALL: [Quota; 24] = [
-        Quota::Vpcs,
-        Quota::VSwitches,
-        Quota::RouteTables,
-        Quota::RouteEntries,
-        Quota::Eips,
-        Quota::NatGateways,
-        Quota::GatewayEips,
-        Quota::NatIps,
-        Quota::NatIpCidrs,
-        Quota::SnatEntries,
-        Quota::ForwardEntries,
-        Quota::BandwidthPackages,
-        Quota::PackageEips,
-        Quota::Peerings,
-        Quota::Instances,
-        Quota::Enis,
-        Quota::SecurityGroups,
-        Quota::EniGroups,
-        Quota::EniRules,
-        Quota::GroupReferences,
-        Quota::Users,
-        Quota::AccessKeys,
-        Quota::AccessPolicies,
-        Quota::UserPolicies,
-    ];
+/// The code of what exceeds it.
+pub fn code(quota: Quota) -> &'static str {
+    row(quota).1
+}
 
-    #[rustfmt::skip]
-    fn row(self) -> Row {
-        let row = |name, what, code, default, cloud| Row { name, what, code, default, cloud };
-        match self {
-            Quota::Vpcs => row("vpcs", "VPCs", "QuotaExceeded.Vpc", 1_000, 10),
-            Quota::VSwitches => row("vswitches-per-vpc", "vSwitches", "QuotaExceeded.VSwitch", 1_000, 150),
-            Quota::RouteTables => row("route-tables-per-vpc", "custom route tables", "QuotaExceeded.RouteTable", 200, 9),
-            Quota::RouteEntries => row("routes-per-table", "custom entries", "QuotaExceeded.RouteEntry", 1_000, 200),
-            Quota::Eips => row("eips", "EIPs", "QuotaExceeded.Eip", 10_000, 20),
-            Quota::NatGateways => row("nat-gateways-per-vpc", "NAT gateways", "QuotaExceeded.NatGateway", 20, 5),
-            Quota::GatewayEips => row("eips-per-nat-gateway", "EIPs", "QuotaExceeded.NumberOfEip", 1_000, 20),
-            Quota::NatIps => row("nat-ips-per-nat-gateway", "NAT IPs", "QuotaExceeded.NatIp", 1_000, 15),
-            Quota::NatIpCidrs => row("nat-ip-cidrs-per-nat-gateway", "blocks of NAT IPs", "QuotaExceeded.NatIpCidr", 100, 5),
-            Quota::SnatEntries => row("snat-entries-per-nat-gateway", "SNAT entries", "QuotaExceeded.SnatEntry", 2_000, 40),
-            Quota::ForwardEntries => row("dnat-entries-per-nat-gateway", "DNAT entries", "QuotaExceeded.ForwardEntry", 10_000, 100),
-            Quota::BandwidthPackages => row("bandwidth-packages", "bandwidth packages", "QuotaExceeded.CommonBandwidthPackage", 1_000, 10),
-            Quota::PackageEips => row("eips-per-bandwidth-package", "EIPs", "IpInstanceId.QuotaExceeded", 1_000, 100),
-            Quota::Peerings => row("peerings-per-vpc", "peer connections", "QuotaExceeded.VpcPeerCountPerVpc", 1_000, 10),
-            Quota::Instances => row("instances", "instances", "QuotaExceeded", 10_000, 1_000),
-            Quota::Enis => row("enis", "network interfaces", "MaxEniCountExceeded", 20_000, 2_000),
-            Quota::SecurityGroups => row("security-groups", "security groups", "QuotaExceed.SecurityGroup", 10_000, 100),
-            Quota::EniGroups => row("security-groups-per-eni", "security groups", "InstanceSecurityGroupLimitExceeded", 16, 5),
-            Quota::EniRules => row("rules-per-eni", "rules in its security groups", "AuthorizationLimitExceed", 5_000, 1_000),
-            Quota::GroupReferences => row("group-rules-per-security-group", "rules about other groups", "AuthorizedGroupRule.LimitExceed", 200, 20),
-            Quota::Users => row("users", "users", "LimitExceeded.User", 1_000, 1_000),
-            Quota::AccessKeys => row("access-keys-per-user", "access keys", "LimitExceeded.User.AccessKey", 10, 2),
-            Quota::AccessPolicies => row("access-policies", "policies", "LimitExceeded.Policy", 1_500, 1_500),
-            Quota::UserPolicies => row("policies-per-user", "policies", "LimitExceeded.User.Policy", 50, 20),
-        }
-    }
+/// How many there are of what a quota counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Used {
+    /// How many: of what is counted for each of several, the most that one of them has.
+    pub count: usize,
+    /// Which one that is.
+    pub of: Option<Id>,
+}
 
-    /// Its name in [`System::quotas`].
-    pub fn name(self) -> &'static str {
-        self.row().name
-    }
+/// Counts for each.
+fn most<'a>(owners: impl Iterator<Item = &'a str>) -> Used {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    owners.for_each(|owner| *counts.entry(owner).or_default() += 1);
+    largest(counts.into_iter())
+}
 
-    /// What holds unless the system's record says otherwise: enough for anything but a runaway script.
-    pub fn default_limit(self) -> u32 {
-        self.row().default
-    }
-
-    /// The numbers of the cloud itself, for [`System::quotas`]: what works with them works there.
-    pub fn of_the_cloud() -> BTreeMap<String, u32> {
-        let rows = Quota::ALL.map(Quota::row);
-        rows.map(|row| (row.name.into(), row.cloud)).into()
+/// The largest of several counts.
+fn largest<'a>(counts: impl Iterator<Item = (&'a str, usize)>) -> Used {
+    let counts = counts.filter(|(_, count)| *count > 0);
+    match counts.max_by_key(|(_, count)| *count) {
+        Some((of, count)) => Used {
+            count,
+            of: Some(of.into()),
+        },
+        None => Used::default(),
     }
 }
 
@@ -128,6 +84,65 @@ impl Cloud {
         let system = self.system.get(System::ID);
         let set = system.and_then(|it| it.quotas.get(quota.name()));
         set.copied().unwrap_or(quota.default_limit())
+    }
+
+    /// How many there are.
+    pub fn used(&self, quota: Quota) -> Used {
+        let all = |count| Used { count, of: None };
+        match quota {
+            Quota::Vpcs => all(self.vpcs.len()),
+            Quota::VSwitches => most(self.vswitches.iter().map(|it| &*it.vpc)),
+            Quota::RouteTables => {
+                let custom = self.route_tables.iter().filter(|it| !it.system);
+                most(custom.map(|it| &*it.vpc))
+            }
+            Quota::RouteEntries => most(self.routes.iter().map(|it| &*it.table)),
+            Quota::Eips => all(self.eips.len()),
+            Quota::NatGateways => most(self.nat_gateways.iter().map(|it| &*it.vpc)),
+            Quota::GatewayEips => most(self.eips.iter().filter_map(|it| match &it.binding {
+                Some(EipBinding::NatGateway(id)) => Some(&**id),
+                _ => None,
+            })),
+            Quota::NatIps => most(self.nat_ips.iter().map(|it| &*it.gateway)),
+            Quota::NatIpCidrs => most(self.nat_ip_cidrs.iter().map(|it| &*it.gateway)),
+            Quota::SnatEntries => most(self.snat.iter().map(|it| &*it.gateway)),
+            Quota::ForwardEntries => most(self.dnat.iter().map(|it| &*it.gateway)),
+            Quota::BandwidthPackages => all(self.packages.len()),
+            Quota::PackageEips => most(self.eips.iter().filter_map(|it| it.package.as_deref())),
+            Quota::Peerings => most(
+                self.peerings
+                    .iter()
+                    .flat_map(|it| [&*it.vpc, &*it.accepting_vpc]),
+            ),
+            Quota::Instances => all(self.instances.len()),
+            Quota::Enis => all(self.enis.len()),
+            Quota::SecurityGroups => all(self.security_groups.len()),
+            Quota::EniGroups => {
+                let enis = self.enis.iter();
+                largest(enis.map(|it| (&*it.id, it.security_groups.len())))
+            }
+            Quota::EniRules => {
+                let rules = |id: &Id| self.security_groups.get(id).map_or(0, |it| it.rules.len());
+                let enis = self.enis.iter();
+                largest(enis.map(|it| (&*it.id, it.security_groups.iter().map(rules).sum())))
+            }
+            Quota::GroupReferences => {
+                let groups = self.security_groups.iter();
+                largest(groups.map(|group| {
+                    let others = group.rules.iter().filter(
+                        |it| matches!(&it.peer, RulePeer::Group(other) if *other != group.id),
+                    );
+                    (&*group.id, others.count())
+                }))
+            }
+            Quota::Users => all(self.users.len()),
+            Quota::AccessKeys => most(self.access_keys.iter().map(|it| &*it.user)),
+            Quota::AccessPolicies => all(self.access_policies.len()),
+            Quota::UserPolicies => {
+                let users = self.users.iter();
+                largest(users.map(|it| (&*it.id, it.policies.len())))
+            }
+        }
     }
 }
 
@@ -141,22 +156,10 @@ impl Draft {
         if used < limit as usize {
             return Ok(());
         }
-        let row = quota.row();
-        let why = format!("{whose} {used} {}: at most {limit} are allowed.", row.what);
-        Err(Refusal::bad(row.code, why))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_cloud_s_numbers_are_never_above_ours() {
-        let cloud = Quota::of_the_cloud();
-        assert_eq!(cloud.len(), Quota::ALL.len());
-        for quota in Quota::ALL {
-            assert!(cloud[quota.name()] <= quota.default_limit(), "{quota:?}");
-        }
+        let why = format!(
+            "{whose} {used} {}: at most {limit} are allowed.",
+            what(quota)
+        );
+        Err(Refusal::bad(code(quota), why))
     }
 }

@@ -143,6 +143,7 @@ impl Cloud {
                 name: system.name.clone(),
                 hook: system.hook,
                 max_sessions: system.max_sessions,
+                quotas: system.quotas.clone(),
             },
         }
     }

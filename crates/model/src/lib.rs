@@ -12,9 +12,11 @@ pub mod file;
 pub mod limits;
 pub mod mac;
 mod problem;
+mod quota;
 mod resources;
 pub mod text;
 pub mod validate;
 
 pub use problem::{Fault, Item, Kind, Place, Problem, Subject};
+pub use quota::Quota;
 pub use resources::*;

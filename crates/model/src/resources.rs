@@ -3,6 +3,7 @@
 use crate::Kind;
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -66,6 +67,8 @@ pub struct System {
     /// How many sessions there can be at once, 1,024 to 100,000,000. Takes effect at start: the
     /// flow table is made once.
     pub max_sessions: u32,
+    /// How many there may be of what, by the name of the [`Quota`](crate::Quota), where it is not the default.
+    pub quotas: BTreeMap<String, u32>,
 }
 
 impl Default for System {
@@ -74,6 +77,7 @@ impl Default for System {
             name: "sluice".into(),
             hook: Hook::Auto,
             max_sessions: 262_144,
+            quotas: BTreeMap::new(),
         }
     }
 }

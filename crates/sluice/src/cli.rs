@@ -47,6 +47,7 @@ pub enum Command {
     Ports(Ports),
     Stats(Stats),
     Usage(Usage),
+    Quotas(Quotas),
     Trace(Trace),
     Exec(Exec),
     Call(Call),
@@ -374,6 +375,20 @@ pub struct Usage {
     #[arg(long, value_name = "TIME")]
     pub to: Option<String>,
     /// Print JSON: of one an array of hours, else an object with two arrays
+    #[arg(long)]
+    pub json: bool,
+    /// Which gateway.
+    #[command(flatten)]
+    pub daemon: Daemon,
+}
+
+/// Show how many there may be of what, and how many there are.
+///
+/// Of what is counted for each of several (the entries of a gateway), the most that one has is shown, and which one
+/// that is. The table `[quotas]` of the configuration file sets them.
+#[derive(Debug, Args)]
+pub struct Quotas {
+    /// Print JSON: one array
     #[arg(long)]
     pub json: bool,
     /// Which gateway.

@@ -18,6 +18,7 @@ mod nat_gateway;
 mod nat_ips;
 mod package;
 mod peering;
+mod quotas;
 mod routes;
 mod rules;
 mod run;
@@ -70,6 +71,7 @@ const GROUPS: &[(&str, &[(&str, Handler)])] = &[
     (VPC, tags::OPERATIONS),
     (VPC, eip::OPERATIONS),
     (VPC, usage::OPERATIONS),
+    (VPC, quotas::OPERATIONS),
     (VPC, package::OPERATIONS),
     (VPC, nat_gateway::OPERATIONS),
     (VPC, nat_ips::OPERATIONS),

@@ -9,7 +9,7 @@ use super::{Error, Line, Lines, MOST};
 use crate::text::{protocol_number, quote};
 use crate::*;
 use ipnet::Ipv4Net;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use toml::Spanned;
 
 /// Reads the values, fills in what was left out and checks the whole.
@@ -19,6 +19,7 @@ pub fn build(file: &schema::File, lines: Lines<'_>) -> Result<Config, Error> {
     if let Some(system) = &file.system {
         builder.system(system);
     }
+    builder.quotas(&file.quotas);
     file.region.iter().for_each(|it| builder.region(it));
     file.uplink.iter().for_each(|it| builder.uplink(it));
     file.vpc.iter().for_each(|it| builder.vpc(it));
@@ -162,6 +163,7 @@ impl Builder {
             max_sessions: entry
                 .number("max_sessions", &raw.max_sessions, bounds)
                 .unwrap_or(default.max_sessions),
+            ..default
         };
         self.sound(&mut entry, Kind::System, &None);
         self.place(Item::System, &entry);
@@ -197,6 +199,50 @@ impl Builder {
             mtu,
             pool,
         });
+    }
+
+    fn quotas(&mut self, table: &schema::Quotas) {
+        let mut limits = BTreeMap::new();
+        let mut fail = |value: &Spanned<Value>, what: String| {
+            self.found
+                .push((value.span().start, format!("quotas: {what}")));
+        };
+        if let Some(preset) = table.get("preset") {
+            match preset.get_ref() {
+                Value::Text(word) if word == "cloud" => limits = Quota::of_the_cloud(),
+                Value::Text(word) if word == "default" => {}
+                other => fail(
+                    preset,
+                    format!("preset is \"default\" or \"cloud\", not {other}"),
+                ),
+            }
+        }
+        for (name, value) in table.iter().filter(|(name, _)| *name != "preset") {
+            if Quota::by_name(name).is_none() {
+                let names = Quota::ALL.map(Quota::name).join(", ");
+                fail(value, format!("there is no {}, but {names}", quote(name)));
+                continue;
+            }
+            let number = match value.get_ref() {
+                Value::Number(number) => u32::try_from(*number).ok(),
+                Value::Text(_) => None,
+            };
+            match number {
+                Some(number) => drop(limits.insert(name.clone(), number)),
+                None => fail(
+                    value,
+                    format!(
+                        "{name} is a number from 0 to {}, not {}",
+                        u32::MAX,
+                        value.get_ref()
+                    ),
+                ),
+            }
+        }
+        let is_default =
+            |name: &str, limit| Quota::by_name(name).map(Quota::default_limit) == Some(limit);
+        limits.retain(|name, limit| !is_default(name, *limit));
+        self.config.system.quotas = limits;
     }
 
     fn region(&mut self, table: &Spanned<schema::Region>) {

@@ -2,6 +2,7 @@
 //! knows whose they are when it has to complain.
 
 use serde::de::{self, Deserialize, Deserializer, Visitor};
+use std::collections::BTreeMap;
 use std::fmt;
 use toml::Spanned;
 
@@ -13,6 +14,8 @@ pub type Number = Option<Spanned<i64>>;
 pub type Flag = Option<Spanned<bool>>;
 /// A number or a text that may be left out.
 pub type Scalar = Option<Spanned<Value>>;
+/// Limits by name, and `preset`.
+pub type Quotas = BTreeMap<String, Spanned<Value>>;
 /// A list of texts.
 pub type Texts = Vec<Spanned<String>>;
 
@@ -66,6 +69,7 @@ tables! {
     /// The file.
     File {
         system: Option<Spanned<System>>,
+        quotas: Quotas,
         region: Vec<Spanned<Region>>,
         uplink: Vec<Spanned<Uplink>>,
         vpc: Vec<Spanned<Vpc>>,

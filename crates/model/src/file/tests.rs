@@ -43,6 +43,8 @@ fn keys<'de, T: Deserialize<'de>>() -> BTreeSet<&'static str> {
 fn tables() -> Vec<(&'static str, BTreeSet<&'static str>)> {
     vec![
         ("[system]", keys::<schema::System>()),
+        // And the names of the quotas, which another reference lists.
+        ("[quotas]", BTreeSet::from(["preset"])),
         ("[[uplink]]", keys::<schema::Uplink>()),
         ("[[region]]", keys::<schema::Region>()),
         ("[[vpc]]", keys::<schema::Vpc>()),
@@ -120,6 +122,20 @@ fn example_uses_every_key() {
             );
         }
     }
+}
+
+#[test]
+fn quotas_begin_with_a_preset() {
+    let quotas = |text: &str| parse(text).unwrap().system.quotas;
+    assert_eq!(quotas("").len(), 0);
+    assert_eq!(quotas("[quotas]\neips = 10000\nvpcs = 0")["vpcs"], 0);
+    assert_eq!(quotas("[quotas]\neips = 10000").len(), 0);
+    let cloud = quotas("[quotas]\neips = 50\nvpcs = 1000\npreset = \"cloud\"");
+    assert_eq!((cloud["eips"], cloud.get("vpcs")), (50, None));
+    assert_eq!(cloud["snat-entries-per-nat-gateway"], 40);
+    // What is written is read as the same.
+    let config = parse("[quotas]\npreset = \"cloud\"\neips = 0").unwrap();
+    assert_eq!(parse(&write(&config)).unwrap(), config);
 }
 
 #[test]

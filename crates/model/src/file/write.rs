@@ -95,11 +95,18 @@ impl Out {
             name,
             hook,
             max_sessions,
+            quotas,
         } = system;
         self.table("[system]");
         self.set("name", name);
         self.unless("hook", *hook, Hook::default());
         self.number("max_sessions", *max_sessions);
+        if !quotas.is_empty() {
+            self.table("[quotas]");
+        }
+        for (name, limit) in quotas {
+            self.number(name, *limit);
+        }
     }
 
     fn region(&mut self, region: &Region) {

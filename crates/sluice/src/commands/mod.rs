@@ -6,6 +6,7 @@ mod call;
 mod exec;
 mod export;
 mod ports;
+mod quotas;
 mod resource;
 mod sessions;
 mod stats;
@@ -39,6 +40,7 @@ pub fn run(command: Command, out: &mut impl Write) -> Result<ExitCode, Error> {
         Command::Sessions(args) => sessions::run(&args, out)?,
         Command::Ports(args) => ports::run(&args, out)?,
         Command::Stats(args) => stats::run(&args, out)?,
+        Command::Quotas(args) => quotas::run(&args, out)?,
         Command::Usage(args) => usage::run(&args, out)?,
         Command::Trace(args) => trace::run(&args, out)?,
         Command::Version(args) => version::run(&args, out)?,

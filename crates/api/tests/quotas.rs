@@ -1,0 +1,97 @@
+//! Quotas, through the API.
+
+mod common;
+mod nat;
+
+use common::{World, refused};
+use nat::*;
+use serde_json::Value;
+
+fn quota(world: &World, name: &str) -> Value {
+    let answer = world.vpc("DescribeQuotas", &[("Name", name)]).unwrap();
+    assert_eq!(answer["Quotas"].as_array().map(Vec::len), Some(1), "{name}");
+    answer["Quotas"][0].clone()
+}
+
+/// What is used of one, and by which.
+fn used(world: &World, name: &str) -> (u64, String) {
+    let quota = quota(world, name);
+    let by = quota["UsedBy"].as_str().unwrap().to_owned();
+    (quota["Used"].as_u64().unwrap(), by)
+}
+
+fn import(world: &World, text: &str) {
+    let config = model::file::parse(text).unwrap();
+    let done = world.control.change(0, |draft| draft.import(&config));
+    done.unwrap();
+}
+
+#[test]
+fn quotas_are_told_with_what_is_used_of_them() {
+    let world = World::new();
+    let all = world.vpc("DescribeQuotas", &[]).unwrap();
+    let all = all["Quotas"].as_array().unwrap().clone();
+    assert_eq!(all.len(), control::quota::Quota::ALL.len());
+    for quota in &all {
+        assert_eq!(quota["Limit"], quota["DefaultLimit"], "{quota}");
+        assert!(
+            quota["CloudLimit"].as_u64() <= quota["Limit"].as_u64(),
+            "{quota}"
+        );
+        assert_eq!(
+            (&quota["Used"], &quota["UsedBy"]),
+            (&0.into(), &"".into()),
+            "{quota}"
+        );
+    }
+
+    let site = site(&world);
+    let (_, address) = bound_eip(&world, &site.gateway);
+    bound_eip(&world, &site.gateway);
+    snat(&world, &site, "192.168.1.0/24", &address);
+    dnat(&world, &site, (&address, "80", "tcp", "192.168.1.9", "80"));
+    dnat(&world, &site, (&address, "81", "tcp", "192.168.1.9", "81"));
+    vswitch(&world, &site.vpc, "192.168.2.0/24");
+    let vpc = || site.vpc.clone();
+    let gateway = || site.gateway.clone();
+    for (name, count, by) in [
+        ("vpcs", 1, String::new()),
+        ("vswitches-per-vpc", 2, vpc()),
+        ("eips", 2, String::new()),
+        ("nat-gateways-per-vpc", 1, vpc()),
+        ("eips-per-nat-gateway", 2, gateway()),
+        ("snat-entries-per-nat-gateway", 1, gateway()),
+        ("dnat-entries-per-nat-gateway", 2, gateway()),
+        ("bandwidth-packages", 0, String::new()),
+    ] {
+        assert_eq!(used(&world, name), (count, by), "{name}");
+    }
+}
+
+#[test]
+fn a_file_sets_them_and_takes_them_back() {
+    let wan = "[[uplink]]\nid = \"wan\"\ndevice = \"eth1\"\naddress = \"203.0.113.2/24\"\n\
+               gateway = \"203.0.113.1\"\npool = [\"203.0.113.16/28\"]\n";
+    let world = World::new();
+    import(
+        &world,
+        &format!("[quotas]\npreset = \"cloud\"\neips = 1\n{wan}"),
+    );
+    assert_eq!(quota(&world, "eips")["Limit"], 1);
+    assert_eq!(quota(&world, "dnat-entries-per-nat-gateway")["Limit"], 100);
+    eip(&world);
+    assert_eq!(
+        refused(world.vpc("AllocateEipAddress", &[])),
+        "QuotaExceeded.Eip"
+    );
+    // They outlive the program, and go with the table.
+    let world = world.restart();
+    assert_eq!(
+        refused(world.vpc("AllocateEipAddress", &[])),
+        "QuotaExceeded.Eip"
+    );
+    import(&world, wan);
+    assert_eq!(quota(&world, "eips")["Limit"], 10_000);
+    eip(&world);
+    assert_eq!(used(&world, "eips").0, 2);
+}
