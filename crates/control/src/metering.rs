@@ -11,8 +11,7 @@
 
 use crate::records::Seconds;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::net::Ipv4Addr;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use store::{Batch, Series};
@@ -25,11 +24,6 @@ pub const HOURS_KEPT: Seconds = 400 * DAY;
 const DAY: Seconds = 24 * HOUR;
 const HOUR: Seconds = 3_600;
 const MINUTE: Seconds = 60;
-
-/// Of how many private addresses and minutes, together, is known what went by.
-const HOSTS_KEPT: usize = 200_000;
-/// For how long that is known: an hour.
-const HOST_MINUTES: usize = 60;
 
 /// What reads the data path's totals.
 pub trait Totals: Send + Sync {
@@ -50,9 +44,6 @@ pub struct Reading {
     pub accounts: Vec<Account>,
     /// The most sessions at once since the last reading, of each NAT gateway.
     pub gateways: Vec<(String, u64)>,
-    /// Private addresses behind the gateways that have their traffic told apart: what has gone by since the last
-    /// reading.
-    pub hosts: Vec<Host>,
 }
 
 /// The totals of an EIP while it is bound to one thing.
@@ -102,19 +93,6 @@ impl Amounts {
     pub fn bytes(&self) -> u64 {
         self.bytes_in.saturating_add(self.bytes_out)
     }
-}
-
-/// What has gone through a NAT gateway to and from a private address.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Host {
-    /// The NAT gateway.
-    pub gateway: String,
-    /// The address.
-    pub address: Ipv4Addr,
-    /// In: to the address. Out: from it.
-    pub amounts: Amounts,
-    /// Live sessions.
-    pub sessions: u64,
 }
 
 /// The use of an EIP or a NAT gateway in some time. The highest rates are those of the highest minute.
@@ -283,7 +261,6 @@ struct State {
     resumed: (u64, u64),
     /// The hour in which the old was removed last.
     pruned: u64,
-    hosts: VecDeque<(u64, Vec<Host>)>,
 }
 
 /// Keeps what has gone by.
@@ -525,19 +502,6 @@ impl Metering {
         }
         Ok(periods)
     }
-
-    /// What has gone by each private address behind a NAT gateway in the minute of a moment, of the last hour.
-    ///
-    /// # Errors
-    /// If it cannot be read.
-    pub fn hosts(&self, gateway: &str, at: Seconds, now: Seconds) -> Result<Vec<Host>, Error> {
-        let mut state = self.state();
-        self.read(&mut state, now)?;
-        let minutes = state.hosts.iter();
-        let minute = minutes.filter(|(minute, _)| *minute == at / MINUTE);
-        let hosts = minute.flat_map(|(_, hosts)| hosts);
-        Ok(hosts.filter(|it| it.gateway == gateway).cloned().collect())
-    }
 }
 
 impl State {
@@ -603,44 +567,11 @@ impl State {
             };
             self.add(Of::Gateway.name(&gateway), used);
         }
-        self.take_hosts(reading.hosts);
     }
 
     fn add(&mut self, name: String, used: Use) {
         if !used.is_nothing() {
             self.minutes.entry(name).or_default().add(&used);
-        }
-    }
-
-    fn take_hosts(&mut self, hosts: Vec<Host>) {
-        if hosts.is_empty() {
-            return;
-        }
-        match self.hosts.back_mut() {
-            Some((minute, had)) if *minute == self.minute => {
-                let mut at: HashMap<(String, Ipv4Addr), usize> = HashMap::new();
-                for (ix, it) in had.iter().enumerate() {
-                    at.insert((it.gateway.clone(), it.address), ix);
-                }
-                for host in hosts {
-                    match at.get(&(host.gateway.clone(), host.address)) {
-                        Some(&ix) => {
-                            let sum = had[ix].amounts.each(host.amounts, u64::saturating_add);
-                            had[ix].amounts = sum;
-                            had[ix].sessions = host.sessions;
-                        }
-                        None => had.push(host),
-                    }
-                }
-            }
-            _ => self.hosts.push_back((self.minute, hosts)),
-        }
-        let count =
-            |all: &VecDeque<(u64, Vec<Host>)>| all.iter().map(|(_, it)| it.len()).sum::<usize>();
-        while self.hosts.len() > HOST_MINUTES
-            || (self.hosts.len() > 1 && count(&self.hosts) > HOSTS_KEPT)
-        {
-            self.hosts.pop_front();
         }
     }
 }

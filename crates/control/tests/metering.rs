@@ -1,6 +1,6 @@
 //! Metering with totals and time as the test likes them.
 
-use control::metering::{Account, Amounts, Host, Metering, Of, Reading, Totals, Use};
+use control::metering::{Account, Amounts, Metering, Of, Reading, Totals, Use};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use store::Series;
@@ -18,7 +18,6 @@ impl Totals for Plane {
             .accounts
             .retain(|it| it.configured || !forgotten.contains(&it.owner));
         let now = reading.clone();
-        reading.hosts.clear();
         reading
             .accounts
             .iter_mut()
@@ -310,41 +309,4 @@ fn capacity_units_are_those_of_the_largest_dimension() {
     assert_eq!(used.capacity_units(), 2.0);
     used.peak_opened = 60 * 3_500;
     assert_eq!(used.capacity_units(), 3.5);
-}
-
-#[test]
-fn hosts_are_known_by_the_minute() {
-    let dir = tempfile::tempdir().unwrap();
-    let plane = Plane::default();
-    let metering = open(&plane, dir.path());
-    let host = |last: u8, bytes_out: u64| Host {
-        gateway: "ngw-1".into(),
-        address: [10, 0, 0, last].into(),
-        amounts: Amounts {
-            bytes_out,
-            ..Amounts::default()
-        },
-        sessions: 1,
-    };
-    metering.tick(START).unwrap();
-    plane.change(|it| it.hosts = vec![host(1, 10), host(2, 20)]);
-    metering.tick(START + 30).unwrap();
-    plane.change(|it| it.hosts = vec![host(1, 5)]);
-    metering.tick(START + 60).unwrap();
-    plane.change(|it| it.hosts = vec![host(1, 7)]);
-    let read = |at: u64| metering.hosts("ngw-1", START + at, START + 61).unwrap();
-    let sums = |hosts: Vec<Host>| {
-        hosts
-            .iter()
-            .map(|it| it.amounts.bytes_out)
-            .collect::<Vec<_>>()
-    };
-    assert_eq!(sums(read(59)), [15, 20]);
-    assert_eq!(sums(read(60)), [7]);
-    assert!(
-        metering
-            .hosts("ngw-2", START + 60, START + 61)
-            .unwrap()
-            .is_empty()
-    );
 }

@@ -1,7 +1,7 @@
 //! What keeps the metering going: the engine's totals are read at the beginning of each minute.
 
 use crate::error::Error;
-use control::metering::{Account, Amounts, Host, Metering, Reading, Totals};
+use control::metering::{Account, Amounts, Metering, Reading, Totals};
 use engine::UsageView;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -34,7 +34,6 @@ pub fn reading(usage: UsageView) -> Reading {
         memory: usage.memory,
         accounts: accounts.collect(),
         gateways: gateways.map(|it| (it.gateway, it.peak.into())).collect(),
-        hosts: Vec::<Host>::new(),
     }
 }
 
