@@ -182,6 +182,50 @@ with Web(INSTANCE):
         region_id=REGION, route_table_id=other.route_table_id, next_hop_type="VpcPeer")))
     same(routes.route_entrys.route_entry[0].next_hops.next_hop[0].next_hop_id, PEERING)
     same(fetch_from(OFFICE, url), INSTANCE, "across the peering")
+    # Through a VPC NAT gateway the office is seen as one address, and the web is called by another one.
+    EDGE = body(v.create_vswitch(vpc.CreateVSwitchRequest(
+        region_id=REGION, vpc_id=other.vpc_id, zone_id=ZONE, cidr_block="10.0.2.0/24"))).v_switch_id
+    beyond = body(v.create_route_table(vpc.CreateRouteTableRequest(region_id=REGION, vpc_id=other.vpc_id))).route_table_id
+    v.associate_route_table(vpc.AssociateRouteTableRequest(region_id=REGION, route_table_id=beyond, v_switch_id=EDGE))
+    v.create_route_entry(vpc.CreateRouteEntryRequest(
+        region_id=REGION, route_table_id=beyond, destination_cidr_block="192.168.0.0/16",
+        next_hop_type="VpcPeer", next_hop_id=PEERING))
+    private = body(v.create_nat_gateway(vpc.CreateNatGatewayRequest(
+        region_id=REGION, vpc_id=other.vpc_id, v_switch_id=EDGE, nat_type="Enhanced", network_type="intranet")))
+    made_ip = body(v.create_nat_ip(vpc.CreateNatIpRequest(
+        region_id=REGION, nat_gateway_id=private.nat_gateway_id, nat_ip_cidr="10.0.2.0/24", nat_ip="10.0.2.77", nat_ip_name="one")))
+    same(made_ip.nat_ip, "10.0.2.77")
+    ips = body(v.list_nat_ips(vpc.ListNatIpsRequest(region_id=REGION, nat_gateway_id=private.nat_gateway_id)))
+    same(sorted((it.nat_ip, it.is_default, it.nat_ip_status) for it in ips.nat_ips),
+         [("10.0.2.1", True, "Available"), ("10.0.2.77", False, "Available")])
+    blocks = body(v.list_nat_ip_cidrs(vpc.ListNatIpCidrsRequest(region_id=REGION, nat_gateway_id=private.nat_gateway_id)))
+    same([(it.nat_ip_cidr, it.is_default) for it in blocks.nat_ip_cidrs], [("10.0.2.0/24", True)])
+    v.create_snat_entry(vpc.CreateSnatEntryRequest(
+        region_id=REGION, snat_table_id=private.snat_table_ids.snat_table_id[0], source_vswitch_id=OFFICE_SWITCH, snat_ip="10.0.2.77"))
+    routes = body(v.describe_route_entry_list(vpc.DescribeRouteEntryListRequest(
+        region_id=REGION, route_table_id=other.route_table_id, next_hop_type="VpcPeer"))).route_entrys.route_entry
+    v.modify_route_entry(vpc.ModifyRouteEntryRequest(
+        region_id=REGION, route_entry_id=routes[0].route_entry_id, new_next_hop_type="NatGateway",
+        new_next_hop_id=private.nat_gateway_id))
+    # From now on the web server knows nobody but the NAT IP.
+    e.revoke_security_group(ecs.RevokeSecurityGroupRequest(
+        region_id=REGION, security_group_id=GROUP, permissions=[ecs.RevokeSecurityGroupRequestPermissions(
+            ip_protocol="TCP", port_range="80/80", source_cidr_ip="0.0.0.0/0", policy="accept", priority="1")]))
+    same(fetch_from(OFFICE, url), None, "before the group knows the NAT IP")
+    e.authorize_security_group(ecs.AuthorizeSecurityGroupRequest(
+        region_id=REGION, security_group_id=GROUP, permissions=[ecs.AuthorizeSecurityGroupRequestPermissions(
+            ip_protocol="TCP", port_range="80/80", source_cidr_ip="10.0.2.77/32")]))
+    same(fetch_from(OFFICE, url), INSTANCE, "as the NAT IP")
+    refused("DependencyViolation.SnatEntry", v.delete_nat_ip, vpc.DeleteNatIpRequest(
+        region_id=REGION, nat_ip_id=made_ip.nat_ip_id))
+    v.modify_route_entry(vpc.ModifyRouteEntryRequest(
+        region_id=REGION, route_entry_id=routes[0].route_entry_id, new_next_hop_type="VpcPeer", new_next_hop_id=PEERING))
+    v.delete_nat_gateway(vpc.DeleteNatGatewayRequest(region_id=REGION, nat_gateway_id=private.nat_gateway_id, force=True))
+    v.delete_vswitch(vpc.DeleteVSwitchRequest(region_id=REGION, v_switch_id=EDGE))
+    e.authorize_security_group(ecs.AuthorizeSecurityGroupRequest(
+        region_id=REGION, security_group_id=GROUP, permissions=[ecs.AuthorizeSecurityGroupRequestPermissions(
+            ip_protocol="TCP", port_range="80/80", source_cidr_ip="0.0.0.0/0")]))
+    same(fetch_from(OFFICE, url), INSTANCE, "across the peering again")
     p.modify_vpc_peer_connection(peer.ModifyVpcPeerConnectionRequest(instance_id=PEERING, name="renamed"))
     one = body(p.get_vpc_peer_connection_attribute(peer.GetVpcPeerConnectionAttributeRequest(instance_id=PEERING)))
     same(one.name, "renamed")
@@ -191,6 +235,7 @@ with Web(INSTANCE):
     same(fetch_from(OFFICE, url), None, "after the peering")
 shown = body(p.list_vpc_peer_connections(peer.ListVpcPeerConnectionsRequest(region_id=REGION)))
 same((shown.total_count, shown.vpc_peer_connects), (0, []))
+v.delete_route_table(vpc.DeleteRouteTableRequest(region_id=REGION, route_table_id=beyond))
 e.delete_instance(ecs.DeleteInstanceRequest(instance_id=OFFICE, force=True))
 e.delete_security_group(ecs.DeleteSecurityGroupRequest(region_id=REGION, security_group_id=OFFICE_GROUP))
 v.delete_vswitch(vpc.DeleteVSwitchRequest(region_id=REGION, v_switch_id=OFFICE_SWITCH))

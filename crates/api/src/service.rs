@@ -210,6 +210,7 @@ fn perform(
     access::check(draft, request, &product.product, operation, true)?;
     operation.check(&request.params)?;
     let region = region(draft, request, product)?;
+    in_their_region(draft, request)?;
     let call = Call {
         params: &request.params,
         caller: &request.caller,
@@ -269,6 +270,30 @@ fn region(
             Err(ApiError::not_found("InvalidRegionId.NotFound", why))
         }
     }
+}
+
+/// A region has its own VPCs and vSwitches: a change that says for which region it is does not find others'.
+fn in_their_region(cloud: &control::Cloud, request: &Request) -> Result<(), ApiError> {
+    let param = |name| request.params.get(name);
+    let Some(region) = param("RegionId") else {
+        return Ok(());
+    };
+    let vswitch = param("VSwitchId").and_then(|id| cloud.vswitches.get(id));
+    let named = [
+        ("VpcId", param("VpcId")),
+        ("VSwitchId", vswitch.map(|it| &*it.vpc)),
+    ];
+    for (name, vpc) in named {
+        let vpc = vpc.and_then(|id| cloud.vpcs.get(id));
+        // A VPC of a file is in each.
+        let elsewhere = |it: &&control::records::Vpc| !it.region.is_empty() && it.region != region;
+        if let Some(vpc) = vpc.filter(elsewhere) {
+            let id = param(name).unwrap_or_default();
+            let why = format!("{id} is not in {region}, but in {}.", vpc.region);
+            return Err(ApiError::not_found(format!("Invalid{name}.NotFound"), why));
+        }
+    }
+    Ok(())
 }
 
 /// The record's name of a call's client token, and the hash of what the call says. Operations that know no client

@@ -4,7 +4,7 @@ mod common;
 mod nat;
 
 use common::{World, refused, text};
-use nat::set_quotas;
+use nat::{set_quotas, set_regions};
 use serde_json::{Value, json};
 
 fn peer(world: &World, action: &str, params: &[(&str, &str)]) -> Result<Value, api::ApiError> {
@@ -298,23 +298,7 @@ fn what_cannot_be_connected_is_refused() {
 #[test]
 fn between_regions_it_has_a_bandwidth() {
     let world = World::new();
-    let region = |id: &str| model::Region {
-        id: id.into(),
-        zones: vec![format!("{id}-h")],
-    };
-    let set = world.control.change(0, |draft| {
-        let settings = draft.config().system;
-        draft.system.put(control::records::System {
-            id: control::records::System::ID.into(),
-            name: settings.name,
-            hook: settings.hook,
-            max_sessions: settings.max_sessions,
-            regions: vec![region("cn-hangzhou"), region("cn-beijing")],
-            quotas: Default::default(),
-        });
-        Ok::<(), control::Refusal>(())
-    });
-    set.unwrap();
+    set_regions(&world, &["cn-hangzhou", "cn-beijing"]);
     let a = vpc(&world, "192.168.0.0/16");
     let far = [("RegionId", "cn-beijing"), ("CidrBlock", "10.0.0.0/16")];
     let b = text(

@@ -49,7 +49,7 @@ fn bandwidth(call: &Call) -> Result<Option<u32>, ApiError> {
     }
 }
 
-/// A VPC that must be in a region.
+/// The accepting VPC must be in the region that is named with it.
 fn vpc_in<'a>(cloud: &'a Cloud, id: &str, region: &str) -> Result<&'a Vpc, ApiError> {
     let vpc = cloud.vpc(id)?;
     if vpc.region.is_empty() || vpc.region == region {
@@ -60,7 +60,7 @@ fn vpc_in<'a>(cloud: &'a Cloud, id: &str, region: &str) -> Result<&'a Vpc, ApiEr
 }
 
 fn create(call: &Call, draft: &mut Draft) -> Answer {
-    let vpc = vpc_in(draft, call.need("VpcId")?, call.region)?.id.clone();
+    let vpc = draft.vpc(call.need("VpcId")?)?.id.clone();
     let accepting_vpc = call.need("AcceptingVpcId")?;
     let accepting_vpc = vpc_in(draft, accepting_vpc, call.need("AcceptingRegionId")?)?;
     let accepting_vpc = accepting_vpc.id.clone();

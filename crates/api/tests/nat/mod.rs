@@ -161,18 +161,33 @@ pub fn instance(world: &World, vswitch: &str, address: &str) -> (String, String)
 /// Sets how many there may be of what, by name.
 pub fn set_quotas(world: &World, quotas: &[(&str, u32)]) {
     let quotas = quotas.iter().map(|(name, most)| (name.to_string(), *most));
-    let quotas = quotas.collect();
+    set_system(world, |system| system.quotas = quotas.collect());
+}
+
+/// Sets the regions, each with one zone.
+pub fn set_regions(world: &World, regions: &[&str]) {
+    let region = |id: &&str| model::Region {
+        id: id.to_string(),
+        zones: vec![format!("{id}-h")],
+    };
+    let regions = regions.iter().map(region);
+    set_system(world, |system| system.regions = regions.collect());
+}
+
+fn set_system(world: &World, change: impl FnOnce(&mut System)) {
     let set = world.control.change(0, |draft| {
         let settings = draft.config().system;
-        draft.system.put(System {
+        let mut system = System {
             id: System::ID.into(),
             name: settings.name,
             hook: settings.hook,
             max_sessions: settings.max_sessions,
             regions: Vec::new(),
-            quotas,
-        });
-        Ok(())
+            quotas: Default::default(),
+        };
+        change(&mut system);
+        draft.system.put(system);
+        Ok::<(), control::Refusal>(())
     });
     set.unwrap();
 }
