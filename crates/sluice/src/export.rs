@@ -47,6 +47,11 @@ fn left_out(cloud: &Cloud) -> Vec<String> {
         open.map(|it| &*it.id).collect(),
         "peer connections that are not accepted",
     );
+    let blocks = cloud.nat_ip_cidrs.iter().filter(|it| !it.default);
+    add(
+        blocks.map(|it| &*it.id).collect(),
+        "blocks that new NAT IPs are taken from",
+    );
     lines.push("names, descriptions and tags, access keys".into());
     lines
 }
