@@ -1,5 +1,6 @@
 //! The end-to-end tests, as root. Each has a lab of its own; they run side by side.
 
+mod access;
 mod api;
 mod apply;
 mod bandwidth;

@@ -121,6 +121,11 @@ impl Cloud {
         if let Some(it) = self.nat_ips.get(id).and_then(|it| gateway(&it.gateway)) {
             within(&it.vpc, &[("vpc", "natgateway", &it.id)]);
         }
+        let nat_ip = self.nat_ips.get(id).map(|it| &it.gateway);
+        let nat_ip = nat_ip.or(self.nat_ip_cidrs.get(id).map(|it| &it.gateway));
+        if let Some(it) = nat_ip.and_then(gateway) {
+            within(&it.vpc, &[("vpc", "natgateway", &it.id)]);
+        }
         if let Some(it) = self.peerings.get(id) {
             for vpc in [&it.vpc, &it.accepting_vpc] {
                 within(vpc, &[("vpcpeer", "peerconnection", id)]);

@@ -1,6 +1,8 @@
 //! The commands that talk to a running gateway.
 
+mod access;
 mod apply;
+mod audit;
 mod backup;
 mod call;
 mod exec;
@@ -54,6 +56,10 @@ pub fn run(command: Command, out: &mut impl Write) -> Result<ExitCode, Error> {
         Command::Route(args) => resource::run("route", &args, out)?,
         Command::Sg(args) => resource::run("sg", &args, out)?,
         Command::Instance(args) => resource::run("instance", &args, out)?,
+        Command::Key(args) => access::key(&args, out)?,
+        Command::User(args) => access::user(&args, out)?,
+        Command::Access(args) => access::access(&args, out)?,
+        Command::Audit(args) => audit::run(&args, out)?,
         Command::Exec(args) => return Err(exec::run(&args)),
     }
     Ok(ExitCode::SUCCESS)
