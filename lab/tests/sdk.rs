@@ -89,6 +89,13 @@ fn the_new_python_sdks_run_the_scenario_with_signature_version_1() {
 }
 
 #[test]
+fn the_sdks_of_ram_and_actiontrail_manage_access_and_read_the_trail() {
+    with_api("sdk-ram", |site, gateway, key| {
+        run(site, gateway, &key, &python("access_sdk.py"))
+    });
+}
+
+#[test]
 fn the_old_python_sdk_runs_the_scenario() {
     with_api("sdk-core", |site, gateway, key| {
         run(site, gateway, &key, &python("core_sdk.py"))
