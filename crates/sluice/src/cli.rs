@@ -474,7 +474,7 @@ pub struct Call {
     /// Print help: of this command, or of the operation that is named
     #[arg(short, long)]
     pub help: bool,
-    /// The product: vpc, ecs or vpcpeer
+    /// The product: vpc, ecs, vpcpeer, ram or actiontrail
     #[arg(required_unless_present = "help")]
     pub product: Option<String>,
     /// The operation
