@@ -1,10 +1,11 @@
 //! The cloud API over durable state: what was acknowledged stays, and what is made takes effect at once.
 
 use lab::servers::Web;
-use lab::{Gateway, Lab, Site, config};
+use lab::{Gateway, Lab, Site, binary, config};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 /// Kills the daemon again and again while networks are made: none that was acknowledged is lost, and none is half
@@ -147,4 +148,55 @@ fn the_state_is_exported_backed_up_and_restored() {
     gateway.restore(&garbage).fails();
     gateway.run();
     assert!(gateway.cli("vpc list --json").ok().contains(vpc));
+}
+
+/// The commands work on a gateway elsewhere, over HTTP and over HTTPS with its own certificate.
+#[test]
+fn the_commands_reach_a_gateway_by_a_profile() {
+    let lab = Lab::new("profile");
+    let site = Site::new(&lab, "auto");
+    let listen = "--api 8080 --api-https 8443";
+    let gateway = Gateway::start_with(&lab, &site.gw, &site.system(), listen);
+    let (id, secret) = gateway.first_key();
+    let state = fs::read_dir(lab.dir().join("state")).unwrap();
+    let state = state.map(|it| it.unwrap().path()).next().unwrap();
+    let profiles = lab.dir().join("profiles.toml");
+    let key = format!(
+        "access_key_id = \"{id}\"\naccess_key_secret = \"{secret}\"\nregion = \"cn-hangzhou\"\n"
+    );
+    let certificate = state.join("api/tls/certificate.pem");
+    let certificate = format!("certificate = \"{}\"\n", certificate.display());
+    let sealed = "[profile.sealed]\nendpoint = \"https://localhost:8443\"\n";
+    let text = format!(
+        "default = \"plain\"\n\
+         [profile.plain]\nendpoint = \"http://127.0.0.1:8080\"\n{key}\
+         {sealed}{key}{certificate}\
+         [profile.unknown]\nendpoint = \"https://localhost:8443\"\n{key}\
+         [profile.false]\nendpoint = \"http://127.0.0.1:8080\"\naccess_key_id = \"{id}\"\naccess_key_secret = \"x\"\n"
+    );
+    fs::write(&profiles, text).unwrap();
+    fs::set_permissions(&profiles, fs::Permissions::from_mode(0o600)).unwrap();
+    let clean =
+        "env -u http_proxy -u HTTP_PROXY -u https_proxy -u HTTPS_PROXY -u ALL_PROXY -u all_proxy";
+    let run = |words: &str| {
+        let (sluice, profiles) = (binary().display(), profiles.display());
+        site.gw.run(&format!(
+            "{clean} SLUICE_PROFILES={profiles} {sluice} {words}"
+        ))
+    };
+    let made = run("vpc create --cidr-block 10.0.0.0/16").ok();
+    let made: Value = serde_json::from_str(&made).unwrap();
+    let id = made["VpcId"].as_str().unwrap();
+    let list = run("vpc list --profile sealed --json").ok();
+    assert!(list.contains(id), "{list}");
+    // Who does not know the certificate does not send anything.
+    let refused = run("vpc list --profile unknown").fails();
+    assert!(
+        refused.contains("cannot call https://localhost:8443"),
+        "{refused}"
+    );
+    let refused = run("vpc list --profile false").fails();
+    assert!(refused.contains("SignatureDoesNotMatch"), "{refused}");
+    run(&format!("vpc delete {id} --profile sealed")).ok();
+    assert!(!gateway.cli("vpc list").ok().contains(id));
 }

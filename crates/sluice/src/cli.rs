@@ -5,6 +5,8 @@ mod resource;
 
 pub use resource::{Resource, Verb};
 
+use crate::error::Error;
+use crate::remote::{self, Profile};
 use crate::socket::{self, protocol::Sort};
 use crate::target::{Source, Target, TargetError, parse_protocol};
 use clap::{Args, Parser, Subcommand};
@@ -123,6 +125,48 @@ impl Daemon {
             }
         })
     }
+}
+
+/// Which gateway is called: one of this machine over its control socket, or one elsewhere over HTTP.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Callee {
+    /// One of this machine.
+    #[command(flatten)]
+    pub daemon: Daemon,
+    /// One elsewhere: a profile of ~/.config/sluice/profiles.toml
+    #[arg(
+        long,
+        global = true,
+        env = "SLUICE_PROFILE",
+        conflicts_with_all = ["name", "socket"]
+    )]
+    pub profile: Option<String>,
+}
+
+impl Callee {
+    /// The gateway that is called.
+    ///
+    /// # Errors
+    /// If the profile that is asked for is not there or wrong.
+    pub fn find(&self) -> Result<Gateway, Error> {
+        if let Some(socket) = self.daemon.given() {
+            return Ok(Gateway::Socket(socket));
+        }
+        let profile = remote::profile(self.profile.as_deref())?;
+        Ok(match profile {
+            Some(profile) => Gateway::Remote(profile),
+            None => Gateway::Socket(self.daemon.path()),
+        })
+    }
+}
+
+/// A gateway that can be called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Gateway {
+    /// Over its control socket.
+    Socket(PathBuf),
+    /// Over HTTP.
+    Remote(Profile),
 }
 
 /// Run the gateway until SIGTERM or SIGINT.
@@ -388,7 +432,7 @@ pub struct Usage {
     pub json: bool,
     /// Which gateway.
     #[command(flatten)]
-    pub daemon: Daemon,
+    pub daemon: Callee,
 }
 
 /// Show how many there may be of what, and how many there are.
@@ -402,7 +446,7 @@ pub struct Quotas {
     pub json: bool,
     /// Which gateway.
     #[command(flatten)]
-    pub daemon: Daemon,
+    pub daemon: Callee,
 }
 
 /// Tell what would happen to a packet, step by step, or why it would be dropped.
@@ -455,8 +499,8 @@ pub struct Exec {
 
 /// Call any operation of the cloud API.
 ///
-/// Parameters are named as in the API, or in small letters with dashes. The call goes over the control socket and
-/// needs no access key.
+/// Parameters are named as in the API, or in small letters with dashes. On the gateway's own machine the call goes over
+/// the control socket and needs no access key; with a profile it goes over HTTP, signed with the profile's key.
 #[derive(Debug, Args)]
 #[command(
     disable_help_flag = true,
@@ -465,12 +509,13 @@ Examples:
   sluice call vpc                                       which operations there are
   sluice call vpc CreateForwardEntry --help             which parameters an operation has
   sluice call vpc CreateVpc --CidrBlock 192.168.0.0/16 --Tag.1.Key env --Tag.1.Value test
-  sluice call ecs DescribeInstances --instance-name web"
+  sluice call ecs DescribeInstances --instance-name web
+  sluice call --profile edge vpc DescribeVpcs           a gateway elsewhere"
 )]
 pub struct Call {
     /// Which gateway.
     #[command(flatten)]
-    pub daemon: Daemon,
+    pub daemon: Callee,
     /// Print help: of this command, or of the operation that is named
     #[arg(short, long)]
     pub help: bool,

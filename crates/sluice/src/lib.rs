@@ -19,6 +19,7 @@ pub mod export;
 pub mod gateway;
 pub mod metering;
 pub mod output;
+pub mod remote;
 pub mod serve;
 pub mod socket;
 pub mod state;

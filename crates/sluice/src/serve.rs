@@ -34,8 +34,9 @@ pub fn serve(args: &Serve) -> Result<(), Error> {
     let state = StateDir::open(&args.state, &name)?;
     let gateway = Arc::new(Daemon::start(state, &args.config, &file, config)?);
     let socket = args.socket.clone().unwrap_or_else(|| socket_path(&name));
-    let server = Server::start(&socket, gateway.clone())?;
+    // The control socket last: who gets an answer there finds all of it running.
     let api = serve_api(&args.api, &gateway)?;
+    let server = Server::start(&socket, gateway.clone())?;
     tracing::info!("gateway {name} runs; control socket {}", socket.display());
     notify(NotifyState::Ready);
 

@@ -82,7 +82,7 @@ pub fn read(call: &Call, authorization: &str) -> Result<Claim, ApiError> {
 }
 
 /// The signature of a string to sign.
-fn sign(secret: &str, string_to_sign: &str) -> String {
+pub fn sign(secret: &str, string_to_sign: &str) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("any length will do");
     mac.update(string_to_sign.as_bytes());
     canonical::hex(&mac.finalize().into_bytes())

@@ -32,6 +32,7 @@ mod nonces;
 mod refusal;
 mod rpc;
 mod server;
+mod sign;
 mod throttle;
 mod time;
 
@@ -39,5 +40,6 @@ pub use call::{Call, MAX_BODY, Verified, verify};
 pub use certificate::CertificateError;
 pub use nonces::NoncesError;
 pub use server::{Limits, Listen, Server, ServerError};
+pub use sign::{Credentials, Signed, sign};
 pub use throttle::Rate;
 pub(crate) use time::parse as parse_time;

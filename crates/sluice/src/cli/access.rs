@@ -1,6 +1,6 @@
 //! The command line of keys, users, access policies and the audit trail.
 
-use super::Daemon;
+use super::Callee;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
@@ -16,7 +16,7 @@ Examples:
 pub struct Key {
     /// Which gateway.
     #[command(flatten)]
-    pub daemon: Daemon,
+    pub daemon: Callee,
     /// What to do.
     #[command(subcommand)]
     pub verb: KeyVerb,
@@ -69,7 +69,7 @@ Examples:
 pub struct User {
     /// Which gateway.
     #[command(flatten)]
-    pub daemon: Daemon,
+    pub daemon: Callee,
     /// What to do.
     #[command(subcommand)]
     pub verb: UserVerb,
@@ -110,7 +110,7 @@ Examples:
 pub struct Access {
     /// Which gateway.
     #[command(flatten)]
-    pub daemon: Daemon,
+    pub daemon: Callee,
     /// What to do.
     #[command(subcommand)]
     pub verb: AccessVerb,
@@ -201,5 +201,5 @@ pub struct Audit {
     pub json: bool,
     /// Which gateway.
     #[command(flatten)]
-    pub daemon: Daemon,
+    pub daemon: Callee,
 }

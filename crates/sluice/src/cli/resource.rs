@@ -1,6 +1,6 @@
 //! The command line of resources: `sluice vpc list` and so on.
 
-use super::Daemon;
+use super::Callee;
 use clap::{Args, Subcommand};
 
 /// What to do with resources.
@@ -17,7 +17,7 @@ Parameters are those of the cloud's operation: `sluice call vpc CreateVpc --help
 pub struct Resource {
     /// Which gateway.
     #[command(flatten)]
-    pub daemon: Daemon,
+    pub daemon: Callee,
     /// What to do.
     #[command(subcommand)]
     pub verb: Verb,

@@ -1,6 +1,7 @@
 //! `sluice key`, `sluice user` and `sluice access`: RAM's operations by the names of what they are about.
 
 use super::call::{self, Params};
+use crate::cli::Gateway;
 use crate::cli::access::{Access, AccessVerb, Key, KeyVerb, User, UserVerb};
 use crate::error::Error;
 use crate::output;
@@ -8,7 +9,6 @@ use crate::output::table::{Column, Table};
 use crate::state::read_config;
 use serde_json::{Map, Value, json};
 use std::io::Write;
-use std::path::Path;
 
 use Column::Text as T;
 
@@ -25,12 +25,16 @@ const POLICIES: &[Column] = &[
 const PAGE: &str = "100";
 
 /// Calls an operation of RAM.
-fn ram(socket: &Path, action: &str, params: &[(&str, &str)]) -> Result<Map<String, Value>, Error> {
+fn ram(
+    gateway: &Gateway,
+    action: &str,
+    params: &[(&str, &str)],
+) -> Result<Map<String, Value>, Error> {
     let params = params
         .iter()
         .map(|(name, value)| ((*name).into(), (*value).into()));
     let params: Params = params.collect();
-    call::call(socket, call::product("ram")?, action, params)
+    call::call(gateway, call::product("ram")?, action, params)
 }
 
 /// What is at a path of an answer, as a list; none, if there is nothing.
@@ -44,10 +48,10 @@ fn text<'a>(item: &'a Value, name: &str) -> &'a str {
 }
 
 /// All items of a list that comes in pages.
-fn all(socket: &Path, action: &str, path: [&str; 2]) -> Result<Vec<Value>, Error> {
+fn all(gateway: &Gateway, action: &str, path: [&str; 2]) -> Result<Vec<Value>, Error> {
     let (mut found, mut marker) = (Vec::new(), String::new());
     loop {
-        let page = ram(socket, action, &[("MaxItems", PAGE), ("Marker", &marker)])?;
+        let page = ram(gateway, action, &[("MaxItems", PAGE), ("Marker", &marker)])?;
         found.extend(items(&page, path));
         marker = match page.get("Marker").and_then(Value::as_str) {
             Some(next) if !next.is_empty() => next.to_owned(),
@@ -56,8 +60,8 @@ fn all(socket: &Path, action: &str, path: [&str; 2]) -> Result<Vec<Value>, Error
     }
 }
 
-fn users(socket: &Path) -> Result<Vec<String>, Error> {
-    let users = all(socket, "ListUsers", ["Users", "User"])?;
+fn users(gateway: &Gateway) -> Result<Vec<String>, Error> {
+    let users = all(gateway, "ListUsers", ["Users", "User"])?;
     Ok(users
         .iter()
         .map(|it| text(it, "UserName").to_owned())
@@ -73,8 +77,8 @@ fn of(user: &str) -> Vec<(&'static str, &str)> {
 }
 
 /// The keys of a user, each with the user's name.
-fn keys(socket: &Path, user: &str) -> Result<Vec<Value>, Error> {
-    let answer = ram(socket, "ListAccessKeys", &of(user))?;
+fn keys(gateway: &Gateway, user: &str) -> Result<Vec<Value>, Error> {
+    let answer = ram(gateway, "ListAccessKeys", &of(user))?;
     let mut keys = items(&answer, ["AccessKeys", "AccessKey"]);
     for key in &mut keys {
         key["UserName"] = json!(user);
@@ -83,33 +87,33 @@ fn keys(socket: &Path, user: &str) -> Result<Vec<Value>, Error> {
 }
 
 /// Everybody's keys.
-fn all_keys(socket: &Path) -> Result<Vec<Value>, Error> {
-    let mut found = keys(socket, "")?;
-    for user in users(socket)? {
-        found.extend(keys(socket, &user)?);
+fn all_keys(gateway: &Gateway) -> Result<Vec<Value>, Error> {
+    let mut found = keys(gateway, "")?;
+    for user in users(gateway)? {
+        found.extend(keys(gateway, &user)?);
     }
     Ok(found)
 }
 
 /// Calls an operation on one key, whosever it is.
-fn on_key(socket: &Path, action: &str, id: &str, more: &[(&str, &str)]) -> Result<(), Error> {
-    let keys = all_keys(socket)?;
+fn on_key(gateway: &Gateway, action: &str, id: &str, more: &[(&str, &str)]) -> Result<(), Error> {
+    let keys = all_keys(gateway)?;
     let key = keys.iter().find(|it| text(it, "AccessKeyId") == id);
     let missing = || Error::Other(format!("there is no access key {id:?}"));
     let mut params = of(text(key.ok_or_else(missing)?, "UserName"));
     params.push(("UserAccessKeyId", id));
     params.extend(more);
-    ram(socket, action, &params).map(drop)
+    ram(gateway, action, &params).map(drop)
 }
 
 /// Runs `sluice key`.
 pub fn key(args: &Key, out: &mut impl Write) -> Result<(), Error> {
-    let socket = &args.daemon.path();
+    let gateway = &args.daemon.find()?;
     match &args.verb {
         KeyVerb::List { user, json } => {
             let keys = match user {
-                Some(user) => keys(socket, user)?,
-                None => all_keys(socket)?,
+                Some(user) => keys(gateway, user)?,
+                None => all_keys(gateway)?,
             };
             let cells = ["AccessKeyId", "UserName", "Status", "CreateDate"];
             list(out, *json, &keys, KEYS, |it| {
@@ -118,7 +122,7 @@ pub fn key(args: &Key, out: &mut impl Write) -> Result<(), Error> {
         }
         KeyVerb::Create { user, json } => {
             let user = user.as_deref().unwrap_or_default();
-            let made = ram(socket, "CreateAccessKey", &of(user))?;
+            let made = ram(gateway, "CreateAccessKey", &of(user))?;
             let made = made.get("AccessKey").cloned().unwrap_or_default();
             if *json {
                 return output::json(out, &made).map_err(Error::Output);
@@ -130,21 +134,23 @@ pub fn key(args: &Key, out: &mut impl Write) -> Result<(), Error> {
             )
             .map_err(Error::Output)
         }
-        KeyVerb::Enable { id } => on_key(socket, "UpdateAccessKey", id, &[("Status", "Active")]),
-        KeyVerb::Disable { id } => on_key(socket, "UpdateAccessKey", id, &[("Status", "Inactive")]),
-        KeyVerb::Delete { id } => on_key(socket, "DeleteAccessKey", id, &[]),
+        KeyVerb::Enable { id } => on_key(gateway, "UpdateAccessKey", id, &[("Status", "Active")]),
+        KeyVerb::Disable { id } => {
+            on_key(gateway, "UpdateAccessKey", id, &[("Status", "Inactive")])
+        }
+        KeyVerb::Delete { id } => on_key(gateway, "DeleteAccessKey", id, &[]),
     }
 }
 
 /// Runs `sluice user`.
 pub fn user(args: &User, out: &mut impl Write) -> Result<(), Error> {
-    let socket = &args.daemon.path();
+    let gateway = &args.daemon.find()?;
     match &args.verb {
         UserVerb::List { json } => {
-            let mut users = all(socket, "ListUsers", ["Users", "User"])?;
+            let mut users = all(gateway, "ListUsers", ["Users", "User"])?;
             for user in &mut users {
                 let name = text(user, "UserName").to_owned();
-                let answer = ram(socket, "ListPoliciesForUser", &[("UserName", &name)])?;
+                let answer = ram(gateway, "ListPoliciesForUser", &[("UserName", &name)])?;
                 let policies = items(&answer, ["Policies", "Policy"]);
                 let names = policies.iter().map(|it| text(it, "PolicyName"));
                 user["Policies"] = names.collect();
@@ -156,14 +162,14 @@ pub fn user(args: &User, out: &mut impl Write) -> Result<(), Error> {
                 vec![name.into(), policies.join(", "), created.into()]
             })
         }
-        UserVerb::Create { name } => ram(socket, "CreateUser", &[("UserName", name)]).map(drop),
-        UserVerb::Delete { name } => ram(socket, "DeleteUser", &[("UserName", name)]).map(drop),
+        UserVerb::Create { name } => ram(gateway, "CreateUser", &[("UserName", name)]).map(drop),
+        UserVerb::Delete { name } => ram(gateway, "DeleteUser", &[("UserName", name)]).map(drop),
     }
 }
 
 /// Whether a policy is one of the program's own: names are of one kind only.
-fn kind(socket: &Path, policy: &str) -> Result<&'static str, Error> {
-    let policies = all(socket, "ListPolicies", ["Policies", "Policy"])?;
+fn kind(gateway: &Gateway, policy: &str) -> Result<&'static str, Error> {
+    let policies = all(gateway, "ListPolicies", ["Policies", "Policy"])?;
     let known = policies.iter().find(|it| text(it, "PolicyName") == policy);
     match known.map(|it| text(it, "PolicyType")) {
         Some("System") => Ok("System"),
@@ -176,10 +182,10 @@ fn kind(socket: &Path, policy: &str) -> Result<&'static str, Error> {
 
 /// Runs `sluice access`.
 pub fn access(args: &Access, out: &mut impl Write) -> Result<(), Error> {
-    let socket = &args.daemon.path();
+    let gateway = &args.daemon.find()?;
     match &args.verb {
         AccessVerb::List { json } => {
-            let policies = all(socket, "ListPolicies", ["Policies", "Policy"])?;
+            let policies = all(gateway, "ListPolicies", ["Policies", "Policy"])?;
             list(out, *json, &policies, POLICIES, |it| {
                 let attached = it["AttachmentCount"].to_string();
                 let [name, kind, description] =
@@ -188,9 +194,9 @@ pub fn access(args: &Access, out: &mut impl Write) -> Result<(), Error> {
             })
         }
         AccessVerb::Show { policy } => {
-            let kind = kind(socket, policy)?;
+            let kind = kind(gateway, policy)?;
             let params = [("PolicyName", &**policy), ("PolicyType", kind)];
-            let answer = ram(socket, "GetPolicy", &params)?;
+            let answer = ram(gateway, "GetPolicy", &params)?;
             let shown = answer.get("Policy").map(|it| text(it, "PolicyDocument"));
             writeln!(out, "{}", shown.unwrap_or_default()).map_err(Error::Output)
         }
@@ -205,28 +211,28 @@ pub fn access(args: &Access, out: &mut impl Write) -> Result<(), Error> {
                 ("PolicyDocument", document.trim()),
                 ("Description", description.as_deref().unwrap_or_default()),
             ];
-            ram(socket, "CreatePolicy", &params).map(drop)
+            ram(gateway, "CreatePolicy", &params).map(drop)
         }
         AccessVerb::Delete { policy } => {
-            ram(socket, "DeletePolicy", &[("PolicyName", policy)]).map(drop)
+            ram(gateway, "DeletePolicy", &[("PolicyName", policy)]).map(drop)
         }
         AccessVerb::Attach { policy, user } => {
-            let kind = kind(socket, policy)?;
+            let kind = kind(gateway, policy)?;
             let params = [
                 ("PolicyName", &**policy),
                 ("PolicyType", kind),
                 ("UserName", user),
             ];
-            ram(socket, "AttachPolicyToUser", &params).map(drop)
+            ram(gateway, "AttachPolicyToUser", &params).map(drop)
         }
         AccessVerb::Detach { policy, user } => {
-            let kind = kind(socket, policy)?;
+            let kind = kind(gateway, policy)?;
             let params = [
                 ("PolicyName", &**policy),
                 ("PolicyType", kind),
                 ("UserName", user),
             ];
-            ram(socket, "DetachPolicyFromUser", &params).map(drop)
+            ram(gateway, "DetachPolicyFromUser", &params).map(drop)
         }
     }
 }

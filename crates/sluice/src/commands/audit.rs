@@ -36,7 +36,7 @@ pub fn run(args: &Audit, out: &mut impl Write) -> Result<(), Error> {
     loop {
         let mut params = given.clone();
         params.push(("NextToken".into(), token));
-        let page = call::call(&args.daemon.path(), product, "LookupEvents", params)?;
+        let page = call::call(&args.daemon.find()?, product, "LookupEvents", params)?;
         let found = page.get("Events").and_then(Value::as_array);
         let failed = |it: &&Value| !args.failed || it.get("errorCode").is_some();
         events.extend(found.into_iter().flatten().filter(failed).cloned());

@@ -1,15 +1,15 @@
 //! `sluice call`: any operation of the cloud API, over the control socket.
 
 use super::ask;
-use crate::cli::{Call, Cli};
+use crate::cli::{Call, Cli, Gateway};
 use crate::error::Error;
 use crate::output;
+use crate::remote;
 use crate::socket::protocol::{Request, Response};
 use api::spec::{Field, Operation, Product, Type, products};
 use clap::CommandFactory;
 use serde_json::{Map, Value};
 use std::io::Write;
-use std::path::Path;
 
 /// The parameters of a call.
 pub type Params = Vec<(String, String)>;
@@ -27,17 +27,23 @@ pub fn run(args: &Call, out: &mut impl Write) -> Result<(), Error> {
         return describe(action, operation, out).map_err(Error::Output);
     }
     let params = params(operation, &args.params)?;
-    let answer = call(&args.daemon.path(), product, action, params)?;
+    let answer = call(&args.daemon.find()?, product, action, params)?;
     output::json(out, &answer).map_err(Error::Output)
 }
 
 /// Calls an operation.
 pub fn call(
-    socket: &Path,
+    gateway: &Gateway,
     product: &Product,
     action: &str,
     params: Params,
 ) -> Result<Map<String, Value>, Error> {
+    let socket = match gateway {
+        Gateway::Socket(socket) => socket,
+        Gateway::Remote(profile) => {
+            return remote::call(profile, &product.version, action, params);
+        }
+    };
     let request = Request::Call {
         version: product.version.clone(),
         action: action.into(),

@@ -23,7 +23,7 @@ const COLUMNS: &[Column] = &[
 pub fn run(args: &Quotas, out: &mut impl Write) -> Result<(), Error> {
     let product = call::product("vpc")?;
     let mut answer = call::call(
-        &args.daemon.path(),
+        &args.daemon.find()?,
         product,
         "DescribeQuotas",
         Params::new(),

@@ -1,14 +1,13 @@
 //! `sluice vpc list`, `sluice eip create` and so on: the operations of the cloud API by the names of resources.
 
 use super::call::{self, Params};
-use crate::cli::{Resource, Verb};
+use crate::cli::{Gateway, Resource, Verb};
 use crate::error::Error;
 use crate::output;
 use crate::output::table::{Column, Table};
 use api::spec::{Field, Product};
 use serde_json::{Map, Value};
 use std::io::Write;
-use std::path::Path;
 
 /// A kind of resource: the operations of its verbs, and how a list of it is shown.
 pub struct Kind {
@@ -274,10 +273,10 @@ pub fn run(name: &str, args: &Resource, out: &mut impl Write) -> Result<(), Erro
     let kind = KINDS.iter().find(|it| it.name == name);
     let kind = kind.ok_or_else(|| Error::Other(format!("there is no kind {name:?}")))?;
     let product = call::product(kind.product)?;
-    let socket = args.daemon.path();
+    let gateway = args.daemon.find()?;
     match &args.verb {
         Verb::List { json, params } => {
-            let items = list(kind, product, &socket, params)?;
+            let items = list(kind, product, &gateway, params)?;
             if *json {
                 return output::json(out, &items).map_err(Error::Output);
             }
@@ -285,33 +284,33 @@ pub fn run(name: &str, args: &Resource, out: &mut impl Write) -> Result<(), Erro
             out.write_all(text.as_bytes()).map_err(Error::Output)
         }
         Verb::Show { id, params } => {
-            let item = show(kind, product, &socket, id, params)?;
+            let item = show(kind, product, &gateway, id, params)?;
             output::json(out, &item).map_err(Error::Output)
         }
         Verb::Create { params } => {
             let params = call::params(call::operation(product, kind.create)?, params)?;
-            answer(&socket, product, kind.create, params, out)
+            answer(&gateway, product, kind.create, params, out)
         }
         Verb::Modify { id, params } => {
-            let params = with_id(kind, product, &socket, kind.modify, id, params)?;
-            answer(&socket, product, kind.modify, params, out)
+            let params = with_id(kind, product, &gateway, kind.modify, id, params)?;
+            answer(&gateway, product, kind.modify, params, out)
         }
         Verb::Delete { id, params } => {
-            let params = with_id(kind, product, &socket, kind.delete, id, params)?;
-            answer(&socket, product, kind.delete, params, out)
+            let params = with_id(kind, product, &gateway, kind.delete, id, params)?;
+            answer(&gateway, product, kind.delete, params, out)
         }
     }
 }
 
 /// Calls an operation and prints what it tells, if that is anything.
 fn answer(
-    socket: &Path,
+    gateway: &Gateway,
     product: &Product,
     action: &str,
     params: Params,
     out: &mut impl Write,
 ) -> Result<(), Error> {
-    let mut answer = call::call(socket, product, action, params)?;
+    let mut answer = call::call(gateway, product, action, params)?;
     answer.remove("RequestId");
     match answer.is_empty() {
         true => Ok(()),
@@ -323,7 +322,7 @@ fn answer(
 fn list(
     kind: &Kind,
     product: &'static Product,
-    socket: &Path,
+    gateway: &Gateway,
     words: &[String],
 ) -> Result<Vec<Value>, Error> {
     let operation = call::operation(product, kind.list)?;
@@ -336,7 +335,7 @@ fn list(
             params.push(("PageNumber".into(), page.to_string()));
             params.push(("PageSize".into(), PAGE.to_string()));
         }
-        let more = take(&call::call(socket, product, kind.list, params)?, kind);
+        let more = take(&call::call(gateway, product, kind.list, params)?, kind);
         let last = !paged || more.len() < PAGE;
         items.extend(more);
         if last {
@@ -349,13 +348,13 @@ fn list(
 fn show(
     kind: &Kind,
     product: &'static Product,
-    socket: &Path,
+    gateway: &Gateway,
     id: &str,
     words: &[String],
 ) -> Result<Value, Error> {
     let mut params = call::params(call::operation(product, kind.list)?, words)?;
     params.push((kind.pick.0.into(), kind.pick.1.replace("{}", id)));
-    let mut items = take(&call::call(socket, product, kind.list, params)?, kind);
+    let mut items = take(&call::call(gateway, product, kind.list, params)?, kind);
     match items.is_empty() {
         true => Err(Error::Other(format!("there is no {} {id:?}", kind.name))),
         false => Ok(items.remove(0)),
@@ -367,7 +366,7 @@ fn show(
 fn with_id(
     kind: &Kind,
     product: &'static Product,
-    socket: &Path,
+    gateway: &Gateway,
     action: &str,
     id: &str,
     words: &[String],
@@ -380,7 +379,7 @@ fn with_id(
     };
     let missing: Vec<&Field> = operation.request.iter().filter(needs).collect();
     if !missing.is_empty() {
-        let item = show(kind, product, socket, id, &[])?;
+        let item = show(kind, product, gateway, id, &[])?;
         for field in missing {
             if let Some(Value::String(value)) = item.get(&field.name) {
                 params.push((field.name.clone(), value.clone()));

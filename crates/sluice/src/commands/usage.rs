@@ -88,7 +88,7 @@ fn rows(args: &Usage, action: &str, params: Params) -> Result<Vec<Value>, Error>
             params.push(("NextToken".into(), token));
         }
         let mut answer: Map<String, Value> =
-            call::call(&args.daemon.path(), product, action, params)?;
+            call::call(&args.daemon.find()?, product, action, params)?;
         if let Some(Value::Array(more)) = answer.remove("Usages") {
             rows.extend(more);
         }
