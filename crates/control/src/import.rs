@@ -188,6 +188,7 @@ impl Draft {
                         }
                         model::NextHop::Eni(id) => NextHop::Eni(id),
                         model::NextHop::NatGateway(id) => NextHop::NatGateway(id),
+                        model::NextHop::NatFirewall(id) => NextHop::NatFirewall(id),
                         model::NextHop::Peering(id) => NextHop::Peering(id),
                         model::NextHop::Blackhole => NextHop::Blackhole,
                     },

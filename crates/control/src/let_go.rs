@@ -33,7 +33,7 @@ impl Draft {
             }
         }
         let leads = |it: &&Route| match &it.next_hop {
-            NextHop::Blackhole => false,
+            NextHop::Blackhole | NextHop::NatFirewall(_) => false,
             NextHop::Instance(id) => !self.instances.contains(id),
             NextHop::Eni(id) => !self.enis.contains(id),
             NextHop::NatGateway(id) => !self.nat_gateways.contains(id),

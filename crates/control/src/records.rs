@@ -198,6 +198,8 @@ pub enum NextHop {
     Eni(Id),
     /// A NAT gateway.
     NatGateway(Id),
+    /// A NAT firewall: through it to its NAT gateway.
+    NatFirewall(Id),
     /// The VPC at the other end of a peer connection.
     Peering(Id),
     /// Nowhere.

@@ -133,6 +133,7 @@ impl Cloud {
                     vpcs: [peering.vpc.clone(), peering.accepting_vpc.clone()],
                 })
                 .collect(),
+            firewalls: model::Firewalls::default(),
         }
     }
 
@@ -172,6 +173,7 @@ impl Cloud {
             }
             NextHop::Eni(id) => self.eni_name(id).map(model::NextHop::Eni),
             NextHop::NatGateway(id) => Some(model::NextHop::NatGateway(id.clone())),
+            NextHop::NatFirewall(id) => Some(model::NextHop::NatFirewall(id.clone())),
             NextHop::Peering(id) => {
                 let peering = self.peerings.get(id).filter(|it| it.accepted);
                 peering.map(|it| model::NextHop::Peering(it.id.clone()))

@@ -215,6 +215,12 @@ impl Draft {
                 let gateway = self.nat_gateway(id)?;
                 (id, gateway.vpc.clone())
             }
+            // Only a firewall's own life cycle leads routes to it.
+            NextHop::NatFirewall(id) => {
+                let why =
+                    format!("Routes are led to the NAT firewall {id} when it is switched on.");
+                return Err(Refusal::bad("InvalidNextHopId.NotSupported", why));
+            }
             NextHop::Peering(id) => {
                 let peering = self.peering(id)?;
                 if peering.vpc != vpc && peering.accepting_vpc != vpc {

@@ -462,6 +462,15 @@ impl Snapshot {
                 let hop = match &r.next_hop {
                     NextHop::Eni(id) => Hop::Eni(eni_ix.get(id)?),
                     NextHop::NatGateway(id) => Hop::Nat(gateway_ix.get(id)?),
+                    NextHop::NatFirewall(id) => {
+                        let mut firewalls = config.firewalls.nat.iter();
+                        let firewall = firewalls.find(|it| it.id == *id);
+                        let firewall = firewall.ok_or_else(|| SnapshotError::Missing {
+                            kind: "NAT firewall",
+                            id: id.clone(),
+                        })?;
+                        Hop::Nat(gateway_ix.get(&firewall.gateway)?)
+                    }
                     NextHop::Peering(id) => {
                         let [a, b] = &config.peerings[peering_ix.get(id)? as usize].vpcs;
                         Hop::Vpc(vpc_ix.get(if *a == t.vpc { b } else { a })?)

@@ -39,6 +39,8 @@ pub enum Kind {
     DnatEntry,
     /// A VPC peer connection.
     Peering,
+    /// A NAT firewall.
+    NatFirewall,
 }
 
 impl fmt::Display for Kind {
@@ -59,6 +61,7 @@ impl fmt::Display for Kind {
             Kind::SnatEntry => "SNAT entry",
             Kind::DnatEntry => "DNAT entry",
             Kind::Peering => "peering",
+            Kind::NatFirewall => "NAT firewall",
         })
     }
 }
@@ -83,6 +86,7 @@ pub enum Item {
     Snat(usize, usize),
     Dnat(usize, usize),
     Peering(usize),
+    NatFirewall(usize),
 }
 
 /// Where in a [`Config`] something stands.
@@ -168,6 +172,11 @@ impl Subject {
                 (Kind::DnatEntry, entry.map(|it| &it.id), None)
             }
             Item::Peering(n) => (Kind::Peering, config.peerings.get(n).map(|it| &it.id), None),
+            Item::NatFirewall(n) => (
+                Kind::NatFirewall,
+                config.firewalls.nat.get(n).map(|it| &it.id),
+                None,
+            ),
         };
         Subject {
             kind,

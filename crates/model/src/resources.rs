@@ -1,6 +1,6 @@
 //! The resources and their fields.
 
-use crate::Kind;
+use crate::{Firewalls, Kind};
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -40,6 +40,8 @@ pub struct Config {
     pub nat_ips: Vec<NatIp>,
     /// VPC peer connections.
     pub peerings: Vec<Peering>,
+    /// Firewalls, their policies and what these refer to.
+    pub firewalls: Firewalls,
 }
 
 /// Where in the kernel the programs hook in.
@@ -217,6 +219,8 @@ pub enum NextHop {
     Eni(Id),
     /// A NAT gateway.
     NatGateway(Id),
+    /// A NAT firewall: through it to its NAT gateway.
+    NatFirewall(Id),
     /// The VPC at the other end of a peer connection.
     Peering(Id),
     /// Nowhere: packets are dropped.

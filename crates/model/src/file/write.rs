@@ -26,6 +26,7 @@ pub fn write(config: &Config) -> String {
         nat_gateways,
         nat_ips,
         peerings,
+        firewalls: _,
     } = config;
     let mut out = Out(String::new());
     out.system(system);
@@ -194,6 +195,7 @@ impl Out {
             match next_hop {
                 NextHop::Eni(id) => self.set(leg(id, enis), id),
                 NextHop::NatGateway(id) => self.set("nat_gateway", id),
+                NextHop::NatFirewall(id) => self.set("nat_firewall", id),
                 NextHop::Peering(id) => self.set("peering", id),
                 NextHop::Blackhole => self.flag("blackhole", true),
             }

@@ -138,6 +138,10 @@ impl<'a> Checker<'a> {
         all.extend(
             items(&config.peerings, Item::Peering).map(|(item, it)| (Kind::Peering, item, &it.id)),
         );
+        all.extend(
+            items(&config.firewalls.nat, Item::NatFirewall)
+                .map(|(item, it)| (Kind::NatFirewall, item, &it.id)),
+        );
         for (n, gateway) in config.nat_gateways.iter().enumerate() {
             let snat = gateway.snat.iter().enumerate();
             all.extend(snat.map(|(k, it)| (Kind::SnatEntry, Item::Snat(n, k), &it.id)));
@@ -162,7 +166,7 @@ impl<'a> Checker<'a> {
                 Item::Uplink(n) | Item::Vpc(n) | Item::VSwitch(n) | Item::RouteTable(n) => n,
                 Item::SecurityGroup(n) | Item::Eni(n) | Item::Eip(n) => n,
                 Item::BandwidthPackage(n) | Item::NatGateway(n) | Item::Peering(n) => n,
-                Item::NatIp(n) => n,
+                Item::NatIp(n) | Item::NatFirewall(n) => n,
                 // Nothing refers to these.
                 Item::System | Item::Route(..) | Item::Rule(..) => continue,
                 Item::Snat(..) | Item::Dnat(..) => continue,
@@ -190,6 +194,7 @@ impl<'a> Checker<'a> {
                 Kind::NatGateway => Known::new(config.nat_gateways.iter().map(|it| &it.id)),
                 Kind::NatIp => Known::new(config.nat_ips.iter().map(|it| &it.id)),
                 Kind::Peering => Known::new(config.peerings.iter().map(|it| &it.id)),
+                Kind::NatFirewall => Known::new(config.firewalls.nat.iter().map(|it| &it.id)),
                 Kind::Instance => Known::new(
                     config
                         .enis

@@ -178,6 +178,16 @@ impl<'a> Checker<'a> {
                     self.same_vpc(Kind::NatGateway, id, vpc, expected, place);
                 }
             }
+            NextHop::NatFirewall(id) => {
+                if let Some(n) = self.find(Kind::NatFirewall, id, place)
+                    && let Some(gateway) = config
+                        .nat_gateways
+                        .iter()
+                        .find(|it| it.id == config.firewalls.nat[n].gateway)
+                {
+                    self.same_vpc(Kind::NatFirewall, id, &gateway.vpc, expected, place);
+                }
+            }
             NextHop::Peering(id) => {
                 if let Some(n) = self.find(Kind::Peering, id, place)
                     && !config.peerings[n].vpcs.contains(expected)
