@@ -9,12 +9,14 @@ use crate::io::{Output, Time, UPLINK_ZONE};
 use crate::meters::{MeterIx, Meters};
 use crate::nat::{Inner, MappingIx, Nat};
 use crate::neighbours::{HopIx, Neighbours};
+use crate::record::CloseReason;
 use crate::routing;
 use crate::sessions::{NO_SLOT, Session, SessionIx, Sessions, Way};
 use crate::snapshot::{Owner, Port, Snapshot};
 use crate::sweep::Sweep;
 use crate::tuple;
 use crate::usage::Usage;
+use crate::watch::Watch;
 use flow::reason::Reason;
 use flow::{Key, flags};
 use hashbrown::HashMap;
@@ -79,10 +81,12 @@ impl Engine {
             limits: HashMap::new(),
             retired: Vec::new(),
             sweep: Sweep::new(now),
+            watch: Watch::new(),
         };
         core.nat.configure(&snapshot);
         core.meters.configure(&snapshot);
         core.usage.configure(&snapshot);
+        core.watch.configure(&snapshot.firewalls, None, now);
         core.adopt(&snapshot, now);
         core.meters.settle();
         core.see_all();
@@ -92,9 +96,10 @@ impl Engine {
 
     /// Puts a new configuration in force: for the next packet, and for every session. Sessions that it
     /// still allows with their present translation go on untouched; the others end.
-    pub fn apply(&mut self, snapshot: Arc<Snapshot>, now: Time, _out: &mut impl Output) {
+    pub fn apply(&mut self, snapshot: Arc<Snapshot>, now: Time, out: &mut impl Output) {
         let before = std::mem::replace(&mut self.snapshot, snapshot);
         self.core.apply(&self.snapshot, &before, now);
+        self.core.send_records(out);
     }
 }
 
@@ -111,10 +116,18 @@ impl Core {
         self.limits
             .retain(|ifindex, _| s.by_ifindex.contains_key(ifindex));
         for ix in 0..self.sessions.places() {
-            if self.sessions.get(ix).is_some() && !self.refit(s, ix, now) {
-                self.end(ix);
+            if self.sessions.get(ix).is_some() {
+                self.count_bytes(ix);
             }
         }
+        self.watch
+            .configure(&s.firewalls, Some(&before.firewalls), now);
+        for ix in 0..self.sessions.places() {
+            if self.sessions.get(ix).is_some() && !self.refit(s, ix, now) {
+                self.end(before, ix, CloseReason::Reconfigured, now);
+            }
+        }
+        self.watch.alike = true;
         self.meters.settle();
         self.sweep.announce(s, Some(before));
     }
@@ -149,10 +162,14 @@ impl Core {
         let [Some(there), Some(home)] = hops else {
             return false;
         };
+        let Some(shown) = self.shown(ix, [there, home], now) else {
+            return false;
+        };
         let keys = &self.sessions.session(ix).keys;
         let meters = self.meters.of(s, plan.direction, keys);
-        self.redirect(ix, [there, home], meters, plan.flags());
+        self.redirect(ix, shown, meters, plan.flags());
         self.rebind(s, ix, &plan);
+        self.judge_again(s, ix, &plan, now);
         true
     }
 
@@ -267,6 +284,7 @@ impl Core {
             let hops = [action.hop, back.action().hop];
             let accounts = self.usage.found(&[key, reply]);
             self.usage.live(accounts, 1);
+            let judged = self.adopt_curtain(action.hop, now);
             let ix = self.sessions.add(Session {
                 keys: [key, reply],
                 slots: [NO_SLOT; 2],
@@ -279,6 +297,7 @@ impl Core {
                 eni: 0,
                 gateway: None,
                 entry: None,
+                judged,
                 start: entry.start.load(std::sync::atomic::Ordering::Relaxed),
                 direction: Direction::Local,
                 flags: action.flags & !flags::ORIGINAL,
@@ -286,6 +305,7 @@ impl Core {
                 live: true,
             });
             self.sessions.place(ix, [slot, other]);
+            self.resume(ix, &key, now);
             for hop in hops {
                 self.neighbours.count(hop, 1);
             }
@@ -301,6 +321,7 @@ impl Core {
         }
         // Mappings that let sessions in come first: whoever made them may be gone, and their ports are not
         // to become another's.
+        self.watch.adopting = true;
         let places = 0..self.sessions.places();
         let held: Vec<_> = places
             .clone()
@@ -308,7 +329,7 @@ impl Core {
             .collect();
         for ix in places {
             if !self.refit(s, ix, now) {
-                self.end(ix);
+                self.end(s, ix, CloseReason::Reconfigured, now);
                 self.counters.adopted -= 1;
                 self.counters.closed -= 1;
             }
@@ -316,6 +337,7 @@ impl Core {
         for mapping in held {
             self.nat.release(mapping);
         }
+        self.watch.adopting = false;
     }
 
     /// Makes the mapping that has let a session in, if one has.

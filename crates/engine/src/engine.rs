@@ -11,6 +11,7 @@ use crate::sessions::{SessionIx, Sessions, Way};
 use crate::snapshot::{Port, Snapshot};
 use crate::sweep::Sweep;
 use crate::usage::{Account, Usage};
+use crate::watch::Watch;
 use crate::wire::{self, Ipv4};
 use flow::Key;
 use flow::abi::Hop;
@@ -103,6 +104,7 @@ pub(crate) struct Core {
     /// Slots of the flow table that await a grace period.
     pub(crate) retired: Vec<u32>,
     pub(crate) sweep: Sweep,
+    pub(crate) watch: Watch,
 }
 
 /// What becomes of a frame that is not dropped.
@@ -137,6 +139,7 @@ impl Engine {
     /// Deals with a frame.
     pub fn frame(&mut self, input: Input<'_>, now: Time, out: &mut impl Output) {
         self.core.frame(&self.snapshot, input, now, out);
+        self.core.send_records(out);
     }
 
     /// A hint that this frame comes next, by the interface with this index. What it will need of the flow
