@@ -32,6 +32,9 @@ const NARROWED: &[(&str, &[&str])] = &[
     ("DescribeInstances", &["InstanceIds", "VSwitchId", "VpcId"]),
     ("DescribeNatGateways", &["NatGatewayId", "VpcId"]),
     ("DescribeNatGatewayUsage", &["NatGatewayId"]),
+    ("DisableNatGatewayEcsMetric", &["NatGatewayId"]),
+    ("EnableNatGatewayEcsMetric", &["NatGatewayId"]),
+    ("ListNatGatewayEcsMetric", &["NatGatewayId"]),
     ("DescribeNetworkInterfaceAttribute", &["NetworkInterfaceId"]),
     (
         "DescribeNetworkInterfaces",

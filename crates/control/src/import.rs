@@ -386,6 +386,7 @@ impl Draft {
                     intranet: gateway.vswitch().is_some(),
                     vswitch: gateway.vswitch().cloned().or(had.vswitch.clone()),
                     icmp_reply: gateway.icmp_reply,
+                    ecs_metric: gateway.source_metrics,
                     nat,
                     ..had.clone()
                 },
@@ -404,7 +405,7 @@ impl Draft {
                     eip_bind_mode: "MULTI_BINDED".into(),
                     icmp_reply: gateway.icmp_reply,
                     deletion_protection: false,
-                    ecs_metric: false,
+                    ecs_metric: gateway.source_metrics,
                     nat,
                 },
             };

@@ -24,6 +24,7 @@ mod rules;
 mod run;
 mod security_groups;
 mod snat;
+mod source_metrics;
 mod tags;
 mod trace;
 mod usage;
@@ -75,6 +76,7 @@ const GROUPS: &[(&str, &[(&str, Handler)])] = &[
     (VPC, package::OPERATIONS),
     (VPC, nat_gateway::OPERATIONS),
     (VPC, nat_ips::OPERATIONS),
+    (VPC, source_metrics::OPERATIONS),
     (VPC, snat::OPERATIONS),
     (VPC, forward::OPERATIONS),
     (VPC, trace::OPERATIONS),
