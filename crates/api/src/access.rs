@@ -32,8 +32,6 @@ const NARROWED: &[(&str, &[&str])] = &[
     ("DescribeInstances", &["InstanceIds", "VSwitchId", "VpcId"]),
     ("DescribeNatGateways", &["NatGatewayId", "VpcId"]),
     ("DescribeNatGatewayUsage", &["NatGatewayId"]),
-    ("DisableNatGatewayEcsMetric", &["NatGatewayId"]),
-    ("EnableNatGatewayEcsMetric", &["NatGatewayId"]),
     ("ListNatGatewayEcsMetric", &["NatGatewayId"]),
     ("DescribeNetworkInterfaceAttribute", &["NetworkInterfaceId"]),
     (

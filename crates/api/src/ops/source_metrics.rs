@@ -33,8 +33,11 @@ fn switch(call: &Call, draft: &mut Draft, on: bool) -> Answer {
     Ok(json!({}))
 }
 
+/// A column.
+type Column = fn(&SourceUse) -> u64;
+
 /// What rows can be ordered by.
-const KEYS: [(&str, fn(&SourceUse) -> u64); 6] = [
+const KEYS: [(&str, Column); 6] = [
     ("RxBps", |it| it.bits.0),
     ("TxBps", |it| it.bits.1),
     ("RxPps", |it| it.packets.0),
