@@ -227,7 +227,7 @@ fn readers_never_see_another_flows_action() {
                     if let Some((_, entry)) = entry {
                         let seen = entry.action();
                         // Time for the writer to do harm.
-                        if found % 64 == 0 {
+                        if found.is_multiple_of(64) {
                             std::thread::yield_now();
                         }
                         let again = entry.action();
