@@ -1,11 +1,8 @@
 //! What was metered, through the API.
 
-mod common;
-mod nat;
-
-use common::{World, refused};
+use crate::common::{World, refused};
+use crate::nat::*;
 use control::metering::{Account, Amounts, Metering, Reading, Source, Totals};
-use nat::*;
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
