@@ -37,6 +37,7 @@ fn row(quota: Quota) -> (&'static str, &'static str) {
         Quota::AccessKeys => ("access keys", "LimitExceeded.User.AccessKey"),
         Quota::AccessPolicies => ("policies", "LimitExceeded.Policy"),
         Quota::UserPolicies => ("policies", "LimitExceeded.User.Policy"),
+        Quota::FirewallEips => ("EIPs behind its firewall", "ErrorNatFirewallEipCount"),
     }
 }
 
@@ -141,6 +142,10 @@ impl Cloud {
             Quota::UserPolicies => {
                 let users = self.users.iter();
                 largest(users.map(|it| (&*it.id, it.policies.len())))
+            }
+            Quota::FirewallEips => {
+                let firewalls = self.nat_firewalls.iter();
+                largest(firewalls.map(|it| (&*it.id, self.eips_of_gateway(&it.gateway).count())))
             }
         }
     }

@@ -30,11 +30,12 @@ pub enum Quota {
     AccessKeys,
     AccessPolicies,
     UserPolicies,
+    FirewallEips,
 }
 
 impl Quota {
     /// All of them.
-    pub const ALL: [Quota; 24] = [
+    pub const ALL: [Quota; 25] = [
         Quota::Vpcs,
         Quota::VSwitches,
         Quota::RouteTables,
@@ -59,6 +60,7 @@ impl Quota {
         Quota::AccessKeys,
         Quota::AccessPolicies,
         Quota::UserPolicies,
+        Quota::FirewallEips,
     ];
 
     /// Its name, how many there may be unless somebody says otherwise, and in the cloud itself.
@@ -89,6 +91,7 @@ impl Quota {
             Quota::AccessKeys => ("access-keys-per-user", 10, 2),
             Quota::AccessPolicies => ("access-policies", 1_500, 1_500),
             Quota::UserPolicies => ("policies-per-user", 50, 20),
+            Quota::FirewallEips => ("eips-per-nat-firewall", 1_000, 10),
         }
     }
 
