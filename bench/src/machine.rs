@@ -60,13 +60,26 @@ pub fn threaded(host: &Host, device: &str, cpu: usize) {
     assert!(!threads.is_empty(), "{device} has no NAPI thread");
     for thread in threads {
         pin(thread, cpu);
-        if cpu == crate::site::OUTSIDE {
-            let done = Command::new("chrt")
-                .args(["-f", "-p", "50", &thread.to_string()])
-                .status();
-            assert!(done.is_ok_and(|status| status.success()), "chrt failed");
+        let thread = thread.to_string();
+        match cpu {
+            crate::site::OUTSIDE => run("chrt", &["-f", "-p", "50", &thread]),
+            _ => run("renice", &["-n", "-20", "-p", &thread]),
         }
     }
+}
+
+/// Lets this process and what it starts go before others that the machine runs.
+pub fn go_first() {
+    run("renice", &["-n", "-20", "-p", &std::process::id().to_string()]);
+}
+
+fn run(program: &str, arguments: &[&str]) {
+    let output = Command::new(program).args(arguments).output();
+    assert!(
+        output.is_ok_and(|output| output.status.success()),
+        "{program} {} failed",
+        arguments.join(" ")
+    );
 }
 
 /// The threads that receive for an interface.

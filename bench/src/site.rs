@@ -138,8 +138,12 @@ impl<'a> Site<'a> {
         }
         client.address(&bc, &format!("{CLIENT}/16"));
         server.address(&bs, &format!("{SERVER}/24"));
+        // With GRO a veth receives by NAPI, what comes from a packet socket only if the sender cannot segment.
         for device in [&bi, &bo] {
             gateway.ok(&format!("ethtool -K {device} gro on"));
+        }
+        for (host, device) in [(&client, &bc), (&server, &bs)] {
+            host.ok(&format!("ethtool -K {device} tso off"));
         }
         let end = |host: &Host, device: &str| {
             let sink = Sink::new().expect("the sink's program");
