@@ -209,13 +209,7 @@ fn live(
     sent.store(generator.sent(), Relaxed);
 }
 
-fn skbs(
-    frames: &[[u8; FRAME]],
-    ifindex: u32,
-    pace: Pace,
-    sent: &AtomicU64,
-    stop: &AtomicBool,
-) {
+fn skbs(frames: &[[u8; FRAME]], ifindex: u32, pace: Pace, sent: &AtomicU64, stop: &AtomicBool) {
     let socket = PacketSocket::open(ifindex).expect("a packet socket");
     let mut batch = [[0; FRAME]; BATCH];
     let (mut next, start) = (pace.first, Instant::now());

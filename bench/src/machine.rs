@@ -70,7 +70,10 @@ pub fn threaded(host: &Host, device: &str, cpu: usize) {
 
 /// Lets this process and what it starts go before others that the machine runs.
 pub fn go_first() {
-    run("renice", &["-n", "-20", "-p", &std::process::id().to_string()]);
+    run(
+        "renice",
+        &["-n", "-20", "-p", &std::process::id().to_string()],
+    );
 }
 
 fn run(program: &str, arguments: &[&str]) {
