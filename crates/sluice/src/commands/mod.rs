@@ -18,6 +18,7 @@ mod version;
 
 use crate::cli::{Cli, Command};
 use crate::error::Error;
+use crate::output::progress::Progress;
 use crate::socket::client::Client;
 use crate::socket::protocol::{Request, Response};
 use clap::CommandFactory;
@@ -79,6 +80,7 @@ fn ask<T>(
     answer: impl FnOnce(Response) -> Result<T, Response>,
 ) -> Result<T, Error> {
     let mut client = Client::connect(socket)?;
+    let _progress = Progress::show("Waiting for the gateway");
     let response = client.ask(request)?;
     answer(response).map_err(|other| client.unexpected(&other).into())
 }
