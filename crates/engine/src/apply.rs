@@ -9,6 +9,7 @@ use crate::io::{Output, Time, UPLINK_ZONE};
 use crate::meters::{MeterIx, Meters};
 use crate::nat::{Inner, MappingIx, Nat};
 use crate::neighbours::{HopIx, Neighbours};
+use crate::record::CloseReason;
 use crate::routing;
 use crate::sessions::{NO_SLOT, Session, SessionIx, Sessions, Way};
 use crate::snapshot::{Owner, Port, Snapshot};
@@ -16,6 +17,7 @@ use crate::sources::Sources;
 use crate::sweep::Sweep;
 use crate::tuple;
 use crate::usage::Usage;
+use crate::watch::Watch;
 use flow::reason::Reason;
 use flow::{Entry, Key, flags};
 use hashbrown::HashMap;
@@ -84,11 +86,13 @@ impl Engine {
             limits: HashMap::new(),
             retired: Vec::new(),
             sweep: Sweep::new(now),
+            watch: Watch::new(),
         };
         core.nat.configure(&snapshot);
         core.meters.configure(&snapshot);
         core.usage.configure(&snapshot);
         core.sources.configure(&snapshot);
+        core.watch.configure(&snapshot.firewalls, None, now);
         core.adopt(&snapshot, now);
         core.meters.settle();
         core.see_all();
@@ -98,9 +102,10 @@ impl Engine {
 
     /// Puts a new configuration in force: for the next packet, and for every session. Sessions that it
     /// still allows with their present translation go on untouched; the others end.
-    pub fn apply(&mut self, snapshot: Arc<Snapshot>, now: Time, _out: &mut impl Output) {
+    pub fn apply(&mut self, snapshot: Arc<Snapshot>, now: Time, out: &mut impl Output) {
         let before = std::mem::replace(&mut self.snapshot, snapshot);
         self.core.apply(&self.snapshot, &before, now);
+        self.core.send_records(out);
     }
 }
 
@@ -118,10 +123,18 @@ impl Core {
         self.limits
             .retain(|ifindex, _| s.by_ifindex.contains_key(ifindex));
         for ix in 0..self.sessions.places() {
-            if self.sessions.get(ix).is_some() && !self.refit(s, ix, now) {
-                self.end(ix);
+            if self.sessions.get(ix).is_some() {
+                self.count_bytes(ix);
             }
         }
+        self.watch
+            .configure(&s.firewalls, Some(&before.firewalls), now);
+        for ix in 0..self.sessions.places() {
+            if self.sessions.get(ix).is_some() && !self.refit(s, ix, now) {
+                self.end(before, ix, CloseReason::Reconfigured, now);
+            }
+        }
+        self.watch.alike = true;
         self.meters.settle();
         self.sweep.announce(s, Some(before));
     }
@@ -156,10 +169,14 @@ impl Core {
         let [Some(there), Some(home)] = hops else {
             return false;
         };
+        let Some(shown) = self.shown(ix, [there, home], now) else {
+            return false;
+        };
         let keys = &self.sessions.session(ix).keys;
         let meters = self.meters.of(s, plan.direction, keys);
-        self.redirect(ix, [there, home], meters, plan.flags());
+        self.redirect(ix, shown, meters, plan.flags());
         self.rebind(s, ix, &plan);
+        self.judge_again(s, ix, &plan, now);
         true
     }
 
@@ -291,6 +308,7 @@ impl Core {
             let hops = [action.hop, back.action().hop];
             let accounts = self.usage.found(&[key, reply]);
             self.usage.live(accounts, 1);
+            let judged = self.adopt_curtain(action.hop, now);
             let ix = self.sessions.add(Session {
                 keys: [key, reply],
                 slots: [NO_SLOT; 2],
@@ -303,6 +321,7 @@ impl Core {
                 eni: 0,
                 gateway: None,
                 entry: None,
+                judged,
                 start: entry.start.load(std::sync::atomic::Ordering::Relaxed),
                 direction: Direction::Local,
                 flags: action.flags & !flags::ORIGINAL,
@@ -313,6 +332,7 @@ impl Core {
             for slot in [slot, other] {
                 taken[slot as usize] = true;
             }
+            self.resume(ix, &key, now);
             for hop in hops {
                 self.neighbours.count(hop, 1);
             }
@@ -327,6 +347,7 @@ impl Core {
         }
         // Mappings that let sessions in come first: whoever made them may be gone, and their ports are not
         // to become another's.
+        self.watch.adopting = true;
         let places = 0..self.sessions.places();
         let held: Vec<_> = places
             .clone()
@@ -334,7 +355,7 @@ impl Core {
             .collect();
         for ix in places {
             if !self.refit(s, ix, now) {
-                self.end(ix);
+                self.end(s, ix, CloseReason::Reconfigured, now);
                 self.counters.adopted -= 1;
                 self.counters.closed -= 1;
             }
@@ -342,6 +363,7 @@ impl Core {
         for mapping in held {
             self.nat.release(mapping);
         }
+        self.watch.adopting = false;
     }
 
     /// Makes the mapping that has let a session in, if one has.

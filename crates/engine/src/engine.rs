@@ -12,6 +12,7 @@ use crate::snapshot::{Port, Snapshot};
 use crate::sources::Sources;
 use crate::sweep::Sweep;
 use crate::usage::{Account, Usage};
+use crate::watch::Watch;
 use crate::wire;
 use flow::Key;
 use flow::abi::Hop;
@@ -108,6 +109,7 @@ pub(crate) struct Core {
     /// Slots of the flow table that await a grace period.
     pub(crate) retired: Vec<u32>,
     pub(crate) sweep: Sweep,
+    pub(crate) watch: Watch,
 }
 
 /// What becomes of a frame that is not dropped.
@@ -142,6 +144,7 @@ impl Engine {
     /// Deals with a frame.
     pub fn frame(&mut self, input: Input<'_>, now: Time, out: &mut impl Output) {
         self.core.frame(&self.snapshot, input, now, out);
+        self.core.send_records(out);
     }
 
     /// A hint that this frame comes soon, by the interface with this index. What it will need of the flow table is
