@@ -519,7 +519,7 @@ pub struct Call {
     /// Print help: of this command, or of the operation that is named
     #[arg(short, long)]
     pub help: bool,
-    /// The product: vpc, ecs, vpcpeer, ram or actiontrail
+    /// The product: vpc, ecs, vpcpeer, ram, actiontrail or cloudfw
     #[arg(required_unless_present = "help")]
     pub product: Option<String>,
     /// The operation
