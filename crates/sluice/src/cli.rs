@@ -1,6 +1,7 @@
 //! The command line.
 
 pub mod access;
+pub mod firewall;
 mod resource;
 
 pub use resource::{Resource, Verb};
@@ -76,6 +77,7 @@ pub enum Command {
     Sg(Resource),
     /// Instances: list, show, create (run), modify, delete
     Instance(Resource),
+    Firewall(firewall::Firewall),
     Key(access::Key),
     User(access::User),
     Access(access::Access),

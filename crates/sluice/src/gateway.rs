@@ -1,6 +1,7 @@
 //! The running gateway: what answers on the control socket.
 
 use crate::changes;
+use crate::clock::Clock;
 use crate::error::Error;
 use crate::metering::{Meter, reading};
 use crate::output::units;
@@ -40,6 +41,7 @@ pub struct Daemon {
     tracer: Tracer,
     store: Arc<Sqlite>,
     meter: Meter,
+    clock: Clock,
     state: StateDir,
 }
 
@@ -147,6 +149,7 @@ impl Daemon {
             started: Instant::now(),
             cloud: Arc::new(cloud),
             tracer,
+            clock: Clock::start(Arc::clone(&control))?,
             control,
             meter,
             plane: Arc::clone(&plane),
@@ -171,6 +174,7 @@ impl Daemon {
     /// # Errors
     /// If something cannot be removed.
     pub fn stop(&self, remove: bool) -> Result<(), Error> {
+        self.clock.stop();
         self.meter.stop();
         let mut running = self.plane.0.write().unwrap_or_else(PoisonError::into_inner);
         match running.take() {

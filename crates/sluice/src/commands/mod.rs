@@ -7,6 +7,7 @@ mod backup;
 mod call;
 mod exec;
 mod export;
+mod firewall;
 mod ports;
 mod quotas;
 mod resource;
@@ -57,6 +58,7 @@ pub fn run(command: Command, out: &mut impl Write) -> Result<ExitCode, Error> {
         Command::Route(args) => resource::run("route", &args, out)?,
         Command::Sg(args) => resource::run("sg", &args, out)?,
         Command::Instance(args) => resource::run("instance", &args, out)?,
+        Command::Firewall(args) => firewall::run(&args, out)?,
         Command::Key(args) => access::key(&args, out)?,
         Command::User(args) => access::user(&args, out)?,
         Command::Access(args) => access::access(&args, out)?,
