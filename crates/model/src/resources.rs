@@ -1,6 +1,6 @@
 //! The resources and their fields.
 
-use crate::{Firewalls, Kind};
+use crate::{Firewalls, Kind, Services};
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -71,6 +71,8 @@ pub struct System {
     pub max_sessions: u32,
     /// How many there may be of what, by the name of the [`Quota`](crate::Quota), where it is not the default.
     pub quotas: BTreeMap<String, u32>,
+    /// What the daemon does beside moving packets.
+    pub services: Services,
 }
 
 impl Default for System {
@@ -80,6 +82,7 @@ impl Default for System {
             hook: Hook::Auto,
             max_sessions: 262_144,
             quotas: BTreeMap::new(),
+            services: Services::default(),
         }
     }
 }
