@@ -47,6 +47,7 @@ mod open;
 mod packet;
 mod ports;
 mod query;
+pub mod record;
 mod routing;
 mod security;
 mod sessions;

@@ -248,6 +248,8 @@ pub struct Snapshot {
     pub(crate) max_sessions: u32,
     /// Timeouts of sessions that no NAT gateway takes part in.
     pub(crate) timeouts: Ticks,
+    /// Whether records are made of sessions that firewalls see.
+    pub(crate) records: bool,
 }
 
 /// The configuration does not fit together. A configuration that [`model`] has validated and whose
@@ -661,7 +663,13 @@ impl Snapshot {
             gateways,
             max_sessions: config.system.max_sessions,
             timeouts: Ticks::from(&model::Timeouts::default()),
+            records: false,
         })
+    }
+
+    /// Asks for records of sessions that firewalls see.
+    pub fn recording(self, records: bool) -> Snapshot {
+        Snapshot { records, ..self }
     }
 
     pub(crate) fn eni(&self, ix: EniIx) -> &Eni {
