@@ -10,9 +10,11 @@
 #![forbid(unsafe_code)]
 
 mod file;
+mod line;
 mod queue;
 mod read;
 
 pub use file::{CURRENT, Limits, put_aside};
+pub use line::{Firewall, Line};
 pub use queue::{CAPACITY, Counters, Recorder, Writer};
 pub use read::Reader;
