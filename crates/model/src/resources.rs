@@ -44,6 +44,14 @@ pub struct Config {
     pub firewalls: Firewalls,
 }
 
+impl Config {
+    /// Whether records of sessions are wanted: if nothing else is said, while there is a firewall.
+    pub fn records(&self) -> bool {
+        let enabled = self.system.services.records.enabled;
+        enabled.unwrap_or_else(|| self.firewalls.any())
+    }
+}
+
 /// Where in the kernel the programs hook in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
