@@ -5,12 +5,20 @@
 
 #![forbid(unsafe_code)]
 
+pub mod dns;
+mod ftp;
+mod reassembly;
+mod stream;
+
+pub use ftp::Related;
+pub use stream::{Flags, Stream};
+
 use model::App;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// From whom a segment comes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum From {
     /// Who opened the stream.
     Client,

@@ -9,8 +9,17 @@
 
 #![forbid(unsafe_code)]
 
+mod answers;
+mod intervals;
 mod list;
+mod resolved;
 mod subject;
+mod threats;
+mod world;
 
+pub use answers::{Answers, KnownNames};
 pub use list::Policies;
+pub use resolved::Resolved;
 pub use subject::{Because, Facts, Identity, Locations, Names, Needs, Subject, Verdict};
+pub use threats::{Indicator, Threats};
+pub use world::World;

