@@ -1,6 +1,8 @@
 //! From what the file says to a checked [`Config`]: what is said once for all tables, and the tables
-//! of uplinks, networks and instances. Those of gateways are in [`nat`].
+//! of uplinks, networks and instances. Those of gateways are in [`nat`], those of
+//! firewalls in [`firewall`].
 
+mod firewall;
 mod nat;
 mod services;
 
@@ -43,6 +45,7 @@ pub fn build(file: &schema::File, lines: Lines<'_>) -> Result<Config, Error> {
     tables.iter().for_each(|it| builder.route_table(it));
     builder.system_tables(tables);
     builder.default_routes();
+    builder.firewalls(file);
     builder.finish(lines)
 }
 

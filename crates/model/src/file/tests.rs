@@ -66,6 +66,12 @@ fn tables() -> Vec<(&'static str, BTreeSet<&'static str>)> {
         ("[[nat_gateway.dnat]]", keys::<schema::Dnat>()),
         ("[[nat_ip]]", keys::<schema::NatIp>()),
         ("[[peering]]", keys::<schema::Peering>()),
+        ("[[address_book]]", keys::<schema::AddressBook>()),
+        ("[[policy]]", keys::<schema::Policy>()),
+        ("[policy.validity]", keys::<schema::Validity>()),
+        ("[border_firewall]", keys::<schema::BorderFirewall>()),
+        ("[dns_firewall]", keys::<schema::DnsFirewall>()),
+        ("[[threat_feed]]", keys::<schema::ThreatFeed>()),
     ]
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Structures are taken apart field by field, so that a new field is an error here until it is written.
 
+mod firewall;
+
 use crate::text::{ports, protocol_name};
 use crate::*;
 use std::fmt::Display;
@@ -26,7 +28,7 @@ pub fn write(config: &Config) -> String {
         nat_gateways,
         nat_ips,
         peerings,
-        firewalls: _,
+        firewalls,
     } = config;
     let mut out = Out(String::new());
     out.system(system);
@@ -48,6 +50,7 @@ pub fn write(config: &Config) -> String {
         let gateway = gateways.any(|it| it.vpc == table.vpc && it.vswitch().is_none());
         out.route_table(table, enis, gateway);
     }
+    out.firewalls(firewalls);
     out.0
 }
 
