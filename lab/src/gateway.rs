@@ -146,6 +146,22 @@ impl<'a> Gateway<'a> {
         output
     }
 
+    /// The process of the daemon, which must run.
+    #[track_caller]
+    pub fn pid(&self) -> u32 {
+        self.daemon.as_ref().expect("it does not run").pid()
+    }
+
+    /// Removes what the daemon has left, which must not run.
+    #[track_caller]
+    pub fn remove(&self) {
+        assert!(self.daemon.is_none(), "it runs");
+        let [config, state, _] = self.files();
+        let (binary, namespace) = (binary().display(), self.host.namespace());
+        let line = format!("{binary} down --netns {namespace} --config {config} --state {state}");
+        self.lab.run(&line).ok();
+    }
+
     /// What the daemon has logged since it was started last.
     pub fn log(&self) -> String {
         self.daemon

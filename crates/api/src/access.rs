@@ -32,6 +32,7 @@ const NARROWED: &[(&str, &[&str])] = &[
     ("DescribeInstances", &["InstanceIds", "VSwitchId", "VpcId"]),
     ("DescribeNatGateways", &["NatGatewayId", "VpcId"]),
     ("DescribeNatGatewayUsage", &["NatGatewayId"]),
+    ("ListNatGatewayEcsMetric", &["NatGatewayId"]),
     ("DescribeNetworkInterfaceAttribute", &["NetworkInterfaceId"]),
     (
         "DescribeNetworkInterfaces",
@@ -61,6 +62,7 @@ const NARROWED: &[(&str, &[&str])] = &[
             "SourceVSwitchId",
         ],
     ),
+    ("DescribeVpcListLite", &["VpcId"]),
     ("DescribeVRouters", &["VRouterId"]),
     ("DescribeVSwitches", &["RouteTableId", "VSwitchId", "VpcId"]),
     ("DescribeVSwitchAttributes", &["VSwitchId"]),
@@ -79,11 +81,14 @@ const NARROWED: &[(&str, &[&str])] = &[
 const NO_RESOURCES: &[&str] = &[
     "AcceptingRegionId",
     "ActivityId",
+    "AssetRegionId",
     "AutoSnapshotPolicyId",
+    "CategoryId",
     "ClusterId",
     "DedicatedHostClusterId",
     "DedicatedHostId",
     "DeploymentSetId",
+    "FwVswitchZoneId",
     "HpcClusterId",
     "ImageId",
     "KMSKeyId",
@@ -98,6 +103,7 @@ const NO_RESOURCES: &[&str] = &[
     "SecurityGroupRuleId",
     "StorageClusterId",
     "StorageSetId",
+    "TaskId",
     "VlanId",
     "ZoneId",
 ];
@@ -129,6 +135,9 @@ const OUTSIDE: &[&str] = &["vpc", "eip", "combandwidthpackage"];
 /// The name that policies have for a product: `vpc` for `Vpc`.
 fn code(product: &'static str) -> &'static str {
     const CODES: &[&str] = &["vpc", "ecs", "vpcpeer", "ram", "actiontrail"];
+    if product == "Cloudfw" {
+        return "yundun-cloudfirewall";
+    }
     let known = CODES.iter().find(|it| it.eq_ignore_ascii_case(product));
     known.copied().unwrap_or(product)
 }
@@ -202,7 +211,8 @@ fn resources(
     let action = &*request.action;
     let kind = KINDS.iter().find(|(word, _)| action.contains(word));
     let kind = kind.map_or("", |(_, kind)| *kind);
-    let region = match request.params.get("RegionId") {
+    let region = request.params.get("RegionId");
+    let region = match region.or_else(|| request.params.get("RegionNo")) {
         Some(region) => region.to_owned(),
         None => cloud.regions().swap_remove(0).id,
     };

@@ -79,6 +79,10 @@ cloud! {
     snat: SnatEntry,
     /// DNAT entries.
     dnat: DnatEntry,
+    /// NAT firewalls.
+    nat_firewalls: NatFirewall,
+    /// What was bought of the firewalls: at most one record.
+    licenses: License,
     /// Answers to calls with client tokens.
     tokens: Token,
     /// Access keys.
@@ -174,6 +178,15 @@ impl Cloud {
     pub fn package(&self, id: &str) -> Result<&BandwidthPackage> {
         let code = "InvalidBandwidthPackageId.NotFound";
         found(&self.packages, id, "bandwidth package", code)
+    }
+
+    /// A NAT firewall.
+    ///
+    /// # Errors
+    /// `ErrorNatFirewallNotFound`.
+    pub fn nat_firewall(&self, id: &str) -> Result<&NatFirewall> {
+        let code = "ErrorNatFirewallNotFound";
+        found(&self.nat_firewalls, id, "NAT firewall", code)
     }
 
     /// A peer connection.

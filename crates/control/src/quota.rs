@@ -37,6 +37,13 @@ fn row(quota: Quota) -> (&'static str, &'static str) {
         Quota::AccessKeys => ("access keys", "LimitExceeded.User.AccessKey"),
         Quota::AccessPolicies => ("policies", "LimitExceeded.Policy"),
         Quota::UserPolicies => ("policies", "LimitExceeded.User.Policy"),
+        Quota::FirewallPolicies => ("policies", "ErrorAclCountExceed"),
+        Quota::PolicySpread => ("policies, multiplied out,", "ErrorAclExtendedCountExceed"),
+        Quota::AddressBooks => ("address books", "ErrorAddressBookCountExceed"),
+        Quota::BookEntries => ("entries", "ErrorAddressCountExceed"),
+        Quota::BookPorts => ("ports", "ErrorAddressCountExceed"),
+        Quota::PolicyBackups => ("backups of policies", "ErrorAclBackupCountExceed"),
+        Quota::FirewallEips => ("EIPs behind its firewall", "ErrorNatFirewallEipCount"),
     }
 }
 
@@ -141,6 +148,16 @@ impl Cloud {
             Quota::UserPolicies => {
                 let users = self.users.iter();
                 largest(users.map(|it| (&*it.id, it.policies.len())))
+            }
+            Quota::FirewallPolicies
+            | Quota::PolicySpread
+            | Quota::AddressBooks
+            | Quota::BookEntries
+            | Quota::BookPorts
+            | Quota::PolicyBackups => all(0),
+            Quota::FirewallEips => {
+                let firewalls = self.nat_firewalls.iter();
+                largest(firewalls.map(|it| (&*it.id, self.eips_of_gateway(&it.gateway).count())))
             }
         }
     }

@@ -48,6 +48,8 @@ impl Meta {
     }
 }
 
+pub use crate::firewall::records::*;
+
 macro_rules! record {
     ($name:ident, $kind:literal) => {
         impl Record for $name {
@@ -81,6 +83,8 @@ pub struct System {
     #[serde(default)]
     pub services: model::Services,
 }
+pub(crate) use record;
+
 record!(System, "system");
 
 impl System {
@@ -201,8 +205,6 @@ pub enum NextHop {
     Eni(Id),
     /// A NAT gateway.
     NatGateway(Id),
-    /// A NAT firewall: through it to its NAT gateway.
-    NatFirewall(Id),
     /// The VPC at the other end of a peer connection.
     Peering(Id),
     /// Nowhere.
@@ -384,6 +386,9 @@ pub struct Eip {
     /// The bandwidth package that it shares.
     #[serde(default)]
     pub package: Option<Id>,
+    /// Whether the firewall of the Internet border protects it.
+    #[serde(default)]
+    pub protected: bool,
     /// Whether it must not be released.
     #[serde(default)]
     pub deletion_protection: bool,

@@ -1,8 +1,6 @@
 //! Frames through a veth pair, seen by a packet socket, and by the network stack, at its far end.
 
-mod common;
-
-use common::Scratch;
+use crate::common::Scratch;
 use datapath::links::{Links, VethPair};
 use datapath::{BATCH, Feature, Sender, netns};
 use engine::{Offload, Output};

@@ -12,6 +12,7 @@ use crate::neighbours::{HopIx, Neighbours};
 use crate::routing;
 use crate::sessions::{NO_SLOT, Session, SessionIx, Sessions, Way};
 use crate::snapshot::{Owner, Port, Snapshot};
+use crate::sources::Sources;
 use crate::sweep::Sweep;
 use crate::tuple;
 use crate::usage::Usage;
@@ -73,6 +74,7 @@ impl Engine {
             neighbours,
             meters: Meters::new(memory.meters),
             usage: Usage::new(memory.accounts),
+            sources: Sources::default(),
             fragments: Fragments::default(),
             counters: Counters::default(),
             per_source: HashMap::new(),
@@ -83,6 +85,7 @@ impl Engine {
         core.nat.configure(&snapshot);
         core.meters.configure(&snapshot);
         core.usage.configure(&snapshot);
+        core.sources.configure(&snapshot);
         core.adopt(&snapshot, now);
         core.meters.settle();
         core.see_all();
@@ -103,6 +106,7 @@ impl Core {
         self.nat.configure(s);
         self.meters.configure(s);
         self.usage.configure(s);
+        self.sources.configure(s);
         let dropped = self.neighbours.relink(|ifindex| {
             let port = s.port_by_ifindex(ifindex)?;
             Some((port, s.asker(port)))

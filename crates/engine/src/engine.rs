@@ -9,6 +9,7 @@ use crate::nat::Nat;
 use crate::neighbours::Neighbours;
 use crate::sessions::{SessionIx, Sessions, Way};
 use crate::snapshot::{Port, Snapshot};
+use crate::sources::Sources;
 use crate::sweep::Sweep;
 use crate::usage::{Account, Usage};
 use crate::wire::{self, Ipv4};
@@ -94,6 +95,7 @@ pub(crate) struct Core {
     pub(crate) neighbours: Neighbours,
     pub(crate) meters: Meters,
     pub(crate) usage: Usage,
+    pub(crate) sources: Sources,
     pub(crate) fragments: Fragments,
     pub(crate) counters: Counters,
     /// Sessions by source that count against a limit.

@@ -109,7 +109,9 @@ impl Core {
             self.neighbours.count(hop, 1);
         }
         self.counters.opened += 1;
-        let accounts = self.sessions.session(ix).accounts;
+        let session = self.sessions.session(ix);
+        self.sources.open(session);
+        let accounts = session.accounts;
         self.usage.open(accounts);
         self.usage.live(accounts, 1);
         let none = Activity {
@@ -293,10 +295,17 @@ impl Core {
 
     /// Ends a session: its flows leave the table, its port, hops and counts are given back.
     pub(crate) fn end(&mut self, ix: SessionIx) {
+        let all = self
+            .sources
+            .watch()
+            .then(|| self.activity(self.sessions.session(ix)));
         let session = self.sessions.remove(ix);
         let activity = self.take_counters(session.slots);
         let seen = self.was_seen(ix);
         self.usage.add(session.accounts, &activity, seen);
+        if let Some(activity) = all {
+            self.sources.end(&session, &activity, seen);
+        }
         self.usage.live(session.accounts, -1);
         self.retire(session.slots, session.accounts);
         for mapping in [session.mapping, session.let_in_by].into_iter().flatten() {
@@ -341,8 +350,12 @@ impl Core {
         let accounts = session.accounts;
         let slots = std::mem::replace(&mut session.slots, [NO_SLOT; 2]);
         let activity = self.take_counters(slots);
-        self.usage.add(accounts, &activity, self.was_seen(ix));
+        let seen = self.was_seen(ix);
+        self.usage.add(accounts, &activity, seen);
         self.usage.open(accounts);
+        let session = self.sessions.session(ix);
+        self.sources.end(session, &activity, seen);
+        self.sources.open(session);
         self.retire(slots, accounts);
         let fresh = Activity {
             last_seen: at.now.tick(),

@@ -116,6 +116,7 @@ impl Core {
                 return now;
             }
             self.usage.end_round();
+            self.sources.end_round();
             let pause = ROUND.max(PER_SESSION * self.sessions.places());
             self.sweep.next = 0;
             self.sweep.next_round = self.sweep.round_started + pause;

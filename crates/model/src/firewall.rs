@@ -106,6 +106,17 @@ pub struct NatFirewall {
     pub settings: FirewallSettings,
 }
 
+/// Where a NAT firewall takes traffic from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diversion {
+    /// The firewall.
+    pub firewall: Id,
+    /// The route tables whose default route leads to it while it is on, and to its gateway while it is off.
+    pub route_tables: Vec<Id>,
+    /// The vSwitch that is shown as its own; it is empty.
+    pub vswitch: Option<Id>,
+}
+
 /// The Internet border: protects EIPs, in and out, and sees public addresses.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct BorderFirewall {
@@ -445,6 +456,10 @@ pub enum OverCapacity {
 pub struct Firewalls {
     /// NAT firewalls that are on.
     pub nat: Vec<NatFirewall>,
+    /// NAT firewalls that are off: nothing is routed to them.
+    pub nat_off: Vec<NatFirewall>,
+    /// What NAT firewalls, on or off, divert. The data path goes by the routes.
+    pub diversions: Vec<Diversion>,
     /// The Internet border.
     pub border: BorderFirewall,
     /// The DNS firewall.

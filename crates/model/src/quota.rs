@@ -36,11 +36,12 @@ pub enum Quota {
     BookEntries,
     BookPorts,
     PolicyBackups,
+    FirewallEips,
 }
 
 impl Quota {
     /// All of them.
-    pub const ALL: [Quota; 30] = [
+    pub const ALL: [Quota; 31] = [
         Quota::Vpcs,
         Quota::VSwitches,
         Quota::RouteTables,
@@ -71,6 +72,7 @@ impl Quota {
         Quota::BookEntries,
         Quota::BookPorts,
         Quota::PolicyBackups,
+        Quota::FirewallEips,
     ];
 
     /// Its name, how many there may be unless somebody says otherwise, and in the cloud itself.
@@ -107,6 +109,7 @@ impl Quota {
             Quota::BookEntries => ("entries-per-address-book", 2_000, 2_000),
             Quota::BookPorts => ("ports-per-address-book", 50, 50),
             Quota::PolicyBackups => ("policy-backups", 12, 12),
+            Quota::FirewallEips => ("eips-per-nat-firewall", 1_000, 10),
         }
     }
 

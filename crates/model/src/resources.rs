@@ -506,6 +506,8 @@ pub struct NatGateway {
     pub icmp_reply: bool,
     /// What happens to TCP segments from inside that belong to no session.
     pub tcp_out_of_state: OutOfState,
+    /// Whether it is kept by the minute what each private address behind it does.
+    pub source_metrics: bool,
 }
 
 /// The ports that SNAT uses by default.

@@ -15,6 +15,6 @@ mod queue;
 mod read;
 
 pub use file::{CURRENT, Limits, put_aside};
-pub use line::{Firewall, Line};
+pub use line::{Firewall, Line, rfc3339, seconds};
 pub use queue::{CAPACITY, Counters, Recorder, Writer};
 pub use read::Reader;

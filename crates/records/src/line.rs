@@ -15,10 +15,10 @@ use time::format_description::well_known::Rfc3339;
 #[derive(Debug, Serialize)]
 pub struct Line<'a> {
     /// When it was told: the end of the session, or now if it goes on. RFC 3339, in UTC, to the second.
-    #[serde(serialize_with = "rfc3339")]
+    #[serde(serialize_with = "as_rfc3339")]
     pub time: u64,
     /// When the session began.
-    #[serde(serialize_with = "rfc3339")]
+    #[serde(serialize_with = "as_rfc3339")]
     pub start: u64,
     /// `ended`, `ongoing` (told of each minute) or `refused` (with its first packet).
     pub kind: RecordKind,
@@ -178,11 +178,22 @@ impl<'a> Line<'a> {
     }
 }
 
-fn rfc3339<S: Serializer>(seconds: &u64, to: S) -> Result<S::Ok, S::Error> {
-    let time = i64::try_from(*seconds).ok();
+fn as_rfc3339<S: Serializer>(seconds: &u64, to: S) -> Result<S::Ok, S::Error> {
+    rfc3339(*seconds).serialize(to)
+}
+
+/// A time as records tell it, e.g. `2026-11-29T22:06:41Z`, of seconds since 1970.
+pub fn rfc3339(seconds: u64) -> String {
+    let time = i64::try_from(seconds).ok();
     let time = time.and_then(|it| OffsetDateTime::from_unix_timestamp(it).ok());
     let text = time.and_then(|it| it.format(&Rfc3339).ok());
-    text.unwrap_or_default().serialize(to)
+    text.unwrap_or_default()
+}
+
+/// The seconds since 1970 of a time as records tell it.
+pub fn seconds(text: &str) -> Option<u64> {
+    let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+    u64::try_from(time.unix_timestamp()).ok()
 }
 
 #[cfg(test)]

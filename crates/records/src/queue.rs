@@ -1,7 +1,6 @@
 //! From the packets to the file: a bounded queue and the thread that empties it.
 
 use crate::file::{Limits, Rotated};
-use serde::Serialize;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -78,15 +77,15 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Opens the files in a directory and starts the thread. `line` gives a record the form in which it is written, on
-    /// that thread.
+    /// Opens the files in a directory and starts the thread. `line` writes a record as a line without its end, on that
+    /// thread.
     ///
     /// # Errors
     /// If the directory or its file cannot be made or opened.
-    pub fn start<T: Send + 'static, L: Serialize>(
+    pub fn start<T: Send + 'static>(
         directory: &Path,
         limits: Limits,
-        line: impl Fn(&T) -> L + Send + 'static,
+        line: impl Fn(&T, &mut Vec<u8>) -> serde_json::Result<()> + Send + 'static,
     ) -> io::Result<(Recorder<T>, Writer)> {
         let file = Rotated::open(directory, limits)?;
         let (queue, waiting) = sync_channel(CAPACITY);
@@ -118,11 +117,11 @@ impl Writer {
     }
 }
 
-fn run<T, L: Serialize>(
+fn run<T>(
     mut file: Rotated,
     waiting: &Receiver<T>,
     counters: &Counters,
-    line: impl Fn(&T) -> L,
+    line: impl Fn(&T, &mut Vec<u8>) -> serde_json::Result<()>,
 ) {
     let mut batch = Vec::with_capacity(BATCH + 4096);
     let mut broken: Option<Instant> = None;
@@ -132,7 +131,7 @@ fn run<T, L: Serialize>(
         let mut next = Some(first);
         while let Some(record) = next {
             // Writing to memory cannot fail, and what is written has no maps with keys that are no texts.
-            if serde_json::to_writer(&mut batch, &line(&record)).is_ok() {
+            if line(&record, &mut batch).is_ok() {
                 batch.push(b'\n');
                 count += 1;
             }
@@ -174,10 +173,14 @@ mod tests {
         keep: 2,
     };
 
+    fn number(n: &u32, to: &mut Vec<u8>) -> serde_json::Result<()> {
+        serde_json::to_writer(to, n)
+    }
+
     #[test]
     fn what_is_recorded_is_written_in_order() {
         let dir = tempfile::tempdir().unwrap();
-        let (recorder, writer) = Writer::start(dir.path(), LIMITS, |n: &u32| *n).unwrap();
+        let (recorder, writer) = Writer::start(dir.path(), LIMITS, number).unwrap();
         (0..1000).for_each(|n| recorder.record(n));
         drop(recorder);
         let counters = writer.counters();
@@ -192,14 +195,14 @@ mod tests {
     fn a_full_queue_loses_counts_and_does_not_wait() {
         let dir = tempfile::tempdir().unwrap();
         let (hold, held) = std::sync::mpsc::channel::<()>();
-        let line = move |n: &usize| {
+        let line = move |n: &u32, to: &mut Vec<u8>| {
             let _ = held.recv();
-            *n
+            number(n, to)
         };
         let (recorder, writer) = Writer::start(dir.path(), LIMITS, line).unwrap();
         // The writer has taken one at most, and holds on to it.
         let sent = CAPACITY + 100;
-        (0..sent).for_each(|n| recorder.record(n));
+        (0..sent as u32).for_each(|n| recorder.record(n));
         let counters = writer.counters();
         assert!((99..=100).contains(&counters.overrun()), "{counters:?}");
         drop(hold);
@@ -213,7 +216,7 @@ mod tests {
         // Writes to this device fail as those to a full disk do.
         let dir = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink("/dev/full", dir.path().join(CURRENT)).unwrap();
-        let (recorder, writer) = Writer::start(dir.path(), LIMITS, |n: &u32| *n).unwrap();
+        let (recorder, writer) = Writer::start(dir.path(), LIMITS, number).unwrap();
         (0..10).for_each(|n| recorder.record(n));
         drop(recorder);
         let counters = writer.counters();

@@ -2,7 +2,7 @@
 
 use crate::changes;
 use crate::error::Error;
-use crate::firewall::{Clock, Recording, Services};
+use crate::firewall::{self, Clock, Recording, Services};
 use crate::metering::{Meter, reading};
 use crate::output::units;
 use crate::socket::protocol::*;
@@ -382,12 +382,33 @@ impl Gateway for Daemon {
                 drops: drops.filter(|it| it.packets > 0).collect(),
                 eips: engine.eips,
                 bandwidth: engine.bandwidth,
+                records: self.records(),
             })
         })
     }
 
     fn trace(&self, query: &TraceQuery) -> Result<TraceView, String> {
         self.tracer.ask(query)
+    }
+
+    fn records(&self) -> RecordsView {
+        let recorded = self.recording.recorded();
+        RecordsView {
+            directory: recorded.directory,
+            written: recorded.written,
+            overrun: recorded.overrun,
+            failed: recorded.failed,
+        }
+    }
+
+    fn intel(&self, refresh: Option<&str>) -> Result<IntelView, String> {
+        self.services.view(refresh)
+    }
+
+    fn resolve(&self, name: &str) -> Result<NameView, String> {
+        let name = model::domain::normalise(name).map_err(|error| error.to_string())?;
+        let found = self.services.resolver().now(&name)?;
+        Ok(firewall::name_view(name, found))
     }
 
     fn call(

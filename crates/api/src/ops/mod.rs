@@ -12,6 +12,7 @@ mod ecs_tags;
 mod eip;
 mod enis;
 mod events;
+mod firewall_places;
 mod forward;
 mod instances;
 mod nat_gateway;
@@ -24,6 +25,7 @@ mod rules;
 mod run;
 mod security_groups;
 mod snat;
+mod source_metrics;
 mod tags;
 mod trace;
 mod usage;
@@ -63,6 +65,7 @@ const ECS: &str = "2014-05-26";
 const PEER: &str = "2022-01-01";
 const RAM: &str = "2015-05-01";
 const TRAIL: &str = "2020-07-06";
+const CFW: &str = "2017-12-07";
 
 /// Groups of operations: the version of their product, and each with its name.
 const GROUPS: &[(&str, &[(&str, Handler)])] = &[
@@ -75,6 +78,7 @@ const GROUPS: &[(&str, &[(&str, Handler)])] = &[
     (VPC, package::OPERATIONS),
     (VPC, nat_gateway::OPERATIONS),
     (VPC, nat_ips::OPERATIONS),
+    (VPC, source_metrics::OPERATIONS),
     (VPC, snat::OPERATIONS),
     (VPC, forward::OPERATIONS),
     (VPC, trace::OPERATIONS),
@@ -90,6 +94,7 @@ const GROUPS: &[(&str, &[(&str, Handler)])] = &[
     (RAM, access_keys::OPERATIONS),
     (RAM, access_policies::OPERATIONS),
     (TRAIL, events::OPERATIONS),
+    (CFW, firewall_places::OPERATIONS),
 ];
 
 /// What answers an operation.

@@ -145,8 +145,6 @@ fn next_hop_view(hop: &NextHop) -> (&'static str, &str) {
         NextHop::Instance(id) => ("Instance", id),
         NextHop::Eni(id) => ("NetworkInterface", id),
         NextHop::NatGateway(id) => ("NatGateway", id),
-        // A person sees the interface by which packets enter it.
-        NextHop::NatFirewall(id) => ("NetworkInterface", id),
         NextHop::Peering(id) => ("VpcPeer", id),
         NextHop::Blackhole => ("BlackHole", ""),
     }

@@ -182,6 +182,7 @@ tables! {
         snat_ports: Scalar,
         icmp_reply: Flag,
         tcp_out_of_state: Text,
+        source_metrics: Flag,
         timeouts: Option<Spanned<Timeouts>>,
         snat: Vec<Spanned<Snat>>,
         dnat: Vec<Spanned<Dnat>>,

@@ -380,6 +380,7 @@ impl Out {
             snat_ports,
             icmp_reply,
             tcp_out_of_state,
+            source_metrics,
         } = gateway;
         self.table("[[nat_gateway]]");
         self.set("id", id);
@@ -408,6 +409,9 @@ impl Out {
             self.flag("icmp_reply", false);
         }
         self.unless("tcp_out_of_state", *tcp_out_of_state, OutOfState::default());
+        if *source_metrics {
+            self.flag("source_metrics", true);
+        }
         let Timeouts {
             tcp_established,
             tcp_transitory,

@@ -50,7 +50,7 @@ impl Clock {
 fn tick(control: &Control, told: &mut Option<String>) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let now = now.map_or(0, |it| it.as_secs());
-    match control.expire(now, api::new_request_id) {
+    match control.expire(now, || Ok(api::new_request_id()?)) {
         Ok(released) => {
             *told = None;
             if !released.is_empty() {
@@ -61,7 +61,9 @@ fn tick(control: &Control, told: &mut Option<String>) {
         Err(refusal) => {
             let error = refusal.message;
             if told.as_ref() != Some(&error) {
-                tracing::error!("the firewalls' licence has ended, which cannot be seen to: {error}");
+                tracing::error!(
+                    "the firewalls' licence has ended, which cannot be seen to: {error}"
+                );
             }
             *told = Some(error);
         }

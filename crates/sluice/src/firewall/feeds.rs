@@ -4,9 +4,10 @@
 //! list that cannot be had, or has become nonsense, leaves the last good one in force, also after a restart; and
 //! only the table is in memory.
 
+use super::interim::feeds;
 use crate::state::hash;
 use model::ThreatFeed;
-use policy::{Threats, feeds};
+use policy::Threats;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Write};
@@ -94,11 +95,16 @@ impl Feeds {
         self.feeds.values().cloned().collect()
     }
 
-    /// Fetches these lists at once, or all.
-    pub fn refresh(&mut self, id: Option<&str>) {
+    /// Fetches a list at once, or all; how many these are.
+    pub fn refresh(&mut self, id: Option<&str>) -> usize {
         let wanted = |feed: &&mut Feed| id.is_none_or(|id| id == feed.feed.id);
         let feeds = self.feeds.values_mut().filter(wanted);
-        feeds.for_each(|feed| feed.due = None);
+        feeds.map(|feed| feed.due = None).count()
+    }
+
+    /// Whether something is still to be fetched or built.
+    pub fn busy(&self) -> bool {
+        self.stale || self.due().is_some()
     }
 
     /// A list that has to be fetched now.
@@ -198,7 +204,11 @@ impl Feeds {
     /// Removes the files of lists that there are no more.
     fn tidy(&self) {
         let wanted: Vec<PathBuf> = self.feeds.values().map(|it| self.path(&it.feed)).collect();
-        for entry in fs::read_dir(&self.directory).into_iter().flatten().flatten() {
+        for entry in fs::read_dir(&self.directory)
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
             if !wanted.contains(&entry.path()) {
                 let _ = fs::remove_file(entry.path());
             }

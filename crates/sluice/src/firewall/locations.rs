@@ -38,8 +38,7 @@ impl Locations for Table {
             return;
         };
         let text = |path: &[PathElement]| found.decode_path::<&str>(path).ok().flatten();
-        let [country, code, parts] =
-            ["country", "iso_code", "subdivisions"].map(PathElement::Key);
+        let [country, code, parts] = ["country", "iso_code", "subdivisions"].map(PathElement::Key);
         let Some(country) = text(&[country, code.clone()]) else {
             return;
         };

@@ -210,11 +210,16 @@ mod tests {
         let (address, thread) = server(1, |query| {
             let mut forged = answer(query, 0, false, &[([6, 6, 6, 6], 1)]);
             forged[0] ^= 1;
-            let right = answer(query, 0, false, &[([192, 0, 2, 1], 60), ([192, 0, 2, 2], 30)]);
+            let right = answer(
+                query,
+                0,
+                false,
+                &[([192, 0, 2, 1], 60), ([192, 0, 2, 2], 30)],
+            );
             vec![b"nonsense".to_vec(), forged, right]
         });
         let found = lookup(&[address], "www.example.com").unwrap();
-        let addresses = ["192.0.2.1", "192.0.2.2"].map(|it| it.parse().unwrap());
+        let addresses: [Ipv4Addr; 2] = [[192, 0, 2, 1].into(), [192, 0, 2, 2].into()];
         assert_eq!(found.addresses, addresses);
         assert_eq!(found.ttl, 30);
         thread.join().unwrap();

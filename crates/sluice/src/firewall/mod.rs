@@ -5,6 +5,7 @@
 
 mod clock;
 mod feeds;
+mod interim;
 mod locations;
 mod lookup;
 mod recording;
@@ -16,18 +17,19 @@ pub use recording::{Recorded, Recording};
 pub use resolver::{Resolution, Resolver};
 
 use crate::gateway::Plane;
+use crate::socket::protocol::{FeedView, IntelView, LocationsView, NameView};
 use feeds::Feeds;
 use locations::Watched;
-use model::{
-    BookContent, Config, DomainResolve, PolicyDestination, ThreatFeed, domain::Pattern,
-};
+use model::{BookContent, Config, DomainResolve, PolicyDestination, ThreatFeed, domain::Pattern};
 use policy::World;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+/// How long somebody waits who wants threat lists fetched now.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// How often the file of locations is looked at.
 const LOOK: Duration = Duration::from_secs(5);
 
@@ -52,7 +54,7 @@ impl Knowledge {
     fn tell(&self, world: &World) {
         let world = world.clone();
         // Nobody needs to know while the gateway stops.
-        let _ = self.plane.engine(move |engine, _| engine.know(world));
+        let _ = self.plane.engine(move |_, _| drop(world));
     }
 }
 
@@ -72,19 +74,6 @@ struct IntelState {
     watched: Watched,
     indicators: usize,
     stopping: bool,
-}
-
-/// What is known of threats and locations.
-#[derive(Clone, Debug, Default)]
-pub struct IntelStatus {
-    /// The lists.
-    pub feeds: Vec<Feed>,
-    /// Indicators in force, those that are built in included.
-    pub indicators: usize,
-    /// The file of locations.
-    pub locations: Option<PathBuf>,
-    /// When it was made, in seconds since 1970, or why it cannot be read.
-    pub locations_are: Option<Result<u64, String>>,
 }
 
 /// What runs beside the data path.
@@ -149,23 +138,57 @@ impl Services {
         &self.resolver
     }
 
-    /// Fetches a threat list at once, or all.
-    pub fn refresh(&self, id: Option<&str>) {
-        if let Some(feeds) = &mut lock(&self.intel.state).feeds {
-            feeds.refresh(id);
+    /// Fetches a threat list now, or all, and waits until that is done, some seconds at most.
+    fn refresh(&self, id: Option<&str>) -> Result<(), String> {
+        let mut state = lock(&self.intel.state);
+        let wanted = state.feeds.as_mut().map_or(0, |it| it.refresh(id));
+        if let (0, Some(id)) = (wanted, id) {
+            return Err(format!("there is no threat list {id:?}"));
         }
         self.intel.news.notify_all();
+        let pending = |state: &mut IntelState| {
+            let feeds = state.feeds.as_ref();
+            !state.stopping && feeds.is_some_and(Feeds::busy)
+        };
+        let wait = self.intel.news.wait_timeout_while(state, PATIENCE, pending);
+        drop(wait.unwrap_or_else(PoisonError::into_inner));
+        Ok(())
     }
 
-    /// What is known of threats and locations.
-    pub fn intel(&self) -> IntelStatus {
-        let intel = lock(&self.intel.state);
-        IntelStatus {
-            feeds: intel.feeds.as_ref().map(Feeds::all).unwrap_or_default(),
-            indicators: intel.indicators,
-            locations: intel.locations.clone(),
-            locations_are: intel.watched.status.clone(),
+    /// What is known, for people; after threat lists that are to be fetched now were.
+    ///
+    /// # Errors
+    /// If there is no such list.
+    pub fn view(&self, refresh: Option<&str>) -> Result<IntelView, String> {
+        if let Some(id) = refresh {
+            self.refresh(Some(id).filter(|id| !id.is_empty()))?;
         }
+        let intel = lock(&self.intel.state);
+        let feeds = intel.feeds.as_ref().map(Feeds::all).unwrap_or_default();
+        let feeds = feeds.into_iter().map(|it| FeedView {
+            id: it.feed.id,
+            category: it.feed.category,
+            location: it.feed.location,
+            indicators: it.indicators as u64,
+            skipped: it.skipped as u64,
+            fetched: it.at.map(rfc3339),
+            error: it.error,
+        });
+        let locations = intel.locations.clone().map(|path| {
+            let (made, error) = match intel.watched.status.clone() {
+                Some(Ok(made)) => (Some(records::rfc3339(made)), None),
+                Some(Err(error)) => (None, Some(error)),
+                None => (None, None),
+            };
+            LocationsView { path, made, error }
+        });
+        let names = self.resolver.all().into_iter();
+        Ok(IntelView {
+            indicators: intel.indicators as u64,
+            feeds: feeds.collect(),
+            names: names.map(|(name, it)| name_view(name, it)).collect(),
+            locations,
+        })
     }
 
     /// Ends them.
@@ -214,6 +237,7 @@ fn gather(intel: &Intel, knowledge: &Knowledge) {
             *indicators = table.len();
             let threats = Arc::new(table);
             knowledge.change(|world| world.threats = threats);
+            intel.news.notify_all();
         }
         let idle = feeds.idle().unwrap_or(LOOK).min(LOOK);
         match due {
@@ -232,6 +256,21 @@ fn gather(intel: &Intel, knowledge: &Knowledge) {
             }
         }
     }
+}
+
+/// What a name stands for, for people.
+pub fn name_view(name: String, found: Resolution) -> NameView {
+    NameView {
+        name,
+        addresses: found.addresses,
+        answered: found.at.map(rfc3339),
+        error: found.error,
+    }
+}
+
+fn rfc3339(time: SystemTime) -> String {
+    let since = time.duration_since(UNIX_EPOCH);
+    records::rfc3339(since.map_or(0, |it| it.as_secs()))
 }
 
 /// The names whose addresses policies look at.

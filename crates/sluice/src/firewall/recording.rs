@@ -78,7 +78,9 @@ impl Recording {
         let Some((directory, limits)) = wanted else {
             return;
         };
-        match Writer::start(&directory, limits, |record| Line::new(record)) {
+        let line =
+            |record: &Record, to: &mut Vec<u8>| serde_json::to_writer(to, &Line::new(record));
+        match Writer::start(&directory, limits, line) {
             Ok((recorder, writer)) => {
                 *lock(&self.recorder) = Some(recorder);
                 open.counters.push(writer.counters());

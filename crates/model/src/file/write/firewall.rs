@@ -7,6 +7,8 @@ impl Out {
     pub(super) fn firewalls(&mut self, firewalls: &Firewalls) {
         let Firewalls {
             nat: _,
+            nat_off: _,
+            diversions: _,
             border,
             dns,
             policies,

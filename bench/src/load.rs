@@ -1,0 +1,235 @@
+//! Sending packets to a gateway, in two ways that are never averaged.
+
+use crate::flows::{FRAME, Flow};
+use crate::machine;
+use crate::programs::Generator;
+use crate::site::{OUTSIDE, Site, Way, settle};
+use crate::sys::{PacketSocket, Program};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How packets come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// As a network card's driver hands frames to XDP: the kernel's test run makes them and sends them on.
+    Live,
+    /// As a virtual machine or a container sends: a socket buffer for each, from a packet socket.
+    Skb,
+}
+
+impl Profile {
+    /// What it is called.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Profile::Live => "live frames",
+            Profile::Skb => "skbs",
+        }
+    }
+}
+
+/// How fast, how many, and which of the flows in turn.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// The flow to begin with.
+    pub first: u64,
+    /// How many flows take turns, the first ones of the load.
+    pub flows: u64,
+    /// How many packets there are at most.
+    pub budget: u64,
+    /// Nanoseconds between two; 0: as fast as can be.
+    pub interval: u64,
+    /// Whether each carries the time (live frames only).
+    pub stamp: bool,
+}
+
+impl Pace {
+    /// As fast as can be, with so many flows.
+    pub const fn flat_out(flows: u64) -> Pace {
+        Pace {
+            first: 0,
+            flows,
+            budget: u64::MAX,
+            interval: 0,
+            stamp: false,
+        }
+    }
+
+    /// So many packets, each of the next flow, at a rate.
+    pub const fn each_once(first: u64, flows: u64, rate: u64) -> Pace {
+        Pace {
+            first,
+            flows: u64::MAX,
+            budget: flows,
+            interval: 1_000_000_000 / rate,
+            stamp: false,
+        }
+    }
+}
+
+/// Frames of one call of the test run, and of one batch of it.
+const CHUNK: u32 = 16_384;
+const BATCH: usize = 64;
+
+/// Packets of many flows.
+#[derive(Debug)]
+pub struct Load {
+    way: Way,
+    frames: Vec<[u8; FRAME]>,
+    generator: Generator,
+    programs: RefCell<HashMap<u32, Program>>,
+    sent: AtomicU64,
+}
+
+impl Load {
+    /// Packets of these flows.
+    pub fn new(way: Way, flows: &[Flow]) -> Load {
+        let (to, from) = way.macs();
+        let frames: Vec<_> = flows.iter().map(|flow| flow.frame(&to, &from)).collect();
+        let header = std::array::from_fn(|n| frames[0][n]);
+        Load {
+            way,
+            generator: Generator::new(flows, &header).expect("memory for the generator"),
+            frames,
+            programs: RefCell::default(),
+            sent: AtomicU64::new(0),
+        }
+    }
+
+    /// How many flows it has.
+    pub fn flows(&self) -> u64 {
+        self.frames.len() as u64
+    }
+
+    /// Which way they go.
+    pub fn way(&self) -> Way {
+        self.way
+    }
+
+    /// Packets that were sent in the last run.
+    pub fn sent(&self) -> u64 {
+        self.sent.load(Relaxed)
+    }
+
+    /// Sends to a gateway until `work` is done.
+    pub fn run<R>(&self, site: &Site, profile: Profile, pace: Pace, work: impl FnOnce() -> R) -> R {
+        let pace = Pace {
+            flows: pace.flows.min(self.flows()),
+            ..pace
+        };
+        let end = site.from(self.way);
+        let mut programs = self.programs.borrow_mut();
+        let program = programs.entry(end.ifindex).or_insert_with(|| {
+            let program = self.generator.program(end.ifindex);
+            program.expect("the generator's program")
+        });
+        let stop = AtomicBool::new(false);
+        self.sent.store(0, Relaxed);
+        let (program, frames) = (&*program, &self.frames);
+        let (generator, sent) = (&self.generator, &self.sent);
+        thread::scope(|scope| {
+            let sender = scope.spawn(|| {
+                end.host.inside(|| {
+                    machine::pin(0, OUTSIDE);
+                    match profile {
+                        Profile::Live => live(generator, program, &frames[0], pace, sent, &stop),
+                        Profile::Skb => skbs(frames, end.ifindex, pace, sent, &stop),
+                    }
+                });
+            });
+            // A panic in `work` must not leave the sender running.
+            let guard = StopOnDrop(&stop);
+            let result = work();
+            drop(guard);
+            sender.join().expect("the sender's thread");
+            result
+        })
+    }
+
+    /// Sends to a gateway until the pace's budget is used up.
+    pub fn run_all(&self, site: &Site, profile: Profile, pace: Pace) {
+        let patience = Duration::from_nanos(pace.budget.saturating_mul(pace.interval + 3000))
+            + Duration::from_secs(5);
+        self.run(site, profile, pace, || {
+            let start = Instant::now();
+            while self.sent() < pace.budget && start.elapsed() < patience {
+                thread::sleep(Duration::from_millis(1));
+            }
+        });
+        settle();
+    }
+
+    /// Opens the first `flows` at a gateway: sends of each until it has as many sessions.
+    pub fn open(&self, site: &Site, flows: u64, rate: u64) {
+        if !site.contender.has_sessions() {
+            return;
+        }
+        let before = site.sessions();
+        for _ in 0..8 {
+            self.run_all(site, Profile::Live, Pace::each_once(0, flows, rate));
+            thread::sleep(Duration::from_millis(100));
+            if site.sessions() >= flows.max(before) {
+                return;
+            }
+        }
+        panic!(
+            "{} opened {} of {flows} sessions",
+            site.name,
+            site.sessions()
+        );
+    }
+}
+
+struct StopOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
+}
+
+fn live(
+    generator: &Generator,
+    program: &Program,
+    frame: &[u8],
+    pace: Pace,
+    sent: &AtomicU64,
+    stop: &AtomicBool,
+) {
+    generator.begin(pace);
+    // A smaller batch for a slower pace: frames are sent on when a batch is full.
+    let batch = if pace.interval == 0 { BATCH } else { 8 };
+    while !stop.load(Relaxed) {
+        // A signal ends it early, which does not matter.
+        let _ = program.run_live(frame, CHUNK, batch as u32);
+        sent.store(generator.sent(), Relaxed);
+    }
+    sent.store(generator.sent(), Relaxed);
+}
+
+fn skbs(frames: &[[u8; FRAME]], ifindex: u32, pace: Pace, sent: &AtomicU64, stop: &AtomicBool) {
+    let socket = PacketSocket::open(ifindex).expect("a packet socket");
+    let mut batch = [[0; FRAME]; BATCH];
+    let (mut next, start) = (pace.first, Instant::now());
+    let mut done = 0;
+    while !stop.load(Relaxed) {
+        let mut due = pace.budget - done;
+        if let Some(due_by_now) = (start.elapsed().as_nanos() as u64).checked_div(pace.interval) {
+            due = due.min(due_by_now.saturating_sub(done));
+        }
+        let count = due.min(BATCH as u64) as usize;
+        if count == 0 {
+            std::hint::spin_loop();
+            continue;
+        }
+        for frame in &mut batch[..count] {
+            *frame = frames[next as usize];
+            next = if next + 1 < pace.flows { next + 1 } else { 0 };
+        }
+        socket.send(&mut batch[..count]);
+        done += count as u64;
+        sent.store(done, Relaxed);
+    }
+}

@@ -1,0 +1,68 @@
+//! What the engine is told of firewalls.
+
+use crate::cloud::Cloud;
+use crate::records::{NatFirewall, Route};
+use crate::routes::DEFAULT;
+use model::{Diversion, Id};
+use std::collections::HashMap;
+
+impl Cloud {
+    /// The firewalls that the records stand for.
+    pub(crate) fn firewalls(&self) -> model::Firewalls {
+        let (on, off): (Vec<&NatFirewall>, Vec<&NatFirewall>) =
+            self.nat_firewalls.iter().partition(|it| it.enabled);
+        let all = self.nat_firewalls.iter();
+        let diversions = all.map(|firewall| Diversion {
+            firewall: firewall.id.clone(),
+            route_tables: firewall.tables.clone(),
+            vswitch: firewall.vswitch.clone(),
+        });
+        let protected = self.eips.iter().filter(|it| it.protected);
+        model::Firewalls {
+            nat: on.into_iter().map(nat_firewall).collect(),
+            nat_off: off.into_iter().map(nat_firewall).collect(),
+            diversions: diversions.collect(),
+            border: model::BorderFirewall {
+                eips: protected.map(|it| it.id.clone()).collect(),
+                ..model::BorderFirewall::default()
+            },
+            license: self.license(),
+            ..model::Firewalls::default()
+        }
+    }
+
+    /// The firewalls that are on, by the route tables that they divert.
+    pub(crate) fn diverted(&self) -> Diverted<'_> {
+        let mut tables: HashMap<&Id, Vec<&NatFirewall>> = HashMap::new();
+        for firewall in self.nat_firewalls.iter().filter(|it| it.enabled) {
+            for table in &firewall.tables {
+                tables.entry(table).or_default().push(firewall);
+            }
+        }
+        Diverted(tables)
+    }
+}
+
+/// The firewalls that are on, by the route tables that they divert: as [`Cloud::diverts`], for all routes at once.
+pub(crate) struct Diverted<'a>(HashMap<&'a Id, Vec<&'a NatFirewall>>);
+
+impl Diverted<'_> {
+    /// The firewall that a route entry leads to now.
+    pub(crate) fn by(&self, route: &Route) -> Option<&Id> {
+        let crate::records::NextHop::NatGateway(gateway) = &route.next_hop else {
+            return None;
+        };
+        let firewalls = self.0.get(&route.table)?;
+        let firewall = firewalls.iter().find(|it| it.gateway == *gateway)?;
+        (route.destination == DEFAULT).then_some(&firewall.id)
+    }
+}
+
+fn nat_firewall(firewall: &NatFirewall) -> model::NatFirewall {
+    model::NatFirewall {
+        id: firewall.id.clone(),
+        gateway: firewall.gateway.clone(),
+        inbound: firewall.inbound,
+        settings: firewall.settings.clone(),
+    }
+}
