@@ -2,7 +2,7 @@
 
 use crate::changes;
 use crate::error::Error;
-use crate::firewall::{self, Clock, Recording, Services};
+use crate::firewall::{self, Recording, Services};
 use crate::metering::{Meter, reading};
 use crate::output::units;
 use crate::socket::protocol::*;
@@ -43,7 +43,6 @@ pub struct Daemon {
     meter: Meter,
     services: Arc<Services>,
     recording: Arc<Recording>,
-    clock: Clock,
     state: StateDir,
 }
 
@@ -159,7 +158,6 @@ impl Daemon {
         let sealer = Sealer::open(&state.api_dir()?.join("secrets.key"))?;
         let control = Arc::new(Control::start(store.clone(), now(), first, open)?);
         let meter = Meter::start(&state.usage(), Box::new(Reader(Arc::clone(&plane))))?;
-        let clock = Clock::start(Arc::clone(&control)).map_err(Error::io("start a thread"))?;
         let tracer = Tracer::new(Arc::clone(&control), Arc::clone(&plane));
         let cloud = Cloud::new(Arc::clone(&control), sealer)
             .metered(meter.metering())
@@ -171,7 +169,6 @@ impl Daemon {
             tracer,
             control,
             meter,
-            clock,
             plane,
             services,
             recording,
@@ -196,7 +193,6 @@ impl Daemon {
     /// # Errors
     /// If something cannot be removed.
     pub fn stop(&self, remove: bool) -> Result<(), Error> {
-        self.clock.stop();
         self.services.stop();
         self.meter.stop();
         let mut running = self.plane.0.write().unwrap_or_else(PoisonError::into_inner);

@@ -1,9 +1,8 @@
 //! What the firewalls of a running gateway need beside the configuration: the addresses of names, lists of threats,
-//! where addresses are, the passing of time, and where records go.
+//! where addresses are, and where records go.
 //!
 //! Each is fetched on a thread of its own and handed to the engine between two packets, whole.
 
-mod clock;
 mod feeds;
 mod interim;
 mod locations;
@@ -11,7 +10,6 @@ mod lookup;
 mod recording;
 mod resolver;
 
-pub use clock::Clock;
 pub use feeds::Feed;
 pub use recording::{Recorded, Recording};
 pub use resolver::{Resolution, Resolver};
