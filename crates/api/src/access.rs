@@ -16,6 +16,7 @@ use control::records::User;
 /// Questions, and the parameters that their answer keeps to.
 const NARROWED: &[(&str, &[&str])] = &[
     ("CheckCanAllocateVpcPrivateIpAddress", &["VSwitchId"]),
+    ("CreateNatFirewallPreCheck", &["NatGatewayId", "VpcId"]),
     ("DescribeCommonBandwidthPackages", &["BandwidthPackageId"]),
     (
         "DescribeEipAddresses",
@@ -24,12 +25,23 @@ const NARROWED: &[(&str, &[&str])] = &[
     ("DescribeEipMonitorData", &["AllocationId"]),
     ("DescribeEipUsage", &["AllocationId"]),
     (
+        "DescribeFirewallVSwitch",
+        &["FirewallId", "VpcId", "VswitchId"],
+    ),
+    ("DescribeFirewallVswitchResources", &["VpcId"]),
+    (
         "DescribeForwardTableEntries",
         &["ForwardEntryId", "ForwardTableId", "NatGatewayId"],
     ),
     ("DescribeInstanceAttribute", &["InstanceId"]),
     ("DescribeInstanceStatus", &["InstanceId"]),
     ("DescribeInstances", &["InstanceIds", "VSwitchId", "VpcId"]),
+    ("DescribeNatFirewallBypass", &["NatGatewayId", "ProxyId"]),
+    (
+        "DescribeNatFirewallList",
+        &["NatGatewayId", "ProxyId", "VpcId"],
+    ),
+    ("DescribeNatFirewallPrecheckDetail", &["NatGatewayId"]),
     ("DescribeNatGateways", &["NatGatewayId", "VpcId"]),
     ("DescribeNatGatewayUsage", &["NatGatewayId"]),
     ("ListNatGatewayEcsMetric", &["NatGatewayId"]),
@@ -53,6 +65,11 @@ const NARROWED: &[(&str, &[&str])] = &[
         "DescribeSecurityGroups",
         &["SecurityGroupId", "SecurityGroupIds", "VpcId"],
     ),
+    (
+        "DescribeSecurityProxy",
+        &["NatGatewayId", "ProxyId", "VpcId"],
+    ),
+    ("DescribeSecurityProxyResources", &["NatGatewayId"]),
     (
         "DescribeSnatTableEntries",
         &[
@@ -124,6 +141,8 @@ const KINDS: &[(&str, &str)] = &[
     ("VSwitch", "vswitch"),
     ("Vpc", "vpc"),
     ("SecurityGroup", "securitygroup"),
+    ("SecurityProxy", "natfirewall"),
+    ("NatFirewall", "natfirewall"),
     ("NetworkInterface", "eni"),
     ("AssignPrivateIp", "eni"),
     ("Instance", "instance"),

@@ -12,9 +12,13 @@ mod ecs_tags;
 mod eip;
 mod enis;
 mod events;
+mod firewall_assets;
+mod firewall_license;
 mod firewall_places;
 mod forward;
 mod instances;
+mod nat_firewall_checks;
+mod nat_firewalls;
 mod nat_gateway;
 mod nat_ips;
 mod package;
@@ -94,6 +98,10 @@ const GROUPS: &[(&str, &[(&str, Handler)])] = &[
     (RAM, access_keys::OPERATIONS),
     (RAM, access_policies::OPERATIONS),
     (TRAIL, events::OPERATIONS),
+    (CFW, nat_firewalls::OPERATIONS),
+    (CFW, nat_firewall_checks::OPERATIONS),
+    (CFW, firewall_assets::OPERATIONS),
+    (CFW, firewall_license::OPERATIONS),
     (CFW, firewall_places::OPERATIONS),
 ];
 

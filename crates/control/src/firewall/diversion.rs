@@ -50,6 +50,80 @@ impl Cloud {
         zones.into_iter().next().unwrap_or_default()
     }
 
+    /// Why a firewall of some gateway of its VPC cannot have a vSwitch, whatever the gateway.
+    pub fn unfit_for_firewall(&self, vswitch: &VSwitch) -> Option<Refusal> {
+        let zone = self.zone_of(vswitch);
+        self.check_vswitch(&vswitch.vpc, 0, &vswitch.id, &zone)
+            .err()
+    }
+
+    /// The own route table of a vSwitch that a firewall with so many EIPs can have.
+    fn check_vswitch(&self, vpc: &str, eips: usize, id: &str, zone: &str) -> Result<Id> {
+        let refuse = |code: &'static str, why: String| Err(Refusal::bad(code, why));
+        let vswitch = self.vswitch(id)?;
+        if vswitch.vpc != vpc {
+            let why = format!("The vSwitch is of {}, not of {}.", vswitch.vpc, vpc);
+            return refuse("ErrorVSwitchNotInVpc", why);
+        }
+        let its = self.zone_of(vswitch);
+        if its != zone {
+            let why = format!("The vSwitch is in the zone {its}, not in {zone}.");
+            return refuse("ErrorVSwitchZone", why);
+        }
+        large_enough(vswitch.cidr)?;
+        let gateways = || {
+            self.nat_gateways
+                .find(|it| it.vswitch.as_deref() == Some(id))
+        };
+        if let Some(eni) = self.enis.find(|it| it.vswitch == id).map(|it| &it.id) {
+            return refuse(
+                "ErrorVSwitchNotEmpty",
+                format!("{eni} is in the vSwitch {id}."),
+            );
+        }
+        if let Some(gateway) = gateways().map(|it| &it.id) {
+            return refuse(
+                "ErrorVSwitchNotEmpty",
+                format!("{gateway} is in the vSwitch {id}."),
+            );
+        }
+        if let Some(firewall) = self.firewall_of_vswitch(id) {
+            let why = format!("The NAT firewall {} has the vSwitch {id}.", firewall.id);
+            return refuse("ErrorVSwitchNotEmpty", why);
+        }
+        let free = self.free_addresses(vswitch) as usize;
+        if free <= eips {
+            return Err(too_full(free, eips));
+        }
+        let table = self.route_table(&vswitch.route_table)?;
+        if table.system {
+            let why = format!(
+                "The vSwitch {id} uses the system route table: give it a custom one of its own."
+            );
+            return refuse("ErrorVSwitchRouteTable", why);
+        }
+        let table = &table.id;
+        let other = self
+            .vswitches
+            .find(|it| it.route_table == *table && it.id != id);
+        if let Some(other) = other {
+            let why = format!(
+                "The vSwitch {} uses the route table {table}, too.",
+                other.id
+            );
+            return refuse("ErrorVSwitchRouteTable", why);
+        }
+        let everything = |it: &Route| it.table == *table && it.destination == DEFAULT;
+        if let Some(route) = self.routes.find(everything) {
+            let why = format!(
+                "The route table {table} has the default route {}: delete it first.",
+                route.id
+            );
+            return refuse("ErrorDefaultRouteConflicts", why);
+        }
+        Ok(table.clone())
+    }
+
     /// The last block of a VPC that is free and large enough for the interfaces of a firewall with so many EIPs.
     pub fn free_block(&self, vpc: &Vpc, eips: usize) -> Option<Ipv4Net> {
         let prefix = (SHORTEST..=LONGEST).rev().find(|it| room(*it) > eips)?;
@@ -94,7 +168,8 @@ impl Draft {
             }
             NewDiversion::Manual { vswitch, zone } => {
                 let zone = zone.unwrap_or_else(|| self.zone_of_gateway(gateway));
-                let table = self.check_vswitch(gateway, &vswitch, &zone)?;
+                let eips = self.eips_of_gateway(&gateway.id).count();
+                let table = self.check_vswitch(&gateway.vpc, eips, &vswitch, &zone)?;
                 self.lead_on(gateway, table)?;
                 Ok((vswitch, false))
             }
@@ -146,74 +221,6 @@ impl Draft {
         let meta = self.meta("", "Created with NAT firewall by system.");
         self.create_route(&table, DEFAULT, hop, meta)?;
         Ok(())
-    }
-
-    /// The own route table of a vSwitch that a firewall can have.
-    fn check_vswitch(&self, gateway: &NatGateway, id: &str, zone: &str) -> Result<Id> {
-        let refuse = |code: &'static str, why: String| Err(Refusal::bad(code, why));
-        let vswitch = self.vswitch(id)?;
-        if vswitch.vpc != gateway.vpc {
-            let why = format!("The vSwitch is of {}, not of {}.", vswitch.vpc, gateway.vpc);
-            return refuse("ErrorVSwitchNotInVpc", why);
-        }
-        let its = self.zone_of(vswitch);
-        if its != zone {
-            let why = format!("The vSwitch is in the zone {its}, not in {zone}.");
-            return refuse("ErrorVSwitchZone", why);
-        }
-        large_enough(vswitch.cidr)?;
-        let gateways = || {
-            self.nat_gateways
-                .find(|it| it.vswitch.as_deref() == Some(id))
-        };
-        if let Some(eni) = self.enis.find(|it| it.vswitch == id).map(|it| &it.id) {
-            return refuse(
-                "ErrorVSwitchNotEmpty",
-                format!("{eni} is in the vSwitch {id}."),
-            );
-        }
-        if let Some(gateway) = gateways().map(|it| &it.id) {
-            return refuse(
-                "ErrorVSwitchNotEmpty",
-                format!("{gateway} is in the vSwitch {id}."),
-            );
-        }
-        if let Some(firewall) = self.firewall_of_vswitch(id) {
-            let why = format!("The NAT firewall {} has the vSwitch {id}.", firewall.id);
-            return refuse("ErrorVSwitchNotEmpty", why);
-        }
-        let eips = self.eips_of_gateway(&gateway.id).count();
-        let free = self.free_addresses(vswitch) as usize;
-        if free <= eips {
-            return Err(too_full(free, eips));
-        }
-        let table = self.route_table(&vswitch.route_table)?;
-        if table.system {
-            let why = format!(
-                "The vSwitch {id} uses the system route table: give it a custom one of its own."
-            );
-            return refuse("ErrorVSwitchRouteTable", why);
-        }
-        let table = &table.id;
-        let other = self
-            .vswitches
-            .find(|it| it.route_table == *table && it.id != id);
-        if let Some(other) = other {
-            let why = format!(
-                "The vSwitch {} uses the route table {table}, too.",
-                other.id
-            );
-            return refuse("ErrorVSwitchRouteTable", why);
-        }
-        let everything = |it: &Route| it.table == *table && it.destination == DEFAULT;
-        if let Some(route) = self.routes.find(everything) {
-            let why = format!(
-                "The route table {table} has the default route {}: delete it first.",
-                route.id
-            );
-            return refuse("ErrorDefaultRouteConflicts", why);
-        }
-        Ok(table.clone())
     }
 
     /// Takes its vSwitch and route table from a firewall that goes.
