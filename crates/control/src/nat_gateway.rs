@@ -225,6 +225,8 @@ impl Draft {
             }
         }
         self.nat_gateways.remove(id);
+        let scope = model::PolicyScope::NatGateway(id.into());
+        self.policies.clear(&scope);
         Ok(())
     }
 }

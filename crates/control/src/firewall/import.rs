@@ -58,6 +58,7 @@ impl Draft {
                 eip.protected = !eip.protected;
             }
         }
+        self.import_policies(config);
         let had = self.licenses.get(License::ID);
         if *license != model::FirewallLicense::default() {
             self.set_license(license.clone(), true)?;
@@ -69,6 +70,7 @@ impl Draft {
 
     /// Lets go of what firewalls name and is not there.
     pub(crate) fn let_go_of_firewalls(&mut self) {
+        self.let_go_of_policies();
         let of_none = self.nat_firewalls.iter();
         let of_none = of_none.filter(|it| !self.nat_gateways.contains(&it.gateway));
         let of_none: Vec<Id> = of_none.map(|it| it.id.clone()).collect();

@@ -5,6 +5,11 @@ use crate::table::Record;
 use model::{FirewallLicense, FirewallSettings, Id};
 use serde::{Deserialize, Serialize};
 
+pub use super::backups::{PolicyBackup, PolicyBackupPage};
+pub use super::books::{AddressBook, TagRule};
+pub use super::policies::FiledPolicy;
+pub use super::settings::{SharedSettings, ThreatFeed};
+
 /// A NAT firewall.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NatFirewall {

@@ -1,9 +1,9 @@
 //! What the engine is told of firewalls.
 
 use crate::cloud::Cloud;
-use crate::records::{NatFirewall, Route};
+use crate::records::{AddressBook, NatFirewall, Route, ThreatFeed};
 use crate::routes::DEFAULT;
-use model::{Diversion, Id};
+use model::{Diversion, FirewallSettings, Id};
 use std::collections::HashMap;
 
 impl Cloud {
@@ -18,16 +18,34 @@ impl Cloud {
             vswitch: firewall.vswitch.clone(),
         });
         let protected = self.eips.iter().filter(|it| it.protected);
+        let mut shared = self.shared_settings();
+        shared.strict_eips.retain(|it| self.eips.contains(it));
+        let nat = on.into_iter().map(nat_firewall);
         model::Firewalls {
-            nat: on.into_iter().map(nat_firewall).collect(),
+            nat: nat.map(|it| with_threats(it, &shared.border)).collect(),
             nat_off: off.into_iter().map(nat_firewall).collect(),
             diversions: diversions.collect(),
             border: model::BorderFirewall {
                 eips: protected.map(|it| it.id.clone()).collect(),
-                ..model::BorderFirewall::default()
+                strict_eips: shared.strict_eips,
+                settings: shared.border,
             },
+            dns: model::DnsFirewall {
+                refusal: shared.dns_refusal,
+                default_action: shared.dns_default,
+            },
+            policies: self.policies.render(),
+            books: self.books.iter().map(|it| self.book(it)).collect(),
+            feeds: self.feeds.iter().map(feed).collect(),
             license: self.license(),
-            ..model::Firewalls::default()
+        }
+    }
+
+    fn book(&self, book: &AddressBook) -> model::AddressBook {
+        model::AddressBook {
+            id: book.id.clone(),
+            name: book.meta.name.clone(),
+            content: self.content(book),
         }
     }
 
@@ -64,5 +82,27 @@ fn nat_firewall(firewall: &NatFirewall) -> model::NatFirewall {
         gateway: firewall.gateway.clone(),
         inbound: firewall.inbound,
         settings: firewall.settings.clone(),
+    }
+}
+
+/// A firewall does about threats what the Internet border does, unless it says otherwise.
+fn with_threats(mut firewall: model::NatFirewall, border: &FirewallSettings) -> model::NatFirewall {
+    let own = &mut firewall.settings.threats;
+    for rule in &border.threats {
+        if own.iter().all(|it| it.category != rule.category) {
+            own.push(rule.clone());
+        }
+    }
+    own.sort_by(|a, b| a.category.cmp(&b.category));
+    firewall
+}
+
+fn feed(feed: &ThreatFeed) -> model::ThreatFeed {
+    model::ThreatFeed {
+        id: feed.id.clone(),
+        location: feed.location.clone(),
+        category: feed.category.clone(),
+        format: feed.format,
+        refresh: feed.refresh,
     }
 }
