@@ -36,6 +36,7 @@ impl Draft {
             id: System::ID.into(),
             regions: config.regions.clone(),
             quotas: config.system.quotas.clone(),
+            services: config.system.services.clone(),
             name: config.system.name.clone(),
             hook: config.system.hook,
             max_sessions: config.system.max_sessions,

@@ -151,6 +151,7 @@ impl Cloud {
                 hook: system.hook,
                 max_sessions: system.max_sessions,
                 quotas: system.quotas.clone(),
+                services: system.services.clone(),
             },
         }
     }

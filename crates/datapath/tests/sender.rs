@@ -59,7 +59,7 @@ impl Bench {
             .add_address(end, "192.168.1.5/24".parse().unwrap())
             .unwrap();
         Bench {
-            sender: near.inside(|| Sender::open().unwrap()),
+            sender: near.inside(|| Sender::open(Box::new(|_| ())).unwrap()),
             near: here,
             ifindex,
             far,

@@ -74,6 +74,9 @@ tables! {
     File {
         system: Option<Spanned<System>>,
         quotas: Quotas,
+        records: Option<Spanned<Records>>,
+        resolver: Option<Spanned<Resolver>>,
+        locations: Option<Spanned<Locations>>,
         region: Vec<Spanned<Region>>,
         uplink: Vec<Spanned<Uplink>>,
         vpc: Vec<Spanned<Vpc>>,
@@ -95,6 +98,12 @@ tables! {
     }
     /// `[system]`
     System { name: Text, hook: Text, max_sessions: Number }
+    /// `[records]`
+    Records { enabled: Flag, directory: Text, max_size: Number, keep: Number }
+    /// `[resolver]`
+    Resolver { servers: Texts, min_ttl: Number, max_ttl: Number }
+    /// `[locations]`
+    Locations { path: Text }
     /// `[[uplink]]`
     Uplink { id: Text, device: Text, mode: Text, address: Text, gateway: Text, mtu: Number, pool: Texts }
     /// `[[region]]`

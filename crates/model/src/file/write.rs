@@ -100,6 +100,7 @@ impl Out {
             hook,
             max_sessions,
             quotas,
+            services,
         } = system;
         self.table("[system]");
         self.set("name", name);
@@ -111,6 +112,7 @@ impl Out {
         for (name, limit) in quotas {
             self.number(name, *limit);
         }
+        self.services(services);
     }
 
     fn region(&mut self, region: &Region) {
@@ -118,6 +120,43 @@ impl Out {
         self.table("[[region]]");
         self.set("id", id);
         self.list("zones", zones);
+    }
+
+    fn services(&mut self, services: &Services) {
+        let Services {
+            records,
+            resolver,
+            locations,
+        } = services;
+        if *records != Records::default() {
+            let Records {
+                enabled,
+                directory,
+                max_size,
+                keep,
+            } = records;
+            self.table("[records]");
+            enabled.iter().for_each(|it| self.flag("enabled", *it));
+            let path = directory.iter();
+            path.for_each(|it| self.set("directory", it.display()));
+            self.number("max_size", *max_size);
+            self.number("keep", *keep);
+        }
+        if *resolver != Resolver::default() {
+            let Resolver {
+                servers,
+                min_ttl,
+                max_ttl,
+            } = resolver;
+            self.table("[resolver]");
+            self.list("servers", servers);
+            self.number("min_ttl", *min_ttl);
+            self.number("max_ttl", *max_ttl);
+        }
+        if let Some(path) = locations {
+            self.table("[locations]");
+            self.set("path", path.display());
+        }
     }
 
     fn uplink(&mut self, uplink: &Uplink) {

@@ -8,8 +8,10 @@ mod call;
 mod exec;
 mod export;
 mod firewall;
+mod intel;
 mod ports;
 mod quotas;
+mod records;
 mod resource;
 mod sessions;
 mod stats;
@@ -47,6 +49,8 @@ pub fn run(command: Command, out: &mut impl Write) -> Result<ExitCode, Error> {
         Command::Quotas(args) => quotas::run(&args, out)?,
         Command::Usage(args) => usage::run(&args, out)?,
         Command::Trace(args) => trace::run(&args, out)?,
+        Command::Records(args) => records::run(&args, out)?,
+        Command::Intel(args) => intel::run(&args, out)?,
         Command::Version(args) => version::run(&args, out)?,
         Command::Call(args) => call::run(&args, out)?,
         Command::Vpc(args) => resource::run("vpc", &args, out)?,
