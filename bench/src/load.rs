@@ -5,7 +5,7 @@ use crate::machine;
 use crate::programs::Generator;
 use crate::site::{OUTSIDE, Site, Way, settle};
 use crate::sys::{PacketSocket, Program};
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread;
@@ -39,8 +39,10 @@ pub struct Pace {
     pub flows: u64,
     /// How many packets there are at most.
     pub budget: u64,
-    /// Nanoseconds between two; 0: as fast as can be.
+    /// Nanoseconds between two bursts; 0: as fast as can be.
     pub interval: u64,
+    /// Packets of a burst: a power of two.
+    pub burst: u64,
     /// Whether each carries the time (live frames only).
     pub stamp: bool,
 }
@@ -53,17 +55,31 @@ impl Pace {
             flows,
             budget: u64::MAX,
             interval: 0,
+            burst: 1,
             stamp: false,
         }
     }
 
-    /// So many packets, each of the next flow, at a rate.
-    pub const fn each_once(first: u64, flows: u64, rate: u64) -> Pace {
+    /// So many packets, each of the next flow, in bursts, so many a second.
+    pub const fn each_once(first: u64, budget: u64, rate: u64) -> Pace {
         Pace {
             first,
             flows: u64::MAX,
-            budget: flows,
+            budget,
+            interval: BATCH as u64 * 1_000_000_000 / rate,
+            burst: BATCH as u64,
+            stamp: false,
+        }
+    }
+
+    /// Packets of so many flows, one at a time, so many a second.
+    pub const fn steady(flows: u64, rate: u64) -> Pace {
+        Pace {
+            first: 0,
+            flows,
+            budget: u64::MAX,
             interval: 1_000_000_000 / rate,
+            burst: 1,
             stamp: false,
         }
     }
@@ -73,11 +89,16 @@ impl Pace {
 const CHUNK: u32 = 16_384;
 const BATCH: usize = 64;
 
+/// New sessions a second when some are opened in advance, and how often those are sent again that were lost.
+const OPENING: u64 = 200_000;
+const ATTEMPTS: usize = 10;
+
 /// Packets of many flows.
 #[derive(Debug)]
 pub struct Load {
     way: Way,
-    frames: Vec<[u8; FRAME]>,
+    flows: Vec<Flow>,
+    frames: OnceCell<Vec<[u8; FRAME]>>,
     generator: Generator,
     programs: RefCell<HashMap<u32, Program>>,
     sent: AtomicU64,
@@ -85,14 +106,15 @@ pub struct Load {
 
 impl Load {
     /// Packets of these flows.
-    pub fn new(way: Way, flows: &[Flow]) -> Load {
+    pub fn new(way: Way, flows: Vec<Flow>) -> Load {
         let (to, from) = way.macs();
-        let frames: Vec<_> = flows.iter().map(|flow| flow.frame(&to, &from)).collect();
-        let header = std::array::from_fn(|n| frames[0][n]);
+        let first = flows[0].frame(&to, &from);
+        let header = std::array::from_fn(|n| first[n]);
         Load {
             way,
-            generator: Generator::new(flows, &header).expect("memory for the generator"),
-            frames,
+            generator: Generator::new(&flows, &header).expect("memory for the generator"),
+            flows,
+            frames: OnceCell::new(),
             programs: RefCell::default(),
             sent: AtomicU64::new(0),
         }
@@ -100,7 +122,7 @@ impl Load {
 
     /// How many flows it has.
     pub fn flows(&self) -> u64 {
-        self.frames.len() as u64
+        self.flows.len() as u64
     }
 
     /// Which way they go.
@@ -127,7 +149,15 @@ impl Load {
         });
         let stop = AtomicBool::new(false);
         self.sent.store(0, Relaxed);
-        let (program, frames) = (&*program, &self.frames);
+        let (to, from) = self.way.macs();
+        let frame = |flow: &Flow| flow.frame(&to, &from);
+        let frames = match profile {
+            Profile::Live => &vec![frame(&self.flows[0])],
+            Profile::Skb => self
+                .frames
+                .get_or_init(|| self.flows.iter().map(frame).collect()),
+        };
+        let program = &*program;
         let (generator, sent) = (&self.generator, &self.sent);
         thread::scope(|scope| {
             let sender = scope.spawn(|| {
@@ -150,8 +180,8 @@ impl Load {
 
     /// Sends to a gateway until the pace's budget is used up.
     pub fn run_all(&self, site: &Site, profile: Profile, pace: Pace) {
-        let patience = Duration::from_nanos(pace.budget.saturating_mul(pace.interval + 3000))
-            + Duration::from_secs(5);
+        let bursts = pace.budget / pace.burst;
+        let patience = Duration::from_nanos(bursts * pace.interval * 3) + Duration::from_secs(5);
         self.run(site, profile, pace, || {
             let start = Instant::now();
             while self.sent() < pace.budget && start.elapsed() < patience {
@@ -161,23 +191,28 @@ impl Load {
         settle();
     }
 
-    /// Opens the first `flows` at a gateway: sends of each until it has as many sessions.
-    pub fn open(&self, site: &Site, flows: u64, rate: u64) {
+    /// Opens the first `flows` at a gateway that has no others: sends of each until it has as many sessions.
+    pub fn open(&self, site: &Site, flows: u64) {
+        self.open_beside(site, flows, 0);
+    }
+
+    /// The same at a gateway that has `others`.
+    pub fn open_beside(&self, site: &Site, flows: u64, others: u64) {
         if !site.contender.has_sessions() {
             return;
         }
-        let before = site.sessions();
-        for _ in 0..8 {
-            self.run_all(site, Profile::Live, Pace::each_once(0, flows, rate));
-            thread::sleep(Duration::from_millis(100));
-            if site.sessions() >= flows.max(before) {
+        for _ in 0..ATTEMPTS {
+            if site.sessions() >= flows + others {
                 return;
             }
+            self.run_all(site, Profile::Live, Pace::each_once(0, flows, OPENING));
+            thread::sleep(Duration::from_millis(100));
         }
-        panic!(
-            "{} opened {} of {flows} sessions",
-            site.name,
-            site.sessions()
+        let sessions = site.sessions();
+        assert!(
+            sessions >= flows + others,
+            "{} opened {sessions} of {flows} sessions beside {others}",
+            site.name
         );
     }
 }
@@ -200,7 +235,7 @@ fn live(
 ) {
     generator.begin(pace);
     // A smaller batch for a slower pace: frames are sent on when a batch is full.
-    let batch = if pace.interval == 0 { BATCH } else { 8 };
+    let batch = if pace.burst == 1 && pace.interval != 0 { 8 } else { BATCH };
     while !stop.load(Relaxed) {
         // A signal ends it early, which does not matter.
         let _ = program.run_live(frame, CHUNK, batch as u32);
@@ -222,8 +257,8 @@ fn skbs(
     let mut done = 0;
     while !stop.load(Relaxed) {
         let mut due = pace.budget - done;
-        if let Some(due_by_now) = (start.elapsed().as_nanos() as u64).checked_div(pace.interval) {
-            due = due.min(due_by_now.saturating_sub(done));
+        if let Some(bursts) = (start.elapsed().as_nanos() as u64).checked_div(pace.interval) {
+            due = due.min((bursts * pace.burst).saturating_sub(done));
         }
         let count = due.min(BATCH as u64) as usize;
         if count == 0 {

@@ -95,6 +95,41 @@ pub fn napi(device: &str) -> Vec<i32> {
         .collect()
 }
 
+/// Bytes of memory of a process's own.
+pub fn resident(process: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
+}
+
+/// Bytes of memory of the BPF maps that a process has open, each counted once.
+pub fn map_memory(process: u32) -> u64 {
+    let files = fs::read_dir(format!("/proc/{process}/fdinfo")).into_iter();
+    let mut maps = std::collections::BTreeMap::new();
+    for file in files.flatten().flatten() {
+        let text = fs::read_to_string(file.path()).unwrap_or_default();
+        let field = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name));
+            line.and_then(|value| value.trim().parse::<u64>().ok())
+        };
+        if let (Some(map), Some(bytes)) = (field("map_id:"), field("memlock:")) {
+            maps.insert(map, bytes);
+        }
+    }
+    maps.values().sum()
+}
+
+/// Packets that the interfaces of a host could not send.
+pub fn tx_dropped(host: &Host) -> u64 {
+    let text = host.inside(|| fs::read_to_string("/proc/thread-self/net/dev"));
+    let text = text.unwrap_or_default();
+    let lines = text.lines().filter_map(|line| line.split_once(':'));
+    lines
+        .filter_map(|(_, columns)| columns.split_whitespace().nth(11)?.parse::<u64>().ok())
+        .sum()
+}
+
 /// The kernel's version.
 pub fn kernel() -> String {
     let text = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();

@@ -42,6 +42,14 @@ struct Cli {
 enum Part {
     /// Small packets of open flows
     Packets,
+    /// New sessions
+    Sessions,
+    /// Latency at half load
+    Latency,
+    /// A hit in the flow table
+    Hit,
+    /// Memory of sessions
+    Memory,
 }
 
 fn main() -> ExitCode {
@@ -68,6 +76,10 @@ fn main() -> ExitCode {
         }
         match part {
             Part::Packets => parts::packets::run(effort, many, &mut report),
+            Part::Sessions => parts::sessions::run(effort, many, &mut report),
+            Part::Latency => parts::latency::run(effort, &mut report),
+            Part::Hit => parts::hit::run(&mut report),
+            Part::Memory => parts::memory::run(2 * many, &mut report),
         }
     }
     println!("\n{}", report.table());
