@@ -5,10 +5,15 @@ use crate::machine;
 use crate::programs::Generator;
 use crate::site::{OUTSIDE, Site, Way, settle};
 use crate::sys::{PacketSocket, Program};
+use nix::sys::pthread::{Pthread, pthread_kill, pthread_self};
+use nix::sys::signal::Signal;
+use signal_hook::consts::SIGUSR1;
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::thread;
+use std::sync::mpsc::channel;
+use std::sync::Arc;
+use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 /// How packets come.
@@ -85,8 +90,10 @@ impl Pace {
     }
 }
 
-/// Frames of one call of the test run, and of one batch of it.
-const CHUNK: u32 = 16_384;
+/// Frames of one call of the test run: it goes on until a signal ends it, since each takes milliseconds to begin and
+/// to end.
+const ENDLESS: u32 = 1 << 30;
+/// Frames that are sent on together.
 const BATCH: usize = 64;
 
 /// New sessions a second when some are opened in advance, and how often those are sent again that were lost.
@@ -160,21 +167,25 @@ impl Load {
         let program = &*program;
         let (generator, sent) = (&self.generator, &self.sent);
         thread::scope(|scope| {
-            let sender = scope.spawn(|| {
+            let (tell, who) = channel();
+            let (stop, frames) = (&stop, &*frames);
+            let sender = scope.spawn(move || {
                 end.host.inside(|| {
                     machine::pin(0, OUTSIDE);
+                    let _ = tell.send(pthread_self());
                     match profile {
-                        Profile::Live => live(generator, program, &frames[0], pace, sent, &stop),
-                        Profile::Skb => skbs(frames, end.ifindex, pace, sent, &stop),
+                        Profile::Live => live(generator, program, &frames[0], pace, sent, stop),
+                        Profile::Skb => skbs(frames, end.ifindex, pace, sent, stop),
                     }
                 });
             });
-            // A panic in `work` must not leave the sender running.
-            let guard = StopOnDrop(&stop);
-            let result = work();
-            drop(guard);
-            sender.join().expect("the sender's thread");
-            result
+            // Also a panic in `work` ends the sender.
+            let _end = EndOnDrop {
+                stop,
+                thread: who.recv().expect("the sender's thread"),
+                sender,
+            };
+            work()
         })
     }
 
@@ -184,7 +195,11 @@ impl Load {
         let patience = Duration::from_nanos(bursts * pace.interval * 3) + Duration::from_secs(5);
         self.run(site, profile, pace, || {
             let start = Instant::now();
-            while self.sent() < pace.budget && start.elapsed() < patience {
+            let sent = || match profile {
+                Profile::Live => self.generator.sent(),
+                Profile::Skb => self.sent(),
+            };
+            while sent() < pace.budget && start.elapsed() < patience {
                 thread::sleep(Duration::from_millis(1));
             }
         });
@@ -217,12 +232,27 @@ impl Load {
     }
 }
 
-struct StopOnDrop<'a>(&'a AtomicBool);
+/// Ends the sender's thread when it is dropped.
+struct EndOnDrop<'a> {
+    stop: &'a AtomicBool,
+    thread: Pthread,
+    sender: ScopedJoinHandle<'a, ()>,
+}
 
-impl Drop for StopOnDrop<'_> {
+impl Drop for EndOnDrop<'_> {
     fn drop(&mut self) {
-        self.0.store(true, Relaxed);
+        self.stop.store(true, Relaxed);
+        while !self.sender.is_finished() {
+            let _ = pthread_kill(self.thread, Signal::SIGUSR1);
+            thread::sleep(Duration::from_micros(200));
+        }
     }
+}
+
+/// Lets the signal that ends a sender's system call do nothing else.
+pub fn prepare() {
+    let ignored = signal_hook::flag::register(SIGUSR1, Arc::default());
+    ignored.expect("a signal handler");
 }
 
 fn live(
@@ -237,9 +267,7 @@ fn live(
     // A smaller batch for a slower pace: frames are sent on when a batch is full.
     let batch = if pace.burst == 1 && pace.interval != 0 { 8 } else { BATCH };
     while !stop.load(Relaxed) {
-        // A signal ends it early, which does not matter.
-        let _ = program.run_live(frame, CHUNK, batch as u32);
-        sent.store(generator.sent(), Relaxed);
+            let _ = program.run_live(frame, ENDLESS, batch as u32);
     }
     sent.store(generator.sent(), Relaxed);
 }

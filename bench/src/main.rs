@@ -59,6 +59,7 @@ fn main() -> ExitCode {
     }
     machine::pin(0, site::OUTSIDE);
     machine::go_first();
+    load::prepare();
     let (effort, many) = match cli.quick {
         true => (Effort { rounds: 3, slice: Duration::from_millis(30) }, 20_000),
         false => (Effort { rounds: 25, slice: Duration::from_millis(80) }, 1_000_000),

@@ -102,7 +102,7 @@ pub fn slice(site: &Site, load: &Load, profile: Profile, pace: Pace, length: Dur
             return count;
         }
     }
-    panic!("{} lets nothing through", site.name);
+    panic!("{} lets nothing through: {:?}, {} sent", site.name, load.run(site, profile, pace, || { sleep(length); site.count(load.way()) }), load.sent());
 }
 
 /// A comparison: who, against whom, and what the ratio must be.
