@@ -116,6 +116,7 @@ id = "wan"
 device = "{outside}"
 address = "{OUTER}/24"
 gateway = "{SERVER}"
+pool = ["198.19.0.0/16"]
 
 [[vpc]]
 id = "vpc"
@@ -154,16 +155,18 @@ security_groups = ["sg"]
              \n[nat_gateway.timeouts]\nudp = 900\n\
              \n[[nat_gateway.snat]]\nid = \"snat\"\nvpc = true\neips = [{names}]\n"
         );
-        for n in 0..self.dnat {
-            let ((_, outside), inside) = Rules::entry(n);
-            let _ = write!(
-                text,
-                "\n[[nat_gateway.dnat]]\neip = \"e{}\"\nprotocol = \"udp\"\nexternal_port = {outside}\n\
-                 instance = \"client\"\ninternal_port = {inside}\n",
-                n % EIPS
-            );
-        }
+        text.extend((0..self.dnat).map(Rules::entry_text));
         text
+    }
+
+    /// A DNAT entry in Sluice's configuration, which may follow it.
+    pub fn entry_text(n: u32) -> String {
+        let ((_, outside), inside) = Rules::entry(n);
+        format!(
+            "\n[[nat_gateway.dnat]]\neip = \"e{}\"\nprotocol = \"udp\"\nexternal_port = {outside}\n\
+             instance = \"client\"\ninternal_port = {inside}\n",
+            n % EIPS
+        )
     }
 
     /// Tells the kernel of a gateway's host.
