@@ -276,22 +276,6 @@ impl<'a> Site<'a> {
         work(self.sluice.borrow_mut().as_mut().expect("it is Sluice"))
     }
 
-    /// Ends all sessions that it has.
-    pub fn forget(&self) {
-        match self.contender {
-            Contender::Tc | Contender::Xdp => self.sluice(|gateway| {
-                gateway.terminate();
-                gateway.remove();
-                gateway.run();
-                machine::pin_all(gateway.pid(), INSIDE);
-            }),
-            Contender::Nftables | Contender::Iptables => {
-                self.gateway.ok("conntrack -F");
-            }
-            _ => {}
-        }
-    }
-
     /// How many sessions it has. Contenders that have none have 0.
     pub fn sessions(&self) -> u64 {
         match self.contender {

@@ -48,7 +48,7 @@ pub fn run(quick: bool, out: &mut Report) {
         row.note = Some(format!("of {}", load.sent()));
         out.push(row.floor(Most(0.0)));
 
-        let to = Rules::inbound(contender, entries);
+        let to = Rules::entry(entries)[0];
         let knock = Load::new(Way::In, vec![Flow::inbound(0, to)]);
         let mut times = Vec::new();
         for _ in 0..probes {

@@ -24,7 +24,7 @@ pub fn run(effort: Effort, quick: bool, out: &mut Report) {
     let flows = LIVE + new as u32;
     let loads = sizes.map(|size| {
         let flow = |n: u32| {
-            let entry = Rules::inbound(Contender::Tc, n % size);
+            let [entry, _] = Rules::entry(n % size);
             Flow::inbound(n, entry)
         };
         Load::new(Way::In, shuffled(flows, flow))

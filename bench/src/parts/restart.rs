@@ -68,7 +68,7 @@ fn start(site: &Site) -> Duration {
                         return None;
                     }
                     // Each time another, for those that were lost might be answered late.
-                    let flow = Flow::inbound(n, Rules::inbound(Contender::Tc, 0));
+                    let flow = Flow::inbound(n, Rules::entry(0)[0]);
                     socket.send(&mut [flow.frame(&to, &mac)]);
                     n += 1;
                     thread::sleep(Duration::from_millis(1));
