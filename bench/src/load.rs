@@ -19,7 +19,8 @@ use std::time::{Duration, Instant};
 /// How packets come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Profile {
-    /// As a network card's driver hands frames to XDP: the kernel's test run makes them and sends them on.
+    /// As a network card's driver hands frames to XDP: the kernel's test run makes them and sends them on. Who waits for
+    /// an RCU grace period meanwhile waits long, for the test run is one reader.
     Live,
     /// As a virtual machine or a container sends: a socket buffer for each, from a packet socket.
     Skb,

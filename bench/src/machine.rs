@@ -44,8 +44,8 @@ pub fn quiet(host: &Host, device: &str) {
     host.sysctl(&format!("net.ipv4.conf.{device}.rp_filter"), "0");
 }
 
-/// Lets an interface's packets be received by threads of their own, on a CPU. On the CPU of the generator they go
-/// before it, or they would come too late and queues run over.
+/// Lets an interface's packets be received by threads of their own, on a CPU, that go before all else, as a softirq
+/// would.
 pub fn threaded(host: &Host, device: &str, cpu: usize) {
     let namespace = host.namespace();
     let write = format!("echo 1 > /sys/class/net/{device}/threaded");
@@ -60,11 +60,7 @@ pub fn threaded(host: &Host, device: &str, cpu: usize) {
     assert!(!threads.is_empty(), "{device} has no NAPI thread");
     for thread in threads {
         pin(thread, cpu);
-        let thread = thread.to_string();
-        match cpu {
-            crate::site::OUTSIDE => run("chrt", &["-f", "-p", "50", &thread]),
-            _ => run("renice", &["-n", "-20", "-p", &thread]),
-        }
+        run("chrt", &["-f", "-p", "50", &thread.to_string()]);
     }
 }
 

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 const FLOWS: u32 = 1000;
 /// Packets a second.
-const RATE: u64 = 100_000;
+const RATE: u64 = 50_000;
 
 /// Changes one DNAT entry of many: what open flows lose, and how long until packets are treated by it.
 pub fn run(quick: bool, out: &mut Report) {
@@ -34,7 +34,7 @@ pub fn run(quick: bool, out: &mut Report) {
         let load = Load::new(Way::Out, shuffled(FLOWS, Flow::outbound));
         load.open(&site, FLOWS.into());
         let before = site.count(Way::Out).packets;
-        load.run(&site, Profile::Live, Pace::steady(FLOWS.into(), RATE), || {
+        load.run(&site, Profile::Skb, Pace::steady(FLOWS.into(), RATE), || {
             for n in 0..changes {
                 apply(&socket, if n % 2 == 0 { &more } else { &config });
                 std::thread::sleep(Duration::from_millis(50));
@@ -54,7 +54,7 @@ pub fn run(quick: bool, out: &mut Report) {
         for _ in 0..probes {
             apply(&socket, &config);
             let sink = &site.to(Way::In).sink;
-            knock.run(&site, Profile::Live, Pace::steady(1, 10_000), || {
+            knock.run(&site, Profile::Skb, Pace::steady(1, 10_000), || {
                 std::thread::sleep(Duration::from_millis(50));
                 let before = sink.packets();
                 let start = Instant::now();

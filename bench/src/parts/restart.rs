@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 /// Flows that the load is of, and its packets a second.
 const FLOWS: u64 = 1000;
-const RATE: u64 = 100_000;
+const RATE: u64 = 50_000;
 
 /// What open flows lose, and how long until the new daemon opens a session.
 pub fn run(sessions: u32, out: &mut Report) {
@@ -30,7 +30,7 @@ pub fn run(sessions: u32, out: &mut Report) {
         load.open(&site, sessions.into());
         let before = site.count(Way::Out).packets;
         let pace = Pace::steady(FLOWS, RATE);
-        let time = load.run(&site, Profile::Live, pace, || {
+        let time = load.run(&site, Profile::Skb, pace, || {
             site.sluice(|gateway| gateway.kill9());
             // Nobody is at home for a while.
             thread::sleep(Duration::from_millis(300));
