@@ -257,7 +257,9 @@ fn region(
     product: &Product,
 ) -> Result<String, ApiError> {
     let regions = cloud.regions();
+    // Cloud Firewall has a name of its own for it.
     let given = request.params.get("RegionId");
+    let given = given.or_else(|| request.params.get("RegionNo"));
     match given.filter(|_| !product.is_global()) {
         None => Ok(regions.first().map(|it| it.id.clone()).unwrap_or_default()),
         Some(region) if regions.iter().any(|it| it.id == region) => Ok(region.to_owned()),
@@ -275,13 +277,17 @@ fn region(
 /// A region has its own VPCs and vSwitches: a change that says for which region it is does not find others'.
 fn in_their_region(cloud: &control::Cloud, request: &Request) -> Result<(), ApiError> {
     let param = |name| request.params.get(name);
-    let Some(region) = param("RegionId") else {
+    let Some(region) = param("RegionId").or_else(|| param("RegionNo")) else {
         return Ok(());
     };
-    let vswitch = param("VSwitchId").and_then(|id| cloud.vswitches.get(id));
+    let vpc_of = |name| {
+        let vswitch = cloud.vswitches.get(param(name)?);
+        vswitch.map(|it| &*it.vpc)
+    };
     let named = [
         ("VpcId", param("VpcId")),
-        ("VSwitchId", vswitch.map(|it| &*it.vpc)),
+        ("VSwitchId", vpc_of("VSwitchId")),
+        ("VswitchId", vpc_of("VswitchId")),
     ];
     for (name, vpc) in named {
         let vpc = vpc.and_then(|id| cloud.vpcs.get(id));

@@ -33,7 +33,7 @@ impl Draft {
             }
         }
         let leads = |it: &&Route| match &it.next_hop {
-            NextHop::Blackhole | NextHop::NatFirewall(_) => false,
+            NextHop::Blackhole => false,
             NextHop::Instance(id) => !self.instances.contains(id),
             NextHop::Eni(id) => !self.enis.contains(id),
             NextHop::NatGateway(id) => !self.nat_gateways.contains(id),
@@ -60,6 +60,7 @@ impl Draft {
         for id in ids(self.dnat.iter().filter(of_none), |it| &it.id) {
             self.dnat.remove(&id);
         }
+        self.let_go_of_firewalls();
     }
 }
 

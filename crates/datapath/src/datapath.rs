@@ -6,7 +6,7 @@ use crate::netns::Home;
 use crate::pin;
 use crate::ports::{self, PortStatus, Ports, Prepared};
 use crate::programs::Programs;
-use crate::sender::{SendCounters, Sender};
+use crate::sender::{Recorder, SendCounters, Sender};
 use crate::worker::{Worker, now};
 use engine::{Engine, Memory, Snapshot, Time};
 use flow::table::{MIN_SLOTS, Table};
@@ -51,10 +51,19 @@ impl Datapath {
     ///
     /// If it fails, whatever it made is undone.
     pub fn open(config: &Config, netns: Option<&str>) -> Result<Datapath, Error> {
+        Datapath::open_recording(config, netns, Box::new(|_| ()))
+    }
+
+    /// The same, with somebody who takes the records of sessions, if the configuration wants them.
+    pub fn open_recording(
+        config: &Config,
+        netns: Option<&str>,
+        recorder: Recorder,
+    ) -> Result<Datapath, Error> {
         let home = Home::open(netns)?;
         let system = config.system.name.clone();
         let (maps, adopted) = Maps::open(&pins(&system), Sizes::new(slots(config)))?;
-        let (worker, state, sent) = home.run(|| start(config, &home, maps))??;
+        let (worker, state, sent) = home.run(|| start(config, &home, maps, recorder))??;
         Ok(Datapath {
             worker,
             state: Mutex::new(state),
@@ -178,6 +187,7 @@ fn start(
     config: &Config,
     home: &Home,
     maps: Maps,
+    recorder: Recorder,
 ) -> Result<(Worker, State, Arc<SendCounters>), Error> {
     let mut state = State {
         ports: Ports::open(&config.system.name)?,
@@ -185,7 +195,7 @@ fn start(
         eips: maps.eips()?,
         maps,
     };
-    let sender = Sender::open()?;
+    let sender = Sender::open(recorder)?;
     let sent = Arc::clone(sender.counters());
     let punts = state.maps.punts()?;
     let (prepared, snapshot) = state.prepare(config, home)?;
@@ -223,7 +233,7 @@ impl State {
                 let mut all = addresses(config);
                 all.extend(&self.eips);
                 self.maps.set_eips(&all)?;
-                Ok(Arc::new(snapshot))
+                Ok(Arc::new(snapshot.recording(config.records())))
             });
         match ready {
             Ok(snapshot) => Ok((prepared, snapshot)),

@@ -13,15 +13,19 @@ use crate::record::CloseReason;
 use crate::routing;
 use crate::sessions::{NO_SLOT, Session, SessionIx, Sessions, Way};
 use crate::snapshot::{Owner, Port, Snapshot};
+use crate::sources::Sources;
 use crate::sweep::Sweep;
 use crate::tuple;
 use crate::usage::Usage;
 use crate::watch::Watch;
 use flow::reason::Reason;
-use flow::{Key, flags};
+use flow::{Entry, Key, flags};
 use hashbrown::HashMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+
+/// How many entries ahead of the one that is adopted the place of its answers is fetched.
+const FLOWS_AHEAD: usize = 32;
 
 impl Snapshot {
     /// The port with an interface index.
@@ -75,6 +79,7 @@ impl Engine {
             neighbours,
             meters: Meters::new(memory.meters),
             usage: Usage::new(memory.accounts),
+            sources: Sources::default(),
             fragments: Fragments::default(),
             counters: Counters::default(),
             per_source: HashMap::new(),
@@ -86,6 +91,7 @@ impl Engine {
         core.nat.configure(&snapshot);
         core.meters.configure(&snapshot);
         core.usage.configure(&snapshot);
+        core.sources.configure(&snapshot);
         core.watch.configure(&snapshot.firewalls, None, now);
         core.adopt(&snapshot, now);
         core.meters.settle();
@@ -108,6 +114,7 @@ impl Core {
         self.nat.configure(s);
         self.meters.configure(s);
         self.usage.configure(s);
+        self.sources.configure(s);
         let dropped = self.neighbours.relink(|ifindex| {
             let port = s.port_by_ifindex(ifindex)?;
             Some((port, s.asker(port)))
@@ -257,28 +264,45 @@ impl Core {
         }
     }
 
+    /// The keys of the session whose original direction an entry is: its packets' and those of the answers.
+    fn adoptable(&self, entry: &Entry) -> Option<[Key; 2]> {
+        let key = entry.key()?;
+        let action = entry.action();
+        if action.flags & flags::ORIGINAL == 0 {
+            return None;
+        }
+        let zone = self.neighbours.zone(action.hop)?;
+        let translated = Key {
+            src: action.src,
+            dst: action.dst,
+            sport: action.sport,
+            dport: action.dport,
+            ..key
+        };
+        Some([key, tuple::reverse(&translated, zone)])
+    }
+
     /// Makes sessions of the flows in the table.
     fn adopt(&mut self, s: &Snapshot, now: Time) {
+        // Slots that a session has.
+        let mut taken = vec![false; self.table.geometry().slots as usize];
+        let mut ahead = self.table.iter().skip(FLOWS_AHEAD);
         for (slot, entry) in self.table.iter() {
-            let action = entry.action();
-            let original = entry.key().filter(|_| action.flags & flags::ORIGINAL != 0);
-            let Some(key) = original else { continue };
-            let zone = self.neighbours.zone(action.hop);
-            let translated = Key {
-                src: action.src,
-                dst: action.dst,
-                sport: action.sport,
-                dport: action.dport,
-                ..key
-            };
-            let reply = zone.map(|zone| tuple::reverse(&translated, zone));
-            let pair = reply.and_then(|reply| self.table.find(&reply));
-            let (Some(reply), Some((other, back))) = (reply, pair) else {
+            if let Some((_, soon)) = ahead.next()
+                && let Some([_, reply]) = self.adoptable(soon)
+            {
+                self.table.prefetch(&reply);
+            }
+            let Some([key, reply]) = self.adoptable(entry) else {
                 continue;
             };
+            let Some((other, back)) = self.table.find(&reply) else {
+                continue;
+            };
+            let action = entry.action();
             let answers = back.action().flags & flags::ORIGINAL == 0;
-            let taken = |key| self.find(key).is_some();
-            if !answers || key == reply || taken(&key) || taken(&reply) || !self.leads(slot, &key) {
+            let free = !taken[slot as usize] && !taken[other as usize];
+            if !answers || key == reply || !free || !self.leads(slot, &key) {
                 continue;
             }
             let hops = [action.hop, back.action().hop];
@@ -305,17 +329,19 @@ impl Core {
                 live: true,
             });
             self.sessions.place(ix, [slot, other]);
+            for slot in [slot, other] {
+                taken[slot as usize] = true;
+            }
             self.resume(ix, &key, now);
             for hop in hops {
                 self.neighbours.count(hop, 1);
             }
             self.counters.adopted += 1;
         }
-        // What has no partner is half a session: the other half was never written or already gone.
+        // What has no partner is half a session: the other half was never written or already gone. Or a lookup does
+        // not lead to it.
         for (slot, entry) in self.table.iter() {
-            if let Some(key) = entry.key()
-                && (self.find(&key).is_none() || !self.leads(slot, &key))
-            {
+            if !taken[slot as usize] && entry.key().is_some() {
                 self.retire([slot, NO_SLOT], [0; 2]);
             }
         }

@@ -9,18 +9,22 @@ use crate::nat::Nat;
 use crate::neighbours::Neighbours;
 use crate::sessions::{SessionIx, Sessions, Way};
 use crate::snapshot::{Port, Snapshot};
+use crate::sources::Sources;
 use crate::sweep::Sweep;
 use crate::usage::{Account, Usage};
 use crate::watch::Watch;
-use crate::wire::{self, Ipv4};
+use crate::wire;
 use flow::Key;
 use flow::abi::Hop;
-use flow::header::{ETHERTYPE_ARP, ETHERTYPE_IPV4};
+use flow::header::{self, ETHERTYPE_ARP, ETHERTYPE_IPV4};
 use flow::meter::Meter;
 use flow::reason::Reason;
 use flow::table::Table;
 use hashbrown::HashMap;
 use std::sync::Arc;
+
+/// From so many flows on it pays to fetch them ahead.
+const FETCHED: u32 = 1 << 14;
 
 /// The memory that kernel and engine share.
 #[derive(Debug)]
@@ -95,6 +99,7 @@ pub(crate) struct Core {
     pub(crate) neighbours: Neighbours,
     pub(crate) meters: Meters,
     pub(crate) usage: Usage,
+    pub(crate) sources: Sources,
     pub(crate) fragments: Fragments,
     pub(crate) counters: Counters,
     /// Sessions by source that count against a limit.
@@ -142,13 +147,16 @@ impl Engine {
         self.core.send_records(out);
     }
 
-    /// A hint that this frame comes next, by the interface with this index. What it will need of the flow
-    /// table is fetched from memory while the frame before it is dealt with.
+    /// A hint that this frame comes soon, by the interface with this index. What it will need of the flow table is
+    /// fetched from memory while the frames before it are dealt with.
+    #[inline]
     pub fn expect(&self, ifindex: u32, frame: &[u8]) {
+        // A small table is in the processor's caches.
+        if self.core.table.len() < FETCHED {
+            return;
+        }
         if let Some(&port) = self.snapshot.by_ifindex.get(&ifindex)
-            && wire::ethertype(frame) == Some(ETHERTYPE_IPV4)
-            && let Ok(packet) = Ipv4::parse(frame)
-            && let Ok(key) = packet.key(frame, self.snapshot.ports[port].link.zone)
+            && let Some(key) = header::key_of(frame, self.snapshot.ports[port].link.zone)
         {
             self.core.table.prefetch(&key);
         }

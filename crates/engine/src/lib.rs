@@ -60,6 +60,7 @@ mod security;
 mod sessions;
 mod snapshot;
 mod source;
+mod sources;
 mod split;
 mod sweep;
 mod tuple;

@@ -118,7 +118,9 @@ impl Core {
             self.begin_watch(s, &plan, ix, judgement, at.now);
         }
         self.counters.opened += 1;
-        let accounts = self.sessions.session(ix).accounts;
+        let session = self.sessions.session(ix);
+        self.sources.open(session);
+        let accounts = session.accounts;
         self.usage.open(accounts);
         self.usage.live(accounts, 1);
         let none = Activity {
@@ -306,10 +308,17 @@ impl Core {
         if self.sessions.session(ix).judged.is_some() {
             self.end_watch(s, ix, close, now);
         }
+        let all = self
+            .sources
+            .watch()
+            .then(|| self.activity(self.sessions.session(ix)));
         let session = self.sessions.remove(ix);
         let activity = self.take_counters(session.slots);
         let seen = self.was_seen(ix);
         self.usage.add(session.accounts, &activity, seen);
+        if let Some(activity) = all {
+            self.sources.end(&session, &activity, seen);
+        }
         self.usage.live(session.accounts, -1);
         self.retire(session.slots, session.accounts);
         for mapping in [session.mapping, session.let_in_by].into_iter().flatten() {
@@ -356,8 +365,12 @@ impl Core {
         let accounts = session.accounts;
         let slots = std::mem::replace(&mut session.slots, [NO_SLOT; 2]);
         let activity = self.take_counters(slots);
-        self.usage.add(accounts, &activity, self.was_seen(ix));
+        let seen = self.was_seen(ix);
+        self.usage.add(accounts, &activity, seen);
         self.usage.open(accounts);
+        let session = self.sessions.session(ix);
+        self.sources.end(session, &activity, seen);
+        self.sources.open(session);
         self.retire(slots, accounts);
         let fresh = Activity {
             last_seen: at.now.tick(),

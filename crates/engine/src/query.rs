@@ -195,7 +195,10 @@ impl Engine {
 
     /// What has gone by the EIPs. The highest numbers of sessions are those since the last call.
     pub fn usage(&mut self) -> UsageView {
-        self.core.usage.view()
+        UsageView {
+            sources: self.core.sources.view(),
+            ..self.core.usage.view()
+        }
     }
 
     /// Gives back accounts of EIPs that are gone, or bound to something else now: who called

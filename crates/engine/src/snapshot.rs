@@ -203,6 +203,7 @@ pub(crate) struct Gateway {
     pub max_per_source: Option<u32>,
     pub ports: RangeInclusive<u16>,
     pub icmp_reply: bool,
+    pub watches_sources: bool,
     pub out_of_state: OutOfState,
     /// The NAT firewall that protects it.
     pub firewall: Option<FirewallIx>,
@@ -641,6 +642,7 @@ impl Snapshot {
                 max_per_source: g.max_sessions_per_source,
                 ports: g.snat_ports.clone(),
                 icmp_reply: g.icmp_reply,
+                watches_sources: g.source_metrics,
                 out_of_state: g.tcp_out_of_state,
                 firewall: firewalls.of_gateway(ix as GatewayIx),
             });

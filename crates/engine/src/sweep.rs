@@ -7,7 +7,7 @@
 use crate::engine::{Core, Engine};
 use crate::io::{Offload, Output, Time};
 use crate::record::CloseReason;
-use crate::sessions::{Session, State};
+use crate::sessions::{Session, SessionIx, State};
 use crate::snapshot::Snapshot;
 use crate::wire::Arp;
 use flow::reason::Reason;
@@ -17,6 +17,9 @@ use std::time::Duration;
 
 /// Sessions that are looked at in one call.
 const SLICE: u32 = 4096;
+/// How many sessions ahead of a walk through all of them entries are fetched: about as many as one wait for memory
+/// is long.
+const AHEAD: u32 = 12;
 /// Between two rounds through all sessions.
 const ROUND: Duration = Duration::from_secs(1);
 /// With many sessions a round starts later, so that it takes at most about a twentieth of the time.
@@ -105,6 +108,7 @@ impl Core {
         if now >= self.sweep.next_round {
             let end = self.sessions.places().min(self.sweep.next + SLICE);
             for ix in self.sweep.next..end {
+                self.fetch_ahead(ix);
                 let expired = self
                     .sessions
                     .get(ix)
@@ -120,6 +124,7 @@ impl Core {
                 return now;
             }
             self.usage.end_round();
+            self.sources.end_round();
             self.watch.end_round(&s.firewalls, now);
             let pause = ROUND.max(PER_SESSION * self.sessions.places());
             self.sweep.next = 0;
@@ -130,6 +135,17 @@ impl Core {
             self.sweep.round_started = self.sweep.next_round;
         }
         self.sweep.next_round.min(self.sweep.housekeeping)
+    }
+
+    /// For a walk through all sessions, which are in the flow table in no order: has the entries of one that comes
+    /// soon fetched from memory.
+    #[inline]
+    pub(crate) fn fetch_ahead(&self, ix: SessionIx) {
+        if let Some(soon) = self.sessions.get(ix + AHEAD) {
+            for slot in soon.slots {
+                self.table.prefetch_slot(slot);
+            }
+        }
     }
 
     fn send_announcements(&mut self, out: &mut impl Output) {

@@ -166,6 +166,37 @@ pub struct UsageView {
     pub accounts: Vec<AccountView>,
     /// The sessions of each NAT gateway.
     pub gateways: Vec<GatewaySessions>,
+    /// The private addresses behind NAT gateways that watch them.
+    pub sources: Vec<GatewaySources>,
+}
+
+/// The private addresses behind a NAT gateway that watches them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GatewaySources {
+    /// Its identifier.
+    pub gateway: String,
+    /// The addresses, in no order.
+    pub sources: Vec<SourceView>,
+}
+
+/// What a private address has done by a NAT gateway since the daemon began. An address that does nothing for a while
+/// is forgotten and begins anew.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceView {
+    /// The address.
+    pub address: Ipv4Addr,
+    /// Live sessions.
+    pub live: u32,
+    /// Sessions that began.
+    pub opened: u64,
+    /// Packets that it sent.
+    pub packets_sent: u64,
+    /// Their bytes.
+    pub bytes_sent: u64,
+    /// Packets that it received.
+    pub packets_received: u64,
+    /// Their bytes.
+    pub bytes_received: u64,
 }
 
 /// What has gone by an EIP while it was bound to one and the same thing. Totals only grow; bytes are those of

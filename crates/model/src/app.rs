@@ -98,6 +98,16 @@ impl App {
         )
     }
 
+    /// Whether it goes over TCP.
+    pub fn over_tcp(self) -> bool {
+        self != App::Quic
+    }
+
+    /// Whether it goes over UDP.
+    pub fn over_udp(self) -> bool {
+        matches!(self, App::Dns | App::Quic)
+    }
+
     /// What TLS to a port is called.
     pub fn tls(port: u16) -> App {
         match port {

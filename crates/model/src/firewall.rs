@@ -4,6 +4,7 @@ use crate::domain::Pattern;
 use crate::{App, Id, Policy};
 use ipnet::{Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -105,6 +106,17 @@ pub struct NatFirewall {
     pub settings: FirewallSettings,
 }
 
+/// Where a NAT firewall takes traffic from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diversion {
+    /// The firewall.
+    pub firewall: Id,
+    /// The route tables whose default route leads to it while it is on, and to its gateway while it is off.
+    pub route_tables: Vec<Id>,
+    /// The vSwitch that is shown as its own; it is empty.
+    pub vswitch: Option<Id>,
+}
+
 /// The Internet border: protects EIPs, in and out, and sees public addresses.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct BorderFirewall {
@@ -151,7 +163,7 @@ pub enum PolicyScope {
 }
 
 /// The policies of a firewall, in their order: the first that matches decides.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PolicyList {
     /// What they are for.
     pub scope: PolicyScope,
@@ -160,7 +172,7 @@ pub struct PolicyList {
 }
 
 /// An access control policy.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ControlPolicy {
     /// Identifier (the cloud's `AclUuid`).
     pub id: Id,
@@ -189,6 +201,50 @@ pub struct ControlPolicy {
     pub resolve: DomainResolve,
 }
 
+impl ControlPolicy {
+    /// The address books that it uses, each with the field that does.
+    pub fn books(&self) -> [Option<(&'static str, &Id)>; 3] {
+        [
+            match &self.source {
+                PolicySource::Book(id) => Some(("source", id)),
+                _ => None,
+            },
+            match &self.destination {
+                PolicyDestination::Book(id) => Some(("destination", id)),
+                _ => None,
+            },
+            match &self.ports {
+                PolicyPorts::Book(id) => Some(("ports", id)),
+                _ => None,
+            },
+        ]
+    }
+}
+
+impl fmt::Display for PolicyScope {
+    /// As a file names it: a gateway by its identifier.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            PolicyScope::NatGateway(id) => id,
+            PolicyScope::BorderOut => "border-out",
+            PolicyScope::BorderIn => "border-in",
+            PolicyScope::Dns => "dns",
+        })
+    }
+}
+
+impl From<&str> for PolicyScope {
+    /// The firewall that a file means: what is none of its words is a NAT gateway.
+    fn from(word: &str) -> PolicyScope {
+        match word {
+            "border-out" => PolicyScope::BorderOut,
+            "border-in" => PolicyScope::BorderIn,
+            "dns" => PolicyScope::Dns,
+            id => PolicyScope::NatGateway(id.into()),
+        }
+    }
+}
+
 /// What a policy says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -203,7 +259,7 @@ pub enum PolicyAction {
 }
 
 /// The sources of a policy.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PolicySource {
     /// Addresses.
@@ -215,7 +271,7 @@ pub enum PolicySource {
 }
 
 /// The destinations of a policy.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PolicyDestination {
     /// Addresses.
@@ -230,7 +286,7 @@ pub enum PolicyDestination {
 }
 
 /// The ports of a policy.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PolicyPorts {
     /// All, and protocols without ports.
@@ -298,7 +354,7 @@ pub enum RepeatDays {
 }
 
 /// An address book. Policies name it by its identifier; people and the cloud's API by its name.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AddressBook {
     /// Identifier.
     pub id: Id,
@@ -309,7 +365,7 @@ pub struct AddressBook {
 }
 
 /// What is in an address book.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BookContent {
     /// IPv4 addresses.
@@ -400,6 +456,10 @@ pub enum OverCapacity {
 pub struct Firewalls {
     /// NAT firewalls that are on.
     pub nat: Vec<NatFirewall>,
+    /// NAT firewalls that are off: nothing is routed to them.
+    pub nat_off: Vec<NatFirewall>,
+    /// What NAT firewalls, on or off, divert. The data path goes by the routes.
+    pub diversions: Vec<Diversion>,
     /// The Internet border.
     pub border: BorderFirewall,
     /// The DNS firewall.
@@ -415,6 +475,12 @@ pub struct Firewalls {
 }
 
 impl Firewalls {
+    /// Whether any of them protects something.
+    pub fn any(&self) -> bool {
+        let dns = !self.policies(&PolicyScope::Dns).is_empty();
+        dns || !self.nat.is_empty() || !self.border.eips.is_empty()
+    }
+
     /// The policies of a firewall.
     pub fn policies(&self, scope: &PolicyScope) -> &[Arc<ControlPolicy>] {
         let list = self.policies.iter().find(|list| list.scope == *scope);

@@ -1,6 +1,7 @@
 //! What can be wrong with a configuration, and where.
 
 use crate::text::quote;
+use crate::validate::PolicyFault;
 use crate::*;
 use ipnet::Ipv4Net;
 use std::fmt;
@@ -41,6 +42,14 @@ pub enum Kind {
     Peering,
     /// A NAT firewall.
     NatFirewall,
+    /// The Internet border.
+    BorderFirewall,
+    /// An address book.
+    AddressBook,
+    /// A policy of a firewall.
+    Policy,
+    /// A list of threat indicators.
+    ThreatFeed,
 }
 
 impl fmt::Display for Kind {
@@ -62,6 +71,10 @@ impl fmt::Display for Kind {
             Kind::DnatEntry => "DNAT entry",
             Kind::Peering => "peering",
             Kind::NatFirewall => "NAT firewall",
+            Kind::BorderFirewall => "border firewall",
+            Kind::AddressBook => "address book",
+            Kind::Policy => "policy",
+            Kind::ThreatFeed => "threat feed",
         })
     }
 }
@@ -87,6 +100,10 @@ pub enum Item {
     Dnat(usize, usize),
     Peering(usize),
     NatFirewall(usize),
+    Border,
+    AddressBook(usize),
+    Policy(usize, usize),
+    ThreatFeed(usize),
 }
 
 /// Where in a [`Config`] something stands.
@@ -177,6 +194,22 @@ impl Subject {
                 config.firewalls.nat.get(n).map(|it| &it.id),
                 None,
             ),
+            Item::Border => (Kind::BorderFirewall, None, None),
+            Item::AddressBook(n) => (
+                Kind::AddressBook,
+                config.firewalls.books.get(n).map(|it| &it.id),
+                None,
+            ),
+            Item::Policy(n, k) => {
+                let list = config.firewalls.policies.get(n);
+                let policy = list.and_then(|it| it.policies.get(k));
+                (Kind::Policy, policy.map(|it| &it.id), None)
+            }
+            Item::ThreatFeed(n) => (
+                Kind::ThreatFeed,
+                config.firewalls.feeds.get(n).map(|it| &it.id),
+                None,
+            ),
         };
         Subject {
             kind,
@@ -190,7 +223,7 @@ impl Subject {
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.kind)?;
-        if self.kind != Kind::System {
+        if !matches!(self.kind, Kind::System | Kind::BorderFirewall) {
             write!(f, " {}", quote(&self.id))?;
         }
         match &self.part {
@@ -411,6 +444,10 @@ pub enum Fault {
         vpc: Id,
         blocks: String,
     },
+
+    // Firewalls.
+    #[error(transparent)]
+    Policy(#[from] PolicyFault),
 }
 
 /// What a reference to an interface may name.

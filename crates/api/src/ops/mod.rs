@@ -12,8 +12,13 @@ mod ecs_tags;
 mod eip;
 mod enis;
 mod events;
+mod firewall_assets;
+mod firewall_license;
+mod firewall_places;
 mod forward;
 mod instances;
+mod nat_firewall_checks;
+mod nat_firewalls;
 mod nat_gateway;
 mod nat_ips;
 mod package;
@@ -24,6 +29,7 @@ mod rules;
 mod run;
 mod security_groups;
 mod snat;
+mod source_metrics;
 mod tags;
 mod trace;
 mod usage;
@@ -63,6 +69,7 @@ const ECS: &str = "2014-05-26";
 const PEER: &str = "2022-01-01";
 const RAM: &str = "2015-05-01";
 const TRAIL: &str = "2020-07-06";
+const CFW: &str = "2017-12-07";
 
 /// Groups of operations: the version of their product, and each with its name.
 const GROUPS: &[(&str, &[(&str, Handler)])] = &[
@@ -75,6 +82,7 @@ const GROUPS: &[(&str, &[(&str, Handler)])] = &[
     (VPC, package::OPERATIONS),
     (VPC, nat_gateway::OPERATIONS),
     (VPC, nat_ips::OPERATIONS),
+    (VPC, source_metrics::OPERATIONS),
     (VPC, snat::OPERATIONS),
     (VPC, forward::OPERATIONS),
     (VPC, trace::OPERATIONS),
@@ -90,6 +98,11 @@ const GROUPS: &[(&str, &[(&str, Handler)])] = &[
     (RAM, access_keys::OPERATIONS),
     (RAM, access_policies::OPERATIONS),
     (TRAIL, events::OPERATIONS),
+    (CFW, nat_firewalls::OPERATIONS),
+    (CFW, nat_firewall_checks::OPERATIONS),
+    (CFW, firewall_assets::OPERATIONS),
+    (CFW, firewall_license::OPERATIONS),
+    (CFW, firewall_places::OPERATIONS),
 ];
 
 /// What answers an operation.
