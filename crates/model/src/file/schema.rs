@@ -90,6 +90,8 @@ tables! {
         nat_gateway: Vec<Spanned<NatGateway>>,
         nat_ip: Vec<Spanned<NatIp>>,
         peering: Vec<Spanned<Peering>>,
+        nat_firewall: Vec<Spanned<NatFirewall>>,
+        firewall_license: Option<Spanned<FirewallLicense>>,
         address_book: Vec<Spanned<AddressBook>>,
         policy: Vec<Spanned<Policy>>,
         border_firewall: Option<Spanned<BorderFirewall>>,
@@ -221,6 +223,28 @@ tables! {
     NatIp { id: Text, nat_gateway: Text, address: Text }
     /// `[[peering]]`
     Peering { id: Text, vpcs: Texts }
+    /// `[[nat_firewall]]`
+    NatFirewall {
+        id: Text,
+        nat_gateway: Text,
+        enabled: Flag,
+        inbound: Flag,
+        route_tables: Option<Texts>,
+        vswitch: Text,
+        mode: Text,
+        default_action: Text,
+        on_drop: Text,
+        name_check: Text,
+        threats: Threats,
+    }
+    /// `[firewall_license]`
+    FirewallLicense {
+        firewalls: Number,
+        capacity: Number,
+        over_capacity: Text,
+        expires: Time,
+        auto_renew: Number,
+    }
     /// `[[address_book]]`
     AddressBook {
         id: Text,

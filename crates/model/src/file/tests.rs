@@ -66,6 +66,8 @@ fn tables() -> Vec<(&'static str, BTreeSet<&'static str>)> {
         ("[[nat_gateway.dnat]]", keys::<schema::Dnat>()),
         ("[[nat_ip]]", keys::<schema::NatIp>()),
         ("[[peering]]", keys::<schema::Peering>()),
+        ("[[nat_firewall]]", keys::<schema::NatFirewall>()),
+        ("[firewall_license]", keys::<schema::FirewallLicense>()),
         ("[[address_book]]", keys::<schema::AddressBook>()),
         ("[[policy]]", keys::<schema::Policy>()),
         ("[policy.validity]", keys::<schema::Validity>()),

@@ -3,6 +3,7 @@
 //! Structures are taken apart field by field, so that a new field is an error here until it is written.
 
 mod firewall;
+mod nat_firewall;
 
 use crate::text::{ports, protocol_name};
 use crate::*;
@@ -48,8 +49,10 @@ pub fn write(config: &Config) -> String {
     for table in route_tables {
         let mut gateways = nat_gateways.iter();
         let gateway = gateways.any(|it| it.vpc == table.vpc && it.vswitch().is_none());
-        out.route_table(table, enis, gateway);
+        out.route_table(table, enis, gateway, firewalls);
     }
+    out.nat_firewalls(firewalls);
+    out.firewall_license(&firewalls.license);
     out.firewalls(firewalls);
     out.0
 }
@@ -210,7 +213,13 @@ impl Out {
     }
 
     /// `gateway`: whether its VPC has a NAT gateway for the Internet.
-    fn route_table(&mut self, table: &RouteTable, enis: &[Eni], gateway: bool) {
+    fn route_table(
+        &mut self,
+        table: &RouteTable,
+        enis: &[Eni],
+        gateway: bool,
+        firewalls: &Firewalls,
+    ) {
         let RouteTable {
             id,
             vpc,
@@ -237,7 +246,11 @@ impl Out {
             match next_hop {
                 NextHop::Eni(id) => self.set(leg(id, enis), id),
                 NextHop::NatGateway(id) => self.set("nat_gateway", id),
-                NextHop::NatFirewall(id) => self.set("nat_firewall", id),
+                // The firewall says that it diverts it.
+                NextHop::NatFirewall(id) => {
+                    let firewall = firewalls.nat.iter().find(|it| it.id == *id);
+                    self.set("nat_gateway", firewall.map_or(id, |it| &it.gateway));
+                }
                 NextHop::Peering(id) => self.set("peering", id),
                 NextHop::Blackhole => self.flag("blackhole", true),
             }
