@@ -4,6 +4,7 @@
 
 mod firewall;
 mod nat;
+mod nat_firewall;
 mod services;
 
 use super::entry::{Entry, Found, address, any, block, place, word};
@@ -45,6 +46,7 @@ pub fn build(file: &schema::File, lines: Lines<'_>) -> Result<Config, Error> {
     tables.iter().for_each(|it| builder.route_table(it));
     builder.system_tables(tables);
     builder.default_routes();
+    builder.nat_firewalls(file);
     builder.firewalls(file);
     builder.finish(lines)
 }

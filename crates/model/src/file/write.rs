@@ -3,6 +3,7 @@
 //! Structures are taken apart field by field, so that a new field is an error here until it is written.
 
 mod firewall;
+mod nat_firewall;
 
 use crate::text::{ports, protocol_name};
 use crate::*;
@@ -48,10 +49,25 @@ pub fn write(config: &Config) -> String {
     for table in route_tables {
         let mut gateways = nat_gateways.iter();
         let gateway = gateways.any(|it| it.vpc == table.vpc && it.vswitch().is_none());
-        out.route_table(table, enis, gateway);
+        out.route_table(&undiverted(table, firewalls), enis, gateway);
     }
     out.firewalls(firewalls);
     out.0
+}
+
+/// A route table as it would be if no firewall diverted it.
+fn undiverted(table: &RouteTable, firewalls: &Firewalls) -> RouteTable {
+    let mut table = table.clone();
+    for route in &mut table.routes {
+        let diverted = match &route.next_hop {
+            NextHop::NatFirewall(id) => firewalls.nat.iter().find(|it| it.id == *id),
+            _ => None,
+        };
+        if let Some(firewall) = diverted {
+            route.next_hop = NextHop::NatGateway(firewall.gateway.clone());
+        }
+    }
+    table
 }
 
 struct Out(String);
@@ -237,7 +253,8 @@ impl Out {
             match next_hop {
                 NextHop::Eni(id) => self.set(leg(id, enis), id),
                 NextHop::NatGateway(id) => self.set("nat_gateway", id),
-                NextHop::NatFirewall(id) => self.set("nat_firewall", id),
+                // Of no firewall that is there: nothing that a file could say.
+                NextHop::NatFirewall(_) => {}
                 NextHop::Peering(id) => self.set("peering", id),
                 NextHop::Blackhole => self.flag("blackhole", true),
             }
