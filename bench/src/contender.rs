@@ -71,21 +71,10 @@ fn eip(n: u32) -> Ipv4Addr {
 }
 
 impl Rules {
-    /// Address and port of a DNAT entry, and the port that it leads to at the client.
-    pub fn entry(n: u32) -> ((Ipv4Addr, u16), u16) {
+    /// A DNAT entry: address and port outside, and inside, where the client stands in front of many hosts.
+    pub fn entry(n: u32) -> [(Ipv4Addr, u16); 2] {
         let port = 2000 + (n / EIPS) as u16;
-        ((eip(n), port), port)
-    }
-
-    /// Where packets of a DNAT entry are sent to: at plain forwarding, the client itself.
-    pub fn inbound(contender: Contender, n: u32) -> (Ipv4Addr, u16) {
-        let (outside, port) = Rules::entry(n);
-        match contender {
-            Contender::Plain | Contender::RedirectTc | Contender::RedirectXdp => {
-                (CLIENT.parse().expect("an address"), port)
-            }
-            _ => outside,
-        }
+        [(eip(n), port), ((0x0a01_0100 + n % EIPS).into(), port)]
     }
 
     /// Sluice's configuration, with the client behind an interface that exists.
@@ -116,6 +105,7 @@ id = "wan"
 device = "{outside}"
 address = "{OUTER}/24"
 gateway = "{SERVER}"
+pool = ["198.19.0.0/16"]
 
 [[vpc]]
 id = "vpc"
@@ -150,16 +140,18 @@ security_groups = ["sg"]
              \n[nat_gateway.timeouts]\nudp = 900\n\
              \n[[nat_gateway.snat]]\nid = \"snat\"\nvpc = true\neips = [{names}]\n"
         );
-        for n in 0..self.dnat {
-            let ((_, outside), inside) = Rules::entry(n);
-            let _ = write!(
-                text,
-                "\n[[nat_gateway.dnat]]\neip = \"e{}\"\nprotocol = \"udp\"\nexternal_port = {outside}\n\
-                 instance = \"client\"\ninternal_port = {inside}\n",
-                n % EIPS
-            );
-        }
+        text.extend((0..self.dnat).map(Rules::entry_text));
         text
+    }
+
+    /// A DNAT entry in Sluice's configuration, which may follow it.
+    pub fn entry_text(n: u32) -> String {
+        let [(_, outside), (host, inside)] = Rules::entry(n);
+        format!(
+            "\n[[nat_gateway.dnat]]\neip = \"e{}\"\nprotocol = \"udp\"\nexternal_port = {outside}\n\
+             internal = \"{host}\"\ninternal_port = {inside}\n",
+            n % EIPS
+        )
     }
 
     /// Tells the kernel of a gateway's host.
@@ -188,8 +180,8 @@ security_groups = ["sg"]
     fn nftables(&self, outside: &str) -> String {
         let mut elements = String::new();
         for n in 0..self.dnat {
-            let ((eip, port), inside) = Rules::entry(n);
-            let _ = write!(elements, "{eip} . {port} : {CLIENT} . {inside},\n");
+            let [(eip, port), (host, inside)] = Rules::entry(n);
+            let _ = writeln!(elements, "{eip} . {port} : {host} . {inside},");
         }
         let elements = match self.dnat {
             0 => String::new(),
@@ -213,10 +205,10 @@ security_groups = ["sg"]
     fn iptables(&self, outside: &str) -> String {
         let mut text = "*nat\n".to_owned();
         for n in 0..self.dnat {
-            let ((eip, port), inside) = Rules::entry(n);
+            let [(eip, port), (host, inside)] = Rules::entry(n);
             let _ = writeln!(
                 text,
-                "-A PREROUTING -i {outside} -d {eip} -p udp --dport {port} -j DNAT --to {CLIENT}:{inside}"
+                "-A PREROUTING -i {outside} -d {eip} -p udp --dport {port} -j DNAT --to {host}:{inside}"
             );
         }
         let _ = writeln!(text, "-A POSTROUTING -o {outside} -j MASQUERADE\nCOMMIT");

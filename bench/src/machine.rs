@@ -44,8 +44,8 @@ pub fn quiet(host: &Host, device: &str) {
     host.sysctl(&format!("net.ipv4.conf.{device}.rp_filter"), "0");
 }
 
-/// Lets an interface's packets be received by threads of their own, on a CPU. On the CPU of the generator they go
-/// before it, or they would come too late and queues run over.
+/// Lets an interface's packets be received by threads of their own, on a CPU, that go before all else, as a softirq
+/// would.
 pub fn threaded(host: &Host, device: &str, cpu: usize) {
     let namespace = host.namespace();
     let write = format!("echo 1 > /sys/class/net/{device}/threaded");
@@ -60,11 +60,7 @@ pub fn threaded(host: &Host, device: &str, cpu: usize) {
     assert!(!threads.is_empty(), "{device} has no NAPI thread");
     for thread in threads {
         pin(thread, cpu);
-        let thread = thread.to_string();
-        match cpu {
-            crate::site::OUTSIDE => run("chrt", &["-f", "-p", "50", &thread]),
-            _ => run("renice", &["-n", "-20", "-p", &thread]),
-        }
+        run("chrt", &["-f", "-p", "50", &thread.to_string()]);
     }
 }
 
@@ -96,6 +92,41 @@ pub fn napi(device: &str) -> Vec<i32> {
             name.is_ok_and(|name| name.starts_with(&prefix))
         })
         .collect()
+}
+
+/// Bytes of memory of a process's own.
+pub fn resident(process: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
+}
+
+/// Bytes of memory of the BPF maps that a process has open, each counted once.
+pub fn map_memory(process: u32) -> u64 {
+    let files = fs::read_dir(format!("/proc/{process}/fdinfo")).into_iter();
+    let mut maps = std::collections::BTreeMap::new();
+    for file in files.flatten().flatten() {
+        let text = fs::read_to_string(file.path()).unwrap_or_default();
+        let field = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name));
+            line.and_then(|value| value.trim().parse::<u64>().ok())
+        };
+        if let (Some(map), Some(bytes)) = (field("map_id:"), field("memlock:")) {
+            maps.insert(map, bytes);
+        }
+    }
+    maps.values().sum()
+}
+
+/// Packets that the interfaces of a host could not send.
+pub fn tx_dropped(host: &Host) -> u64 {
+    let text = host.inside(|| fs::read_to_string("/proc/thread-self/net/dev"));
+    let text = text.unwrap_or_default();
+    let lines = text.lines().filter_map(|line| line.split_once(':'));
+    lines
+        .filter_map(|(_, columns)| columns.split_whitespace().nth(11)?.parse::<u64>().ok())
+        .sum()
 }
 
 /// The kernel's version.

@@ -10,6 +10,7 @@ mod parts;
 mod programs;
 mod race;
 mod report;
+mod road;
 mod site;
 mod stats;
 mod supervisor;
@@ -42,6 +43,26 @@ struct Cli {
 enum Part {
     /// Small packets of open flows
     Packets,
+    /// New sessions
+    Sessions,
+    /// Many DNAT entries
+    Entries,
+    /// TCP in bulk
+    Bulk,
+    /// Short HTTP connections
+    Http,
+    /// Latency at half load
+    Latency,
+    /// A hit in the flow table
+    Hit,
+    /// Memory of sessions
+    Memory,
+    /// Changes of the configuration under load
+    Change,
+    /// A restart of the daemon under load
+    Restart,
+    /// The cloud API
+    Api,
 }
 
 fn main() -> ExitCode {
@@ -49,8 +70,8 @@ fn main() -> ExitCode {
     if let Some(code) = supervisor::watch() {
         return code;
     }
-    machine::pin(0, site::OUTSIDE);
     machine::go_first();
+    load::prepare();
     let (effort, many) = match cli.quick {
         true => (
             Effort {
@@ -82,6 +103,16 @@ fn main() -> ExitCode {
         }
         match part {
             Part::Packets => parts::packets::run(effort, many, &mut report),
+            Part::Sessions => parts::sessions::run(effort, many, &mut report),
+            Part::Entries => parts::entries::run(effort, cli.quick, &mut report),
+            Part::Bulk => parts::bulk::run(cli.quick, &mut report),
+            Part::Http => parts::http::run(cli.quick, &mut report),
+            Part::Latency => parts::latency::run(effort, &mut report),
+            Part::Hit => parts::hit::run(&mut report),
+            Part::Memory => parts::memory::run(2 * many, &mut report),
+            Part::Change => parts::change::run(cli.quick, &mut report),
+            Part::Restart => parts::restart::run(many, &mut report),
+            Part::Api => parts::api::run(cli.quick, &mut report),
         }
     }
     println!("\n{}", report.table());

@@ -235,6 +235,7 @@ const HEADER: usize = 4;
 const STAMP: usize = 8;
 const SENT: usize = 9;
 const BUDGET: usize = 10;
+const BURST_MASK: usize = 11;
 const TEMPLATES: usize = 16;
 /// How far behind the pace it may fall and make up for it, in nanoseconds.
 const SLACK: i32 = 100_000;
@@ -280,7 +281,10 @@ impl Generator {
         asm.load(U64, 8, 9, word(SENT));
         asm.load(U64, 1, 9, word(BUDGET));
         asm.if_least(8, 1, "drop");
-        // Is the next one due?
+        // Is the next burst due, if one begins?
+        asm.load(U64, 1, 9, word(BURST_MASK));
+        asm.put(0x5f, 1, 8, 0, 0); // r1 &= r8
+        asm.if_not(1, 0, "go");
         asm.load(U64, 6, 9, word(INTERVAL));
         asm.if_is(6, 0, "go");
         asm.call(KTIME_GET_NS);
@@ -352,6 +356,7 @@ impl Generator {
         self.set(NEXT, pace.first);
         self.set(FLOWS, pace.flows);
         self.set(INTERVAL, pace.interval);
+        self.set(BURST_MASK, pace.burst - 1);
         self.set(STAMP, pace.stamp.into());
         self.set(BUDGET, pace.budget);
     }

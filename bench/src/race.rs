@@ -89,6 +89,8 @@ pub const TWIN: &str = " (twin)";
 
 /// How often a slice is measured in which a gateway got no turn.
 const TRIES: usize = 5;
+/// With how few packets that is so.
+const FEWEST: u64 = 20;
 
 /// What a gateway does in a slice under a load that goes on.
 pub fn slice(site: &Site, load: &Load, profile: Profile, pace: Pace, length: Duration) -> Count {
@@ -99,7 +101,13 @@ pub fn slice(site: &Site, load: &Load, profile: Profile, pace: Pace, length: Dur
             sleep(length);
             site.count(load.way()) - before
         });
-        if count.packets >= 1000 && count.kernel > 0 {
+        if count.packets >= FEWEST && count.kernel > 0 {
+            if count.lost * 50 > count.packets {
+                eprintln!(
+                    "{}: {} of {} packets lost behind it",
+                    site.name, count.lost, count.packets
+                );
+            }
             return count;
         }
     }
@@ -109,7 +117,8 @@ pub fn slice(site: &Site, load: &Load, profile: Profile, pace: Pace, length: Dur
 /// A comparison: who, against whom, and what the ratio must be.
 pub type Comparison<'a> = (&'a str, &'a str, Option<Floor>);
 
-/// Reports lanes of nanoseconds for each piece of work as pieces a second, and compares them.
+/// Reports lanes of nanoseconds for each piece of work, and compares them. `unit` is a unit, and how many of it a
+/// second of which pieces take a nanosecond are; 0: it is microseconds that are told.
 pub fn report(
     report: &mut Report,
     work: &str,
@@ -119,7 +128,11 @@ pub fn report(
 ) {
     let note = (*apart > TWINS).then(|| format!("twins {:.0} % apart", apart * 100.0));
     let value = |lane: &Lane| {
-        let rates: Vec<f64> = lane.samples.iter().map(|ns| unit.1 / ns).collect();
+        let rates = lane.samples.iter().map(|ns| match unit.1 {
+            0.0 => ns / 1e3,
+            factor => factor / ns,
+        });
+        let rates: Vec<f64> = rates.collect();
         let mut row = Row::new(work, &lane.name, median(&rates), unit.0);
         row.spread = Some(middle_half(&rates));
         row.note.clone_from(&note);

@@ -11,6 +11,7 @@
 use crate::contender::{Contender, Rules};
 use crate::machine;
 use crate::programs::{self, Sink};
+use crate::race::TWIN;
 use crate::sys::{Kind, Link, Program};
 use lab::{Gateway, Host, Lab};
 use std::cell::RefCell;
@@ -97,6 +98,8 @@ pub struct Count {
     pub daemon: u64,
     /// Packets that came out of it.
     pub packets: u64,
+    /// Packets that it sent and nobody received, since a queue was full.
+    pub lost: u64,
 }
 
 impl std::ops::Sub for Count {
@@ -106,6 +109,7 @@ impl std::ops::Sub for Count {
             kernel: self.kernel - before.kernel,
             daemon: self.daemon - before.daemon,
             packets: self.packets - before.packets,
+            lost: self.lost - before.lost,
         }
     }
 }
@@ -118,6 +122,17 @@ impl Count {
 }
 
 impl<'a> Site<'a> {
+    /// Builds one in each lab. A contender that takes part twice is its own twin.
+    pub fn all(labs: &'a [Lab], contenders: &[Contender], rules: &Rules) -> Vec<Site<'a>> {
+        let mut sites: Vec<Site> = Vec::new();
+        for (lab, &contender) in labs.iter().zip(contenders) {
+            let twin = sites.iter().any(|site| site.contender == contender);
+            let name = contender.name().to_owned() + if twin { TWIN } else { "" };
+            sites.push(Site::new(lab, contender, &name, rules));
+        }
+        sites
+    }
+
     /// Builds it and starts the contender.
     pub fn new(lab: &'a Lab, contender: Contender, name: &str, rules: &Rules) -> Site<'a> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -252,28 +267,13 @@ impl<'a> Site<'a> {
                 .as_ref()
                 .map_or(0, |gateway| machine::cpu_time(gateway.pid() as i32)),
             packets: self.to(way).sink.packets(),
+            lost: machine::tx_dropped(&self.gateway),
         }
     }
 
     /// Works with the gateway, which must be Sluice.
     pub fn sluice<R>(&self, work: impl FnOnce(&mut Gateway<'a>) -> R) -> R {
         work(self.sluice.borrow_mut().as_mut().expect("it is Sluice"))
-    }
-
-    /// Ends all sessions that it has.
-    pub fn forget(&self) {
-        match self.contender {
-            Contender::Tc | Contender::Xdp => self.sluice(|gateway| {
-                gateway.terminate();
-                gateway.remove();
-                gateway.run();
-                machine::pin_all(gateway.pid(), INSIDE);
-            }),
-            Contender::Nftables | Contender::Iptables => {
-                self.gateway.ok("conntrack -F");
-            }
-            _ => {}
-        }
     }
 
     /// How many sessions it has. Contenders that have none have 0.

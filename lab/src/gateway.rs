@@ -120,6 +120,11 @@ impl<'a> Gateway<'a> {
         fs::write(self.lab.dir().join("config.toml"), config).unwrap();
     }
 
+    /// The configuration file for the next start.
+    pub fn config(&self) -> String {
+        fs::read_to_string(self.lab.dir().join("config.toml")).unwrap()
+    }
+
     /// Kills the daemon with no chance to do anything.
     pub fn kill9(&mut self) {
         self.stop(Signal::SIGKILL);
@@ -150,6 +155,12 @@ impl<'a> Gateway<'a> {
     #[track_caller]
     pub fn pid(&self) -> u32 {
         self.daemon.as_ref().expect("it does not run").pid()
+    }
+
+    /// Its control socket.
+    pub fn socket(&self) -> PathBuf {
+        let [_, _, socket] = self.files();
+        socket.into()
     }
 
     /// Removes what the daemon has left, which must not run.

@@ -3,7 +3,7 @@
 use crate::contender::{Contender, Rules};
 use crate::flows::{Flow, shuffled};
 use crate::load::{Load, Pace, Profile};
-use crate::race::{Comparison, Effort, TWIN, agreed, report, rounds, slice};
+use crate::race::{Comparison, Effort, agreed, report, rounds, slice};
 use crate::report::{Floor::Least, Report};
 use crate::site::{Site, Way};
 use lab::Lab;
@@ -24,17 +24,12 @@ pub fn run(effort: Effort, many: u32, out: &mut Report) {
         Contender::Nftables,
     ];
     let labs = contenders.map(|_| Lab::new("packets"));
-    let mut sites: Vec<Site> = Vec::new();
-    for (lab, contender) in labs.iter().zip(contenders) {
-        let twin = sites.iter().any(|site| site.contender == contender);
-        let name = contender.name().to_owned() + if twin { TWIN } else { "" };
-        sites.push(Site::new(lab, contender, &name, &rules));
-    }
-    let load = Load::new(Way::Out, &shuffled(many, Flow::outbound));
+    let sites = Site::all(&labs, &contenders, &rules);
+    let load = Load::new(Way::Out, shuffled(many, Flow::outbound));
     let names: Vec<&str> = sites.iter().map(|site| site.name.as_str()).collect();
     for (step, flows) in [1, 1000, many].into_iter().enumerate() {
         for site in &sites {
-            load.open(site, flows.into(), 250_000);
+            load.open(site, flows.into());
         }
         for profile in [Profile::Live, Profile::Skb] {
             let race = agreed(|| {

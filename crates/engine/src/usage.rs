@@ -531,6 +531,7 @@ impl Core {
     /// Looks at all sessions at once.
     pub(crate) fn see_all(&mut self) {
         for ix in 0..self.sessions.places() {
+            self.fetch_ahead(ix);
             self.see(ix);
         }
         self.usage.end_round();

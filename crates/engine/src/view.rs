@@ -237,3 +237,41 @@ pub struct GatewaySessions {
     /// The most at once since the last reading.
     pub peak: u32,
 }
+
+/// How often a policy has decided.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyHits {
+    /// Its identifier.
+    pub policy: String,
+    /// Sessions, and first packets that it refused.
+    pub hits: u64,
+    /// Bytes of these sessions, both ways.
+    pub bytes: u64,
+    /// When it last decided, in seconds since 1970 UTC.
+    pub last: Option<u64>,
+}
+
+/// Numbers of the firewalls, since the start.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FirewallView {
+    /// Live sessions that firewalls see, or have seen before they were switched off.
+    pub sessions: u64,
+    /// Those of them whose application or domain is being found out.
+    pub inspected: u64,
+    /// Sessions that were refused after they had begun.
+    pub refused: u64,
+    /// First packets that were refused.
+    pub refused_first: u64,
+    /// Questions for names that were refused.
+    pub refused_names: u64,
+    /// Sessions whose inspection was given up since there were too many.
+    pub given_up: u64,
+    /// New sessions for which there was no capacity.
+    pub over_capacity: u64,
+    /// Records that were lost since there were too many at once.
+    pub records_lost: u64,
+    /// Addresses that clients were answered for names, and that count still.
+    pub learned_names: u64,
+    /// What went by in the last round, in bits a second.
+    pub bits_per_second: u64,
+}

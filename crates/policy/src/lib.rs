@@ -10,15 +10,20 @@
 #![forbid(unsafe_code)]
 
 mod answers;
+mod chain;
+mod draft;
 mod intervals;
-mod list;
+mod policies;
 mod resolved;
+mod schedule;
+mod sets;
 mod subject;
+mod tables;
 mod threats;
 mod world;
 
 pub use answers::{Answers, KnownNames};
-pub use list::Policies;
+pub use policies::Policies;
 pub use resolved::Resolved;
 pub use subject::{Because, Facts, Identity, Locations, Names, Needs, Subject, Verdict};
 pub use threats::{Indicator, Threats};

@@ -21,7 +21,8 @@ pub enum Indicator {
 /// Indicators that can be asked. Immutable: a list that has changed is built anew and takes the old one's place.
 #[derive(Default)]
 pub struct Threats {
-    categories: Vec<Box<str>>,
+    /// Names of categories, and whether there are domains of them.
+    categories: Vec<(Box<str>, bool)>,
     addresses: Option<(Intervals, Vec<u16>)>,
     names: Names,
     len: usize,
@@ -45,10 +46,13 @@ impl Threats {
                 None => {
                     let place = places.len() as u16;
                     places.insert(category.into(), place);
-                    threats.categories.push(category.into());
+                    threats.categories.push((category.into(), false));
                     place
                 }
             };
+            if !matches!(indicator, Indicator::Net(_)) {
+                threats.categories[usize::from(place)].1 = true;
+            }
             match indicator {
                 Indicator::Net(net) => nets.push(Prefix {
                     start: net.network().into(),
@@ -79,6 +83,12 @@ impl Threats {
         self.category(self.names.find(name)?)
     }
 
+    /// Whether there are domains of a category.
+    pub fn has_domains(&self, category: &str) -> bool {
+        let mut all = self.categories.iter();
+        all.any(|it| it.1 && *it.0 == *category)
+    }
+
     /// How many indicators there are.
     pub fn len(&self) -> usize {
         self.len
@@ -91,7 +101,7 @@ impl Threats {
 
     /// The categories that there are indicators of.
     pub fn categories(&self) -> impl Iterator<Item = &str> {
-        self.categories.iter().map(|it| &**it)
+        self.categories.iter().map(|it| &*it.0)
     }
 
     /// How many bytes they take.
@@ -103,7 +113,7 @@ impl Threats {
     }
 
     fn category(&self, place: u16) -> Option<&str> {
-        self.categories.get(usize::from(place)).map(|it| &**it)
+        self.categories.get(usize::from(place)).map(|it| &*it.0)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The command line.
 
 pub mod access;
+pub mod firewall;
 pub mod records;
 mod resource;
 
@@ -79,6 +80,7 @@ pub enum Command {
     Sg(Resource),
     /// Instances: list, show, create (run), modify, delete
     Instance(Resource),
+    Firewall(firewall::Firewall),
     Key(access::Key),
     User(access::User),
     Access(access::Access),

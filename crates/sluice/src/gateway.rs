@@ -1,6 +1,7 @@
 //! The running gateway: what answers on the control socket.
 
 use crate::changes;
+use crate::clock::Clock;
 use crate::error::Error;
 use crate::firewall::{self, Recording, Services};
 use crate::metering::{Meter, reading};
@@ -41,6 +42,7 @@ pub struct Daemon {
     tracer: Tracer,
     store: Arc<Sqlite>,
     meter: Meter,
+    clock: Clock,
     services: Arc<Services>,
     recording: Arc<Recording>,
     state: StateDir,
@@ -167,6 +169,7 @@ impl Daemon {
             started: Instant::now(),
             cloud: Arc::new(cloud),
             tracer,
+            clock: Clock::start(Arc::clone(&control))?,
             control,
             meter,
             plane,
@@ -193,6 +196,7 @@ impl Daemon {
     /// # Errors
     /// If something cannot be removed.
     pub fn stop(&self, remove: bool) -> Result<(), Error> {
+        self.clock.stop();
         self.services.stop();
         self.meter.stop();
         let mut running = self.plane.0.write().unwrap_or_else(PoisonError::into_inner);

@@ -7,6 +7,7 @@ mod backup;
 mod call;
 mod exec;
 mod export;
+mod firewall;
 mod intel;
 mod ports;
 mod quotas;
@@ -20,6 +21,7 @@ mod version;
 
 use crate::cli::{Cli, Command};
 use crate::error::Error;
+use crate::output::progress::Progress;
 use crate::socket::client::Client;
 use crate::socket::protocol::{Request, Response};
 use clap::CommandFactory;
@@ -60,6 +62,7 @@ pub fn run(command: Command, out: &mut impl Write) -> Result<ExitCode, Error> {
         Command::Route(args) => resource::run("route", &args, out)?,
         Command::Sg(args) => resource::run("sg", &args, out)?,
         Command::Instance(args) => resource::run("instance", &args, out)?,
+        Command::Firewall(args) => firewall::run(&args, out)?,
         Command::Key(args) => access::key(&args, out)?,
         Command::User(args) => access::user(&args, out)?,
         Command::Access(args) => access::access(&args, out)?,
@@ -83,6 +86,7 @@ fn ask<T>(
     answer: impl FnOnce(Response) -> Result<T, Response>,
 ) -> Result<T, Error> {
     let mut client = Client::connect(socket)?;
+    let _progress = Progress::show("Waiting for the gateway");
     let response = client.ask(request)?;
     answer(response).map_err(|other| client.unexpected(&other).into())
 }
