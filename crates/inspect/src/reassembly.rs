@@ -14,6 +14,8 @@ pub(crate) struct Half {
     bytes: Vec<u8>,
     /// What is known: sorted, not touching each other.
     ranges: Vec<(u32, u32)>,
+    /// The sequence number behind the last byte.
+    end: Option<u32>,
 }
 
 /// The sequence number of the first byte.
@@ -81,6 +83,18 @@ impl Half {
         whole
     }
 
+    /// Takes bytes at a place of the stream, as far as there is room.
+    pub fn at(&mut self, offset: u64, bytes: &[u8], room: usize) {
+        let end = self.bytes.len().saturating_add(room);
+        let Ok(start) = usize::try_from(offset) else {
+            return;
+        };
+        let taken = end.saturating_sub(start).min(bytes.len());
+        if let (Ok(start), 1..) = (u32::try_from(start), taken) {
+            self.put(start, &bytes[..taken]);
+        }
+    }
+
     fn put(&mut self, start: u32, payload: &[u8]) -> bool {
         let end = start + payload.len() as u32;
         // Those that it touches.
@@ -126,6 +140,26 @@ impl Half {
             Some(&(0, end)) => &self.bytes[..end as usize],
             _ => &[],
         }
+    }
+
+    /// The first bytes from a sequence number on.
+    pub fn since(&self, seq: u32) -> Option<&[u8]> {
+        let (Origin::Guessed(origin) | Origin::Known(origin)) = self.origin else {
+            return None;
+        };
+        self.prefix().get(seq.wrapping_sub(origin) as usize..)
+    }
+
+    /// There is nothing from this sequence number on.
+    pub fn finish(&mut self, seq: u32) {
+        self.end.get_or_insert(seq);
+    }
+
+    /// Whether all is there that will be.
+    pub fn is_finished(&self) -> bool {
+        self.end
+            .and_then(|end| self.since(end))
+            .is_some_and(|rest| rest.is_empty())
     }
 
     /// How much memory is used.

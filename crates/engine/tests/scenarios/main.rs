@@ -7,6 +7,7 @@ mod common;
 mod apply;
 mod bandwidth;
 mod dnat;
+mod firewall;
 mod fragments;
 mod icmp;
 mod inside;
