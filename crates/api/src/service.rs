@@ -1,6 +1,7 @@
 //! From a call to its answer: dispatch, checks, dry runs, client tokens.
 
 use crate::call::{Answer, Call};
+use crate::firewall::{Firewalls, Idle};
 use crate::keys::Sealer;
 use crate::ops::{self, Handler};
 use crate::spec::{self, Operation, Product, invalid, missing, parse_bool};
@@ -23,6 +24,7 @@ pub struct Cloud {
     sealer: Sealer,
     metering: Option<Arc<Metering>>,
     tracer: Option<Box<dyn Tracer>>,
+    firewalls: Box<dyn Firewalls>,
 }
 
 impl Cloud {
@@ -33,6 +35,7 @@ impl Cloud {
             sealer,
             metering: None,
             tracer: None,
+            firewalls: Box::new(Idle),
         }
     }
 
@@ -52,6 +55,17 @@ impl Cloud {
             tracer: Some(tracer),
             ..self
         }
+    }
+
+    /// The same, with the firewalls that run.
+    #[must_use]
+    pub fn with_firewalls(self, firewalls: Box<dyn Firewalls>) -> Cloud {
+        Cloud { firewalls, ..self }
+    }
+
+    /// The firewalls that run.
+    pub(crate) fn firewalls(&self) -> &dyn Firewalls {
+        &*self.firewalls
     }
 
     /// What follows packets, if there is a data path.
@@ -118,6 +132,10 @@ impl Service for Cloud {
                 self.ask(request, product, operation, |call, _| ask(call, self))?
             }
             Handler::Change(change) => self.change(request, product, operation, change)?,
+            Handler::Act(act) => {
+                let act = |call: &Call, draft: &mut Draft| act(call, draft, self);
+                self.change(request, product, operation, act)?
+            }
             Handler::Seal(change) => {
                 let change = |call: &Call, draft: &mut Draft| change(call, draft, &self.sealer);
                 self.change(request, product, operation, change)?
