@@ -38,6 +38,12 @@ impl Engine {
         names.into_iter().map(str::to_owned).collect()
     }
 
+    /// The names that sessions have told and that are to be checked, and are not known yet.
+    pub fn unresolved_names(&self) -> Vec<String> {
+        let told = self.core.watch.unresolved.iter();
+        told.map(|name| name.to_string()).collect()
+    }
+
     /// How often each policy of a scope has decided; in the order of the policies.
     pub fn policy_hits(&self, scope: &PolicyScope) -> Vec<PolicyHits> {
         let lists = &self.snapshot.firewalls.lists;

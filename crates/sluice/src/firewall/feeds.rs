@@ -4,14 +4,14 @@
 //! list that cannot be had, or has become nonsense, leaves the last good one in force, also after a restart; and
 //! only the table is in memory.
 
-use super::interim::feeds;
 use crate::state::hash;
 use model::ThreatFeed;
-use policy::Threats;
+use policy::{Threats, feed};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 /// The largest list in bytes.
@@ -27,9 +27,9 @@ pub struct Feed {
     /// What the configuration says.
     pub feed: ThreatFeed,
     /// Its indicators that are in force.
-    pub indicators: usize,
+    pub indicators: u64,
     /// Its lines that could not be read.
-    pub skipped: usize,
+    pub skipped: u64,
     /// When the one in force was fetched.
     pub at: Option<SystemTime>,
     /// Why it was not fetched the last time, if it was not.
@@ -124,11 +124,13 @@ impl Feeds {
     /// Takes in what became of fetching a list.
     pub fn fetched(&mut self, feed: &ThreatFeed, result: Result<Vec<u8>, String>) {
         let result = result.and_then(|content| {
-            let count = feeds::read(feed.format, &content[..], &mut |_| ());
-            match count.map_err(|error| error.to_string())? {
-                count if count.indicators == 0 && !content.is_empty() => {
-                    Err("there is no indicator in it".to_owned())
-                }
+            let report = feed::read(&content[..], feed.format, &mut |_, _| ());
+            let report = report.map_err(|error| error.to_string())?;
+            match report.first_skipped.first() {
+                Some(first) if report.indicators == 0 => Err(format!(
+                    "there is no indicator in it; line {}: {}",
+                    first.line, first.why
+                )),
                 _ => self.write(feed, &content).map_err(|error| {
                     let directory = self.directory.display();
                     format!("it cannot be kept in {directory}: {error}")
@@ -181,21 +183,30 @@ impl Feeds {
         }
         self.tidy();
         let directory = self.directory.clone();
-        let mut all: Vec<_> = feeds::builtin().collect();
+        let builtin = policy::test_indicators();
+        let mut all: Vec<(_, Arc<str>)> = builtin.map(|(it, of)| (it, of.into())).collect();
         for known in self.feeds.values_mut() {
             let path = directory.join(hash(&known.feed.id));
             let Ok(file) = File::open(&path) else {
                 continue;
             };
             let at = file.metadata().and_then(|it| it.modified());
-            let category = &known.feed.category;
-            let read = feeds::read(known.feed.format, BufReader::new(file), &mut |found| {
-                all.push((found, category.clone().into()));
+            let category: Arc<str> = known.feed.category.as_str().into();
+            let before = all.len();
+            let read = feed::read(BufReader::new(file), known.feed.format, &mut |it, of| {
+                all.push((it, of.map_or_else(|| Arc::clone(&category), Arc::from)));
             });
-            if let Ok(count) = read {
-                known.indicators = count.indicators;
-                known.skipped = count.skipped;
-                known.at = at.ok();
+            match read {
+                Ok(report) => {
+                    known.indicators = report.indicators;
+                    known.skipped = report.skipped;
+                    known.at = at.ok();
+                }
+                // It was read to its end once: the disk fails.
+                Err(error) => {
+                    all.truncate(before);
+                    known.error = Some(error.to_string());
+                }
             }
         }
         Some(Threats::new(all))

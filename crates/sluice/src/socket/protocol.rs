@@ -1,7 +1,7 @@
 //! What is said over the control socket.
 
 use crate::target::Host;
-use engine::{BandwidthView, DropView, EipView, SessionView, TraceView};
+use engine::{BandwidthView, DropView, EipView, FirewallView, SessionView, TraceView};
 use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -309,6 +309,9 @@ pub struct StatsReport {
     /// Records of sessions.
     #[serde(default)]
     pub records: RecordsView,
+    /// The firewalls.
+    #[serde(default)]
+    pub firewall: FirewallView,
 }
 
 /// Records of sessions: where they are, and what has become of them since the start.
