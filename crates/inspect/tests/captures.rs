@@ -53,7 +53,8 @@ impl Key {
 }
 
 fn lines<T: for<'a> Deserialize<'a>>(path: &Path) -> Vec<T> {
-    let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let text =
+        fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     text.lines()
         .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}")))
         .collect()
@@ -73,7 +74,9 @@ fn captures() -> Option<PathBuf> {
 fn read(path: &Path) -> Vec<Flow> {
     let file = File::open(path).unwrap();
     let capture = Capture::read(file, Limits::default());
-    capture.unwrap_or_else(|error| panic!("{}: {error}", path.display())).flows
+    capture
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+        .flows
 }
 
 #[test]
@@ -96,7 +99,11 @@ fn labelled_captures_are_read_right() {
             empty.insert(name);
             continue;
         }
-        flows.extend(read(&path).into_iter().map(|flow| (Key::of(name, &flow), flow)));
+        flows.extend(
+            read(&path)
+                .into_iter()
+                .map(|flow| (Key::of(name, &flow), flow)),
+        );
     }
 
     let (mut ours, mut right, mut others, mut false_alarms) = (0, 0, 0, 0);
@@ -121,7 +128,11 @@ fn labelled_captures_are_read_right() {
             agrees
         };
         if agrees {
-            assert!(!held_wrong, "held for wrong, but it agrees: {:?}", label.key);
+            assert!(
+                !held_wrong,
+                "held for wrong, but it agrees: {:?}",
+                label.key
+            );
             *seen.entry(application.unwrap_or(App::Dns)).or_default() += 1;
         } else {
             let found = flow.map(|flow| (flow.state(), application, flow.domain()));

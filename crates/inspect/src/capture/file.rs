@@ -20,7 +20,9 @@ pub enum Error {
     #[error("the capture is broken after packet {0}")]
     Broken(u64),
     /// Its packets have a link layer that is not known.
-    #[error("the capture's link layer (type {0}) is not known: Ethernet, Linux cooked, loopback, PPP and raw IP are")]
+    #[error(
+        "the capture's link layer (type {0}) is not known: Ethernet, Linux cooked, loopback, PPP and raw IP are"
+    )]
     LinkLayer(i32),
     /// It cannot be read.
     #[error("the capture cannot be read: {0}")]
@@ -112,7 +114,9 @@ fn read<R: Read + Send>(
             Err(PcapError::Eof) => return Ok(()),
             Err(PcapError::Incomplete(_)) if !ended => {
                 ended = reader.reader_exhausted();
-                reader.refill().map_err(|_| Error::Broken(reading.packets))?;
+                reader
+                    .refill()
+                    .map_err(|_| Error::Broken(reading.packets))?;
                 continue;
             }
             Err(PcapError::Incomplete(_) | PcapError::UnexpectedEof) => {
@@ -134,7 +138,11 @@ fn packet<'a>(
     let (interface, high, low, bytes) = match block {
         PcapBlockOwned::LegacyHeader(header) => {
             let Linktype(link) = header.network;
-            let unit = if header.is_nanosecond_precision() { 1 } else { 1_000 };
+            let unit = if header.is_nanosecond_precision() {
+                1
+            } else {
+                1_000
+            };
             // The upper bits tell of frame check sequences.
             *legacy = Some((known(link & 0xffff)?, unit));
             return Ok(None);
@@ -167,7 +175,12 @@ fn packet<'a>(
         }
         PcapBlockOwned::NG(Block::EnhancedPacket(packet)) => {
             let len = (packet.caplen as usize).min(packet.data.len());
-            (packet.if_id as usize, packet.ts_high, packet.ts_low, &packet.data[..len])
+            (
+                packet.if_id as usize,
+                packet.ts_high,
+                packet.ts_low,
+                &packet.data[..len],
+            )
         }
         PcapBlockOwned::NG(Block::SimplePacket(packet)) => {
             let most = interfaces.first().map_or(0, |it| it.snaplen);
@@ -182,7 +195,8 @@ fn packet<'a>(
     };
     let units = u64::from(high) << 32 | u64::from(low);
     let seconds = (units / interface.resolution).saturating_add_signed(interface.offset);
-    let rest = u128::from(units % interface.resolution) * 1_000_000_000 / u128::from(interface.resolution);
+    let rest =
+        u128::from(units % interface.resolution) * 1_000_000_000 / u128::from(interface.resolution);
     Ok(Some(Packet {
         link: known(interface.link)?,
         time: Duration::from_secs(seconds).saturating_add(Duration::from_nanos(rest as u64)),

@@ -79,7 +79,10 @@ impl Flow {
     /// Whom it is for, of applications that policies can tell by it; an address, if the client gave one for a name.
     pub fn domain(&self) -> Option<&str> {
         let identity = self.identity().filter(|it| it.app.has_domain())?;
-        identity.domain.as_deref().or(identity.details.host.as_deref())
+        identity
+            .domain
+            .as_deref()
+            .or(identity.details.host.as_deref())
     }
 
     /// Of DNS the name asked for.
@@ -176,7 +179,8 @@ impl Flows {
             Some(at) => *at,
             None => {
                 let related = self.expected.contains(&dst) || self.expected.contains(&src);
-                self.flows.push(Active::new(protocol, datagram, related, self.limits));
+                self.flows
+                    .push(Active::new(protocol, datagram, related, self.limits));
                 self.index.insert(key, self.flows.len() - 1);
                 self.active.push_back(self.flows.len() - 1);
                 self.flows.len() - 1
@@ -184,13 +188,21 @@ impl Flows {
         };
         let active = &mut self.flows[at];
         active.take(datagram, self.limits, self.now);
-        let ends = [active.opener, if active.opener == active.flow.client { active.flow.server } else { active.flow.client }];
+        let ends = [
+            active.opener,
+            if active.opener == active.flow.client {
+                active.flow.server
+            } else {
+                active.flow.client
+            },
+        ];
         for related in active.stream.related() {
             let own = match related.from {
                 From::Client => ends[0].0,
                 From::Server => ends[1].0,
             };
-            self.expected.insert((related.address.unwrap_or(own), related.port));
+            self.expected
+                .insert((related.address.unwrap_or(own), related.port));
         }
         while self.active.len() > MAX_ACTIVE
             && let Some(oldest) = self.active.pop_front()

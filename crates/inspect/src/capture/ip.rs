@@ -56,7 +56,8 @@ impl<'a> Ip<'a> {
     fn v4(packet: &'a [u8]) -> Option<Ip<'a>> {
         let header = packet.get(..20)?;
         let word = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
-        let address = |at: usize| Ipv4Addr::new(header[at], header[at + 1], header[at + 2], header[at + 3]);
+        let address =
+            |at: usize| Ipv4Addr::new(header[at], header[at + 1], header[at + 2], header[at + 3]);
         let len = usize::from(header[0] & 15) * 4;
         // 0, if the segment was to be cut later, by hardware.
         let total = match usize::from(word(2)) {

@@ -19,7 +19,9 @@ const MAX_TAGS: usize = 8;
 
 /// Whether packets of this link type can be read.
 pub(super) fn is_known(link: i32) -> bool {
-    let others = [NULL, ETHERNET, PPP, PPP_HDLC, RAW, LOOP, LINUX_SLL, IPV4, IPV6, LINUX_SLL2];
+    let others = [
+        NULL, ETHERNET, PPP, PPP_HDLC, RAW, LOOP, LINUX_SLL, IPV4, IPV6, LINUX_SLL2,
+    ];
     others.contains(&link) || RAW_BSD.contains(&link)
 }
 
@@ -94,7 +96,9 @@ fn ppp(mut left: Bytes<'_>) -> Option<&[u8]> {
         short if short & 1 == 1 => short.into(),
         high => u16::from_be_bytes([high, left.u8()?]),
     };
-    matches!(protocol, 0x21 | 0x57).then_some(left.0).and_then(versioned)
+    matches!(protocol, 0x21 | 0x57)
+        .then_some(left.0)
+        .and_then(versioned)
 }
 
 /// Bytes that begin as a packet of IPv4 or IPv6 does.
