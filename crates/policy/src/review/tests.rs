@@ -290,7 +290,7 @@ fn ten_thousand() {
     let policies: Vec<_> = (0..10_000u32)
         .map(|n| {
             Arc::new(with(&format!("p{n}"), |it| {
-                let source = Ipv4Net::new((0x0a00_0000 | n << 8).into(), 16 + (n % 17) as u8);
+                let source = Ipv4Net::new((0x0a00_0000 | (n << 8)).into(), 16 + (n % 17) as u8);
                 it.source = PolicySource::Net(source.unwrap());
                 it.destination = match n % 3 {
                     0 => PolicyDestination::Net(Ipv4Net::default()),
