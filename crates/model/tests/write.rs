@@ -59,6 +59,7 @@ fn what_the_tour_leaves_out() {
         r#"
         snat_ports = "2000-2999"
         icmp_reply = false
+        source_metrics = true
         tcp_out_of_state = "drop"
         filtering = "endpoint-independent"
         timeouts = { udp = 5, tcp_established = 604800 }
@@ -82,6 +83,15 @@ fn what_the_tour_leaves_out() {
         cidr = "0.0.0.0/0"
         "#,
     ));
+    // Firewalls, on and off, that divert what they name, all there is, or nothing.
+    for firewalls in [
+        "[[nat_firewall]]\nid = \"fw\"\nnat_gateway = \"n\"",
+        "[[nat_firewall]]\nid = \"fw\"\nnat_gateway = \"n\"\nenabled = false\nmode = \"strict\"",
+        "[[nat_firewall]]\nid = \"fw\"\nnat_gateway = \"n\"\nroute_tables = []\ninbound = true",
+        "[firewall_license]\nfirewalls = 0\ncapacity = 10\nover_capacity = \"block\"\nauto_renew = 1",
+    ] {
+        same(with(firewalls));
+    }
     let mut config = with("");
     config.system.hook = Hook::Xdp;
     config.system.max_sessions = 100_000_000;

@@ -9,8 +9,22 @@
 
 #![forbid(unsafe_code)]
 
-mod list;
+mod answers;
+mod chain;
+mod draft;
+mod intervals;
+mod policies;
+mod resolved;
+mod schedule;
+mod sets;
 mod subject;
+mod tables;
+mod threats;
+mod world;
 
-pub use list::Policies;
+pub use answers::{Answers, KnownNames};
+pub use policies::Policies;
+pub use resolved::Resolved;
 pub use subject::{Because, Facts, Identity, Locations, Names, Needs, Subject, Verdict};
+pub use threats::{Indicator, Threats};
+pub use world::World;

@@ -1,6 +1,8 @@
 //! The command line.
 
 pub mod access;
+pub mod firewall;
+pub mod records;
 mod resource;
 
 pub use resource::{Resource, Verb};
@@ -56,6 +58,8 @@ pub enum Command {
     Usage(Usage),
     Quotas(Quotas),
     Trace(Trace),
+    Records(records::Records),
+    Intel(records::Intel),
     Exec(Exec),
     Call(Call),
     /// Virtual private clouds: list, show, create, modify, delete
@@ -76,6 +80,7 @@ pub enum Command {
     Sg(Resource),
     /// Instances: list, show, create (run), modify, delete
     Instance(Resource),
+    Firewall(firewall::Firewall),
     Key(access::Key),
     User(access::User),
     Access(access::Access),

@@ -5,6 +5,7 @@ use super::vpc::region_of;
 use super::{Handler, Q};
 use crate::ApiError;
 use crate::call::{Answer, Call};
+use crate::service::now;
 use crate::spec::{invalid, missing};
 use control::access::ACCOUNT;
 use control::firewall::precheck::{Group, Options};
@@ -26,6 +27,7 @@ fn groups(call: &Call, cloud: &Cloud, gateway: &NatGateway) -> Result<Vec<Group>
         inbound: call.flag("Inbound")?.unwrap_or(false),
         tables: None,
         room: true,
+        now: now(),
     };
     Ok(cloud.precheck(gateway, options))
 }
@@ -91,7 +93,7 @@ fn detail(call: &Call, cloud: &Cloud) -> Answer {
             "FirewallId": firewall.map(|it| &*it.id).unwrap_or_default(),
             "NetworkInstanceId": gateway.id,
             "PrecheckStatus": status(failed),
-            "PrecheckTimestamp": crate::service::now().to_string(),
+            "PrecheckTimestamp": now().to_string(),
             "PrecheckEntityGroups": groups.collect::<Vec<_>>(),
             "RegionNo": region_of(call, cloud.vpc(&gateway.vpc)?),
         },
@@ -146,6 +148,7 @@ fn resources(call: &Call, cloud: &Cloud) -> Answer {
         let gateways = gateways.map(|gateway| {
             let options = Options {
                 room: true,
+                now: now(),
                 ..Options::default()
             };
             let groups = cloud.precheck(gateway, options);

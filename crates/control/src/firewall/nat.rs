@@ -154,6 +154,7 @@ impl Draft {
                     cidr: None,
                     zone: None,
                 },
+            now: self.now,
         };
         let groups = self.precheck(&gateway, options);
         let items = groups.iter().flat_map(|it| &it.items);

@@ -17,6 +17,8 @@ pub struct Options<'a> {
     pub tables: Option<&'a [Id]>,
     /// Whether a block for its vSwitch is to be found.
     pub room: bool,
+    /// The time.
+    pub now: Seconds,
 }
 
 /// Items that go together.
@@ -189,12 +191,23 @@ impl Cloud {
     fn check_resources(&self, gateway: &NatGateway, options: Options) -> Vec<Item> {
         let license = self.license();
         let used = self.nat_firewalls.len();
-        let mut items = vec![item(
+        let expired = self.has_expired(options.now);
+        let ended = item(
+            ("License", "not buy user", false),
+            !expired,
+            match expired {
+                true => "What was bought of Cloud Firewall has ended.".into(),
+                false => "Cloud Firewall was bought.".into(),
+            },
+            "Renew the license.",
+        );
+        let quota = item(
             ("FirewallQuota", "ErrorNatFirewallQuotaExceeded", false),
             used < license.firewalls as usize,
             format!("{used} of {} NAT firewalls are in use.", license.firewalls),
             "Delete a NAT firewall that is not needed, or extend the license.",
-        )];
+        );
+        let mut items = vec![ended, quota];
         if !options.room {
             return items;
         }

@@ -74,6 +74,9 @@ tables! {
     File {
         system: Option<Spanned<System>>,
         quotas: Quotas,
+        records: Option<Spanned<Records>>,
+        resolver: Option<Spanned<Resolver>>,
+        locations: Option<Spanned<Locations>>,
         region: Vec<Spanned<Region>>,
         uplink: Vec<Spanned<Uplink>>,
         vpc: Vec<Spanned<Vpc>>,
@@ -87,6 +90,8 @@ tables! {
         nat_gateway: Vec<Spanned<NatGateway>>,
         nat_ip: Vec<Spanned<NatIp>>,
         peering: Vec<Spanned<Peering>>,
+        nat_firewall: Vec<Spanned<NatFirewall>>,
+        firewall_license: Option<Spanned<FirewallLicense>>,
         address_book: Vec<Spanned<AddressBook>>,
         policy: Vec<Spanned<Policy>>,
         border_firewall: Option<Spanned<BorderFirewall>>,
@@ -95,6 +100,12 @@ tables! {
     }
     /// `[system]`
     System { name: Text, hook: Text, max_sessions: Number }
+    /// `[records]`
+    Records { enabled: Flag, directory: Text, max_size: Number, keep: Number }
+    /// `[resolver]`
+    Resolver { servers: Texts, min_ttl: Number, max_ttl: Number }
+    /// `[locations]`
+    Locations { path: Text }
     /// `[[uplink]]`
     Uplink { id: Text, device: Text, mode: Text, address: Text, gateway: Text, mtu: Number, pool: Texts }
     /// `[[region]]`
@@ -173,6 +184,7 @@ tables! {
         snat_ports: Scalar,
         icmp_reply: Flag,
         tcp_out_of_state: Text,
+        source_metrics: Flag,
         timeouts: Option<Spanned<Timeouts>>,
         snat: Vec<Spanned<Snat>>,
         dnat: Vec<Spanned<Dnat>>,
@@ -211,6 +223,28 @@ tables! {
     NatIp { id: Text, nat_gateway: Text, address: Text }
     /// `[[peering]]`
     Peering { id: Text, vpcs: Texts }
+    /// `[[nat_firewall]]`
+    NatFirewall {
+        id: Text,
+        nat_gateway: Text,
+        enabled: Flag,
+        inbound: Flag,
+        route_tables: Option<Texts>,
+        vswitch: Text,
+        mode: Text,
+        default_action: Text,
+        on_drop: Text,
+        name_check: Text,
+        threats: Threats,
+    }
+    /// `[firewall_license]`
+    FirewallLicense {
+        firewalls: Number,
+        capacity: Number,
+        over_capacity: Text,
+        expires: Time,
+        auto_renew: Number,
+    }
     /// `[[address_book]]`
     AddressBook {
         id: Text,
