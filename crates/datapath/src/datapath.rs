@@ -7,7 +7,7 @@ use crate::pin;
 use crate::ports::{self, PortStatus, Ports, Prepared};
 use crate::programs::Programs;
 use crate::sender::{Recorder, SendCounters, Sender};
-use crate::worker::{Worker, now};
+use crate::worker::{Worker, now, wall};
 use engine::{Engine, Memory, Snapshot, Time};
 use flow::table::{MIN_SLOTS, Table};
 use model::{Config, UplinkMode};
@@ -42,6 +42,8 @@ struct State {
     maps: Maps,
     /// The addresses in force.
     eips: BTreeSet<Ipv4Addr>,
+    /// What was compiled last: what has not changed since need not be compiled again.
+    compiled: Option<Arc<Snapshot>>,
 }
 
 impl Datapath {
@@ -194,6 +196,7 @@ fn start(
         programs: Programs::load(&maps)?,
         eips: maps.eips()?,
         maps,
+        compiled: None,
     };
     let sender = Sender::open(recorder)?;
     let sent = Arc::clone(sender.counters());
@@ -205,7 +208,7 @@ fn start(
         meters: state.maps.meters(),
         accounts: state.maps.accounts(),
     };
-    let engine = Engine::new(memory, snapshot, now());
+    let engine = Engine::new_at(memory, snapshot, now(), wall());
     match Worker::start(engine, punts, sender) {
         Ok(worker) => {
             state.commit(config, prepared);
@@ -226,7 +229,7 @@ impl State {
     ) -> Result<(Prepared, Arc<Snapshot>), Error> {
         let (programs, map) = (&mut self.programs, self.maps.ports());
         let prepared = self.ports.prepare(config, home, programs, map)?;
-        let ready = Snapshot::build(config, &prepared.links())
+        let ready = Snapshot::build_after(config, &prepared.links(), self.compiled.as_deref())
             .map_err(Error::from)
             .and_then(|snapshot| {
                 // The new addresses beside the old ones: from now on both are ours.
@@ -236,7 +239,10 @@ impl State {
                 Ok(Arc::new(snapshot.recording(config.records())))
             });
         match ready {
-            Ok(snapshot) => Ok((prepared, snapshot)),
+            Ok(snapshot) => {
+                self.compiled = Some(Arc::clone(&snapshot));
+                Ok((prepared, snapshot))
+            }
             Err(error) => {
                 self.abort(prepared);
                 Err(error)

@@ -45,6 +45,12 @@ pub fn now() -> Time {
     Time(Duration::from(now).as_nanos() as u64)
 }
 
+/// The time of day, in seconds since 1970 UTC.
+pub fn wall() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
+}
+
 /// A handle on the thread. Dropping it stops the thread.
 pub struct Worker {
     thread: Option<JoinHandle<()>>,
@@ -161,6 +167,7 @@ impl Loop {
                 self.engine.release(&slots);
             }
             if at >= next {
+                self.engine.set_wall(wall(), at);
                 next = self.engine.tick(at, &mut self.sender);
             }
             self.grace.retire(self.engine.take_retired());

@@ -65,6 +65,11 @@ impl Engine {
     /// An engine over shared memory. Flows that an earlier daemon has left there become sessions again,
     /// with their translations and counters, if `snapshot` still allows them; the others end.
     pub fn new(memory: Memory, snapshot: Arc<Snapshot>, now: Time) -> Engine {
+        Engine::new_at(memory, snapshot, now, 0)
+    }
+
+    /// As [`new`](Engine::new), with the time of day: seconds since 1970 UTC, `now`.
+    pub fn new_at(memory: Memory, snapshot: Arc<Snapshot>, now: Time, wall: u64) -> Engine {
         let seed = memory.table.geometry().seed;
         let neighbours = Neighbours::new(memory.hops, now, |ifindex| {
             let port = snapshot.port_by_ifindex(ifindex)?;
@@ -92,6 +97,7 @@ impl Engine {
         core.meters.configure(&snapshot);
         core.usage.configure(&snapshot);
         core.sources.configure(&snapshot);
+        core.watch.set_wall(wall, now);
         core.watch.configure(&snapshot.firewalls, None, now);
         core.adopt(&snapshot, now);
         core.meters.settle();

@@ -32,6 +32,18 @@ pub(crate) enum Curtain {
     Refused,
 }
 
+impl Curtain {
+    /// A word for people, if it is drawn.
+    pub fn name(self) -> Option<&'static str> {
+        match self {
+            Curtain::Open => None,
+            Curtain::Inspect => Some("inspected"),
+            Curtain::Dns => Some("dns"),
+            Curtain::Refused => Some("refused"),
+        }
+    }
+}
+
 const RST: u8 = 0x04;
 
 impl Core {

@@ -2,7 +2,7 @@
 //! the [curtain](crate::curtain): the DNS firewall is asked about each question, and what clients are answered is
 //! learned, for them and for as long as it counts.
 
-use crate::curtain::{Curtain, Segment};
+use crate::curtain::Segment;
 use crate::engine::{Arrival, Core};
 use crate::explain::Recorder;
 use crate::firewall::Dns;
@@ -274,11 +274,5 @@ impl Core {
             (None, text)
         });
         Some(ruling)
-    }
-
-    /// Whether a session asks for names and is looked at for that.
-    pub(crate) fn looks_at_names(&self, ix: SessionIx) -> bool {
-        let judged = self.sessions.get(ix).and_then(|session| session.judged);
-        judged.is_some_and(|it| self.watch.get(it).curtain == Curtain::Dns)
     }
 }

@@ -3,7 +3,8 @@
 use crate::snapshot::{GatewayIx, SnapshotError};
 use model::{
     AddressBook, BookContent, Config, ControlPolicy, DnsRefusal, EngineMode, FirewallSettings, Id,
-    NameCheck, OnDrop, OverCapacity, Policy, PolicyAction, PolicyScope,
+    NameCheck, OnDrop, OverCapacity, Policy, PolicyAction, PolicyDestination, PolicyScope,
+    PolicySource,
 };
 use policy::Policies;
 use std::collections::HashMap;
@@ -19,6 +20,8 @@ pub(crate) type ListIx = u16;
 pub(crate) struct List {
     pub scope: PolicyScope,
     pub policies: Arc<Policies>,
+    /// Whether some of them look at what is known of the world: names, locations, threats.
+    pub worldly: bool,
     /// What they were compiled from.
     source: Arc<Vec<Arc<ControlPolicy>>>,
 }
@@ -211,17 +214,42 @@ impl Firewalls {
         let known = before
             .and_then(|before| before.find(&scope))
             .filter(|list| Arc::ptr_eq(&list.source, &source) || list.source == source);
-        let policies = match known {
-            Some(list) => Arc::clone(&list.policies),
-            None => Arc::new(Policies::compile(&source, &config.firewalls.books)),
+        let books = &config.firewalls.books;
+        let (policies, worldly) = match known {
+            Some(list) => (Arc::clone(&list.policies), list.worldly),
+            None => {
+                let policies = Policies::compile(&source, books);
+                let worldly = policies.by_dns() || source.iter().any(|it| is_worldly(it, books));
+                (Arc::new(policies), worldly)
+            }
         };
         self.lists.push(List {
             scope,
             policies,
+            worldly,
             source,
         });
         (self.lists.len() - 1) as ListIx
     }
+}
+
+/// Whether a policy looks at locations or threats.
+fn is_worldly(policy: &ControlPolicy, books: &[AddressBook]) -> bool {
+    let threats = |id: &Id| {
+        let book = books.iter().find(|book| book.id == *id);
+        book.is_some_and(|book| matches!(*book.content, BookContent::Threat(_)))
+    };
+    let source = match &policy.source {
+        PolicySource::Location(_) => true,
+        PolicySource::Book(id) => threats(id),
+        PolicySource::Net(_) => false,
+    };
+    source
+        || match &policy.destination {
+            PolicyDestination::Location(_) => true,
+            PolicyDestination::Book(id) => threats(id),
+            PolicyDestination::Net(_) | PolicyDestination::Domain(_) => false,
+        }
 }
 
 fn same_books(a: &[AddressBook], b: &[AddressBook]) -> bool {

@@ -22,10 +22,7 @@ impl Engine {
 
     /// Tells the time of day: seconds since 1970 UTC, `now`. Policies that count at certain times go by it.
     pub fn set_wall(&mut self, seconds: u64, now: Time) {
-        let origin = seconds.saturating_sub(u64::from(now.second()));
-        // A clock that is slewed moves it to and fro by one.
-        if origin.abs_diff(self.core.watch.origin) > 1 {
-            self.core.watch.origin = origin;
+        if self.core.watch.set_wall(seconds, now) {
             self.core.watch.epoch = self.core.watch.epoch.wrapping_add(1);
             self.core.watch.schedule(&self.snapshot.firewalls, now);
         }
@@ -111,6 +108,7 @@ impl Engine {
 impl Core {
     /// What is due about once a second.
     pub(crate) fn tick_watch(&mut self, s: &Snapshot, now: Time, out: &mut impl Output) {
+        self.watch.latest = now;
         self.tick_inspections(s, now, out);
         let due = self
             .watch

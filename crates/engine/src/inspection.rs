@@ -119,7 +119,11 @@ impl Inspections {
 
     /// Whether a session's packets are of interest though it is known what it is.
     pub fn watches(&self, ix: SessionIx) -> bool {
-        self.live.get(&ix).is_some_and(|it| it.stream.watches())
+        // TLS shows its certificate later, but nothing is decided by that.
+        let is_ftp = |it: &Inspection| matches!(it.stream.progress(), Progress::Done(identity) if identity.app == App::Ftp);
+        self.live
+            .get(&ix)
+            .is_some_and(|it| is_ftp(it) && it.stream.watches())
     }
 
     /// How many there are.

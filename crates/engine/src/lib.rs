@@ -67,6 +67,7 @@ mod tuple;
 mod usage;
 mod verdicts;
 mod view;
+mod walk;
 mod watch;
 mod wire;
 

@@ -305,6 +305,10 @@ impl Stage<'_> {
             threat: None,
             misnamed: false,
         };
+        // A daemon that has just started knows little of the world: what an earlier one had allowed by it, stays so.
+        if known.earlier && list.worldly && ruling.refuses() {
+            ruling.says = Says::Earlier;
+        }
         if !ruling.refuses() {
             self.look_further(known, &subject, evidence, &mut ruling);
         }

@@ -53,6 +53,15 @@ pub struct SessionView {
     pub expires: u64,
     /// Whether the kernel forwards it (else the slow path does).
     pub offloaded: bool,
+    /// What firewalls make of it: `inspected`, `refused`, `dns`; or nothing, if it just passes.
+    #[serde(default)]
+    pub firewall: Option<String>,
+    /// What it speaks, if firewalls have found out.
+    #[serde(default)]
+    pub app: Option<String>,
+    /// The domain that it is for, if it told one.
+    #[serde(default)]
+    pub domain: Option<String>,
 }
 
 /// Use of one EIP's ports by SNAT.

@@ -147,6 +147,8 @@ pub(crate) struct Watch {
     domains: HashSet<Arc<str>>,
     /// Seconds since 1970 UTC at the origin of the engine's clock.
     pub origin: u64,
+    /// When the engine last did what is due.
+    pub latest: Time,
     /// Counts changes of what is known of the world.
     pub epoch: u32,
     /// When policies begin or cease to count, in seconds since 1970 UTC.
@@ -209,6 +211,7 @@ impl Watch {
             unresolved: HashSet::new(),
             domains: HashSet::new(),
             origin: 0,
+            latest: Time(0),
             epoch: 0,
             next_change: None,
             adopting: false,
@@ -222,6 +225,18 @@ impl Watch {
     /// Seconds since 1970 UTC.
     pub fn wall(&self, now: Time) -> u64 {
         self.origin + u64::from(now.second())
+    }
+
+    /// Sets the time of day. Says whether that is another one than before.
+    pub fn set_wall(&mut self, seconds: u64, now: Time) -> bool {
+        let origin = seconds.saturating_sub(u64::from(now.second()));
+        // Two clocks whose seconds begin at different moments differ by one now and then.
+        let changed = origin.abs_diff(self.origin) > 1;
+        if changed {
+            self.origin = origin;
+        }
+        self.latest = self.latest.max(now);
+        changed
     }
 
     pub fn get(&self, ix: JudgedIx) -> &Judged {
@@ -410,7 +425,7 @@ impl Core {
     }
 
     /// Whether a session's packets are looked at as long as it lives, since it asks for names.
-    fn asks_names(&self, s: &Snapshot, plan: &Plan, key: &Key) -> bool {
+    pub(crate) fn asks_names(&self, s: &Snapshot, plan: &Plan, key: &Key) -> bool {
         (s.firewalls.learns || s.firewalls.dns.is_some())
             && matches!(key.proto, proto::TCP | proto::UDP)
             && u16::from_be(key.dport) == 53

@@ -168,7 +168,7 @@ pub(crate) fn datagram(bytes: &[u8], port: u16) -> Match {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::of;
+    use crate::testing::{of, refuses};
 
     #[test]
     fn a_command_is_enough_at_its_own_port() {
@@ -185,7 +185,7 @@ mod tests {
             b"hi\r\n",
             b"stats a b c\r\n",
         ] {
-            assert_eq!(of(other, b"", PORT), Match::No);
+            assert!(refuses(recognise, other, b"", PORT));
         }
     }
 
@@ -201,7 +201,7 @@ mod tests {
             of(b"incr k 1\r\n", b"42\r\n", 1111),
             Match::yes(App::Memcache)
         );
-        assert_eq!(of(b"stats\r\n", b"+OK\r\n", 1111), Match::No);
+        assert!(refuses(recognise, b"stats\r\n", b"+OK\r\n", 1111));
     }
 
     #[test]
@@ -211,7 +211,12 @@ mod tests {
             assert_eq!(of(&get[..end], b"", 1111), Match::More);
         }
         assert_eq!(of(get, b"", 1111), Match::yes(App::Memcache));
-        assert_eq!(of(b"\x80\0\0\x05\0\0\0\0\0\0\0\x04", b"", 1111), Match::No);
+        assert!(refuses(
+            recognise,
+            b"\x80\0\0\x05\0\0\0\0\0\0\0\x04",
+            b"",
+            1111
+        ));
     }
 
     #[test]

@@ -191,7 +191,11 @@ impl Subject {
             Item::Peering(n) => (Kind::Peering, config.peerings.get(n).map(|it| &it.id), None),
             Item::NatFirewall(n) => (
                 Kind::NatFirewall,
-                config.firewalls.nat.get(n).map(|it| &it.id),
+                {
+                    let firewalls = &config.firewalls;
+                    let mut all = firewalls.nat.iter().chain(&firewalls.nat_off);
+                    all.nth(n).map(|it| &it.id)
+                },
                 None,
             ),
             Item::Border => (Kind::BorderFirewall, None, None),
@@ -446,6 +450,13 @@ pub enum Fault {
     },
 
     // Firewalls.
+    #[error(
+        "NAT gateway {} has {other}: it has one firewall at most",
+        quote(gateway)
+    )]
+    SecondFirewall { gateway: Id, other: String },
+    #[error("NAT firewall {} is off: nothing leads to it", quote(.0))]
+    FirewallOff(Id),
     #[error(transparent)]
     Policy(#[from] PolicyFault),
 }

@@ -83,6 +83,15 @@ fn what_the_tour_leaves_out() {
         cidr = "0.0.0.0/0"
         "#,
     ));
+    // Firewalls, on and off, that divert what they name, all there is, or nothing.
+    for firewalls in [
+        "[[nat_firewall]]\nid = \"fw\"\nnat_gateway = \"n\"",
+        "[[nat_firewall]]\nid = \"fw\"\nnat_gateway = \"n\"\nenabled = false\nmode = \"strict\"",
+        "[[nat_firewall]]\nid = \"fw\"\nnat_gateway = \"n\"\nroute_tables = []\ninbound = true",
+        "[firewall_license]\nfirewalls = 0\ncapacity = 10\nover_capacity = \"block\"\nauto_renew = 1",
+    ] {
+        same(with(firewalls));
+    }
     let mut config = with("");
     config.system.hook = Hook::Xdp;
     config.system.max_sessions = 100_000_000;
@@ -123,18 +132,6 @@ fn firewalls() {
         [[eip]]
         id = "e"
         address = "203.0.113.10"
-        [[nat_firewall]]
-        id = "fw"
-        nat_gateway = "n"
-        inbound = true
-        mode = "strict"
-        vswitch = "s"
-        [firewall_license]
-        firewalls = 2
-        capacity = 100
-        over_capacity = "block"
-        expires = 2027-01-01T00:00:00Z
-        auto_renew = 30
         [border_firewall]
         eips = ["e"]
         strict_eips = ["e"]
@@ -218,42 +215,4 @@ fn a_policy_without_an_identifier_keeps_the_one_that_is_made_for_it_wherever_it_
     assert_eq!(alone[0], last[1]);
     assert_eq!(last[2], format!("{}-2", alone[0]));
     assert_ne!(last[0], last[1]);
-}
-
-#[test]
-fn a_nat_firewall_takes_default_routes_while_it_is_on() {
-    let firewall = "[[nat_firewall]]\nid = \"fw\"\nnat_gateway = \"n\"\n";
-    let hop = |config: &Config| config.route_tables[0].routes[0].next_hop.clone();
-    let on = with(firewall);
-    assert_eq!(hop(&on), model::NextHop::NatFirewall("fw".into()));
-    assert_eq!(on.firewalls.diversions[0].route_tables, ["v/system"]);
-    same(on);
-    let off = with(&format!("{firewall}enabled = false\n"));
-    assert_eq!(hop(&off), model::NextHop::NatGateway("n".into()));
-    assert!(off.firewalls.nat.is_empty() && off.firewalls.nat_off.len() == 1);
-    same(off);
-    let elsewhere = with(&format!("{firewall}route_tables = []\n"));
-    assert_eq!(hop(&elsewhere), model::NextHop::NatGateway("n".into()));
-    same(elsewhere);
-    for (more, told) in [
-        (
-            "[[nat_firewall]]\nid = 'x'\nnat_gateway = 'm'",
-            "no NAT gateway \"m\"",
-        ),
-        (
-            &*format!("{firewall}{}", firewall.replace("fw", "fw2")),
-            "firewall already, \"fw\"",
-        ),
-        (
-            &*format!("{firewall}route_tables = ['t']"),
-            "no route table \"t\"",
-        ),
-        (
-            "[firewall_license]\nexpires = 2027-01-01",
-            "like 2026-12-01T08:00:00Z",
-        ),
-    ] {
-        let error = parse(&format!("{NETWORK}{more}")).unwrap_err().to_string();
-        assert!(error.contains(told), "{more}: {error}");
-    }
 }

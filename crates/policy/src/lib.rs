@@ -17,6 +17,7 @@ pub mod feed;
 mod intervals;
 mod policies;
 mod resolved;
+pub mod review;
 mod schedule;
 mod sets;
 mod subject;

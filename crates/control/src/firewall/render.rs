@@ -14,7 +14,11 @@ impl Cloud {
         let all = self.nat_firewalls.iter();
         let diversions = all.map(|firewall| Diversion {
             firewall: firewall.id.clone(),
-            route_tables: firewall.tables.clone(),
+            // A file can only have those diverted that there are.
+            route_tables: match firewall.enabled {
+                true => self.diverted_tables(firewall).cloned().collect(),
+                false => firewall.tables.clone(),
+            },
             vswitch: firewall.vswitch.clone(),
         });
         let protected = self.eips.iter().filter(|it| it.protected);

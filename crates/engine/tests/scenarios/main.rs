@@ -11,6 +11,7 @@ mod firewall;
 mod fragments;
 mod icmp;
 mod inside;
+mod inspection;
 mod intranet;
 mod neighbours;
 mod ports;

@@ -124,6 +124,17 @@ impl Message {
     }
 }
 
+/// Whether a message begins as one does: with a question, or with records only, as some answers do.
+pub(super) fn has_header(message: &[u8]) -> bool {
+    Header::read(&mut Bytes(message)).is_some_and(|header| {
+        let records = [header.answers, header.authorities, header.additional];
+        let some = records.iter().all(|count| *count <= MAX_RECORDS) && header.flags & 0x0040 == 0;
+        let asks = header.questions == 1
+            || header.questions == 0 && header.response() && records != [0; 3];
+        some && asks && header.opcode() <= 5
+    })
+}
+
 /// Whether a message is a query as resolvers send it, and nothing but that.
 pub(super) fn is_plain_query(message: &[u8]) -> bool {
     let mut left = Bytes(message);

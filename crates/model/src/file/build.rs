@@ -1,11 +1,11 @@
 //! From what the file says to a checked [`Config`]: what is said once for all tables, and the tables
 //! of uplinks, networks and instances. Those of gateways are in [`nat`], those of
-//! firewalls in [`firewall`].
+//! firewalls in [`nat_firewall`] and [`firewall`].
 
 mod firewall;
 mod nat;
-mod nat_firewall;
 mod services;
+mod nat_firewall;
 
 use super::entry::{Entry, Found, address, any, block, place, word};
 use super::schema::{self, Number, Text, Texts, Value};
@@ -46,7 +46,10 @@ pub fn build(file: &schema::File, lines: Lines<'_>) -> Result<Config, Error> {
     tables.iter().for_each(|it| builder.route_table(it));
     builder.system_tables(tables);
     builder.default_routes();
-    builder.nat_firewalls(file);
+    builder.nat_firewalls(&file.nat_firewall);
+    if let Some(license) = &file.firewall_license {
+        builder.firewall_license(license);
+    }
     builder.firewalls(file);
     builder.finish(lines)
 }

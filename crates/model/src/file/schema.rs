@@ -90,13 +90,13 @@ tables! {
         nat_gateway: Vec<Spanned<NatGateway>>,
         nat_ip: Vec<Spanned<NatIp>>,
         peering: Vec<Spanned<Peering>>,
+        nat_firewall: Vec<Spanned<NatFirewall>>,
+        firewall_license: Option<Spanned<FirewallLicense>>,
         address_book: Vec<Spanned<AddressBook>>,
         policy: Vec<Spanned<Policy>>,
-        nat_firewall: Vec<Spanned<NatFirewall>>,
         border_firewall: Option<Spanned<BorderFirewall>>,
         dns_firewall: Option<Spanned<DnsFirewall>>,
         threat_feed: Vec<Spanned<ThreatFeed>>,
-        firewall_license: Option<Spanned<FirewallLicense>>,
     }
     /// `[system]`
     System { name: Text, hook: Text, max_sessions: Number }
@@ -223,6 +223,28 @@ tables! {
     NatIp { id: Text, nat_gateway: Text, address: Text }
     /// `[[peering]]`
     Peering { id: Text, vpcs: Texts }
+    /// `[[nat_firewall]]`
+    NatFirewall {
+        id: Text,
+        nat_gateway: Text,
+        enabled: Flag,
+        inbound: Flag,
+        route_tables: Option<Texts>,
+        vswitch: Text,
+        mode: Text,
+        default_action: Text,
+        on_drop: Text,
+        name_check: Text,
+        threats: Threats,
+    }
+    /// `[firewall_license]`
+    FirewallLicense {
+        firewalls: Number,
+        capacity: Number,
+        over_capacity: Text,
+        expires: Time,
+        auto_renew: Number,
+    }
     /// `[[address_book]]`
     AddressBook {
         id: Text,
@@ -265,20 +287,6 @@ tables! {
         end: Text,
         offset: Text,
     }
-    /// `[[nat_firewall]]`
-    NatFirewall {
-        id: Text,
-        nat_gateway: Text,
-        enabled: Flag,
-        inbound: Flag,
-        route_tables: Option<Texts>,
-        vswitch: Text,
-        mode: Text,
-        default_action: Text,
-        on_drop: Text,
-        name_check: Text,
-        threats: Threats,
-    }
     /// `[border_firewall]`
     BorderFirewall {
         eips: Texts,
@@ -293,12 +301,4 @@ tables! {
     DnsFirewall { refusal: Text, default_action: Text }
     /// `[[threat_feed]]`
     ThreatFeed { id: Text, location: Text, category: Text, format: Text, refresh: Number }
-    /// `[firewall_license]`
-    FirewallLicense {
-        firewalls: Number,
-        capacity: Number,
-        over_capacity: Text,
-        expires: Time,
-        auto_renew: Number,
-    }
 }

@@ -66,14 +66,14 @@ fn tables() -> Vec<(&'static str, BTreeSet<&'static str>)> {
         ("[[nat_gateway.dnat]]", keys::<schema::Dnat>()),
         ("[[nat_ip]]", keys::<schema::NatIp>()),
         ("[[peering]]", keys::<schema::Peering>()),
+        ("[[nat_firewall]]", keys::<schema::NatFirewall>()),
+        ("[firewall_license]", keys::<schema::FirewallLicense>()),
         ("[[address_book]]", keys::<schema::AddressBook>()),
         ("[[policy]]", keys::<schema::Policy>()),
         ("[policy.validity]", keys::<schema::Validity>()),
-        ("[[nat_firewall]]", keys::<schema::NatFirewall>()),
         ("[border_firewall]", keys::<schema::BorderFirewall>()),
         ("[dns_firewall]", keys::<schema::DnsFirewall>()),
         ("[[threat_feed]]", keys::<schema::ThreatFeed>()),
-        ("[firewall_license]", keys::<schema::FirewallLicense>()),
     ]
 }
 
@@ -189,7 +189,7 @@ fn example_is_right() {
     assert_eq!(config.uplinks, [wan]);
     assert_eq!(config.vpcs[0].cidrs.len(), 2);
     let lengths = [config.vswitches.len(), config.enis.len(), config.eips.len()];
-    assert_eq!(lengths, [5, 7, 4]);
+    assert_eq!(lengths, [4, 7, 4]);
 }
 
 fn find<'a, T>(list: &'a [T], id: impl Fn(&'a T) -> &'a Id, wanted: &str) -> &'a T {
@@ -204,7 +204,7 @@ fn system_tables_and_default_routes_are_filled_in() {
     let routes: Vec<String> = shop.routes.iter().map(Route::to_string).collect();
     let expected = [
         "172.16.0.0/16 -> peering pcx-lab",
-        "0.0.0.0/0 -> NAT firewall fw-shop",
+        "0.0.0.0/0 -> NAT gateway ngw-shop",
     ];
     assert_eq!(routes, expected);
     assert!(shop.system && !table("vtb-office").system);

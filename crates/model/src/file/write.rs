@@ -49,25 +49,12 @@ pub fn write(config: &Config) -> String {
     for table in route_tables {
         let mut gateways = nat_gateways.iter();
         let gateway = gateways.any(|it| it.vpc == table.vpc && it.vswitch().is_none());
-        out.route_table(&undiverted(table, firewalls), enis, gateway);
+        out.route_table(table, enis, gateway, firewalls);
     }
+    out.nat_firewalls(firewalls);
+    out.firewall_license(&firewalls.license);
     out.firewalls(firewalls);
     out.0
-}
-
-/// A route table as it would be if no firewall diverted it.
-fn undiverted(table: &RouteTable, firewalls: &Firewalls) -> RouteTable {
-    let mut table = table.clone();
-    for route in &mut table.routes {
-        let diverted = match &route.next_hop {
-            NextHop::NatFirewall(id) => firewalls.nat.iter().find(|it| it.id == *id),
-            _ => None,
-        };
-        if let Some(firewall) = diverted {
-            route.next_hop = NextHop::NatGateway(firewall.gateway.clone());
-        }
-    }
-    table
 }
 
 struct Out(String);
@@ -226,7 +213,13 @@ impl Out {
     }
 
     /// `gateway`: whether its VPC has a NAT gateway for the Internet.
-    fn route_table(&mut self, table: &RouteTable, enis: &[Eni], gateway: bool) {
+    fn route_table(
+        &mut self,
+        table: &RouteTable,
+        enis: &[Eni],
+        gateway: bool,
+        firewalls: &Firewalls,
+    ) {
         let RouteTable {
             id,
             vpc,
@@ -253,8 +246,11 @@ impl Out {
             match next_hop {
                 NextHop::Eni(id) => self.set(leg(id, enis), id),
                 NextHop::NatGateway(id) => self.set("nat_gateway", id),
-                // Of no firewall that is there: nothing that a file could say.
-                NextHop::NatFirewall(_) => {}
+                // The firewall says that it diverts it.
+                NextHop::NatFirewall(id) => {
+                    let firewall = firewalls.nat.iter().find(|it| it.id == *id);
+                    self.set("nat_gateway", firewall.map_or(id, |it| &it.gateway));
+                }
                 NextHop::Peering(id) => self.set("peering", id),
                 NextHop::Blackhole => self.flag("blackhole", true),
             }

@@ -2,8 +2,10 @@
 //!
 //! The rules, by file: `outside` the program's own settings, uplinks, EIPs and bandwidth; `network` VPCs,
 //! vSwitches, route tables and peerings; `instances` security groups and network interfaces;
-//! `nat` gateways with their entries and NAT IPs; `policies` those of firewalls, and address books. A rule whose reference leads nowhere says so and stops there:
+//! `nat` gateways with their entries and NAT IPs; `firewalls` NAT firewalls; `policies` those of firewalls, and
+//! address books. A rule whose reference leads nowhere says so and stops there:
 //! one mistake, one problem.
+mod firewalls;
 mod instances;
 mod nat;
 mod network;
@@ -41,6 +43,7 @@ pub fn check(config: &Config) -> Vec<Problem> {
     checker.bandwidths();
     checker.gateways();
     checker.nat_ips();
+    checker.nat_firewalls();
     checker.border();
     checker.books();
     checker.policies();
@@ -149,6 +152,9 @@ impl<'a> Checker<'a> {
             items(&config.firewalls.nat, Item::NatFirewall)
                 .map(|(item, it)| (Kind::NatFirewall, item, &it.id)),
         );
+        let (on, off) = (config.firewalls.nat.len(), &config.firewalls.nat_off);
+        let off = off.iter().enumerate();
+        all.extend(off.map(|(n, it)| (Kind::NatFirewall, Item::NatFirewall(on + n), &it.id)));
         all.extend(
             items(&config.firewalls.books, Item::AddressBook)
                 .map(|(item, it)| (Kind::AddressBook, item, &it.id)),

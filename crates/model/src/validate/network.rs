@@ -179,12 +179,15 @@ impl<'a> Checker<'a> {
                 }
             }
             NextHop::NatFirewall(id) => {
-                if let Some(n) = self.find(Kind::NatFirewall, id, place)
-                    && let Some(gateway) = config
-                        .nat_gateways
-                        .iter()
-                        .find(|it| it.id == config.firewalls.nat[n].gateway)
-                {
+                let Some(n) = self.find(Kind::NatFirewall, id, place) else {
+                    return;
+                };
+                let Some(firewall) = config.firewalls.nat.get(n) else {
+                    self.report(place, Fault::FirewallOff(id.clone()));
+                    return;
+                };
+                let mut gateways = config.nat_gateways.iter();
+                if let Some(gateway) = gateways.find(|it| it.id == firewall.gateway) {
                     self.same_vpc(Kind::NatFirewall, id, &gateway.vpc, expected, place);
                 }
             }

@@ -6,14 +6,16 @@ use super::*;
 impl Out {
     pub(super) fn firewalls(&mut self, firewalls: &Firewalls) {
         let Firewalls {
+            nat: _,
+            nat_off: _,
+            diversions: _,
             border,
             dns,
             policies,
             books,
             feeds,
-            ..
+            license: _,
         } = firewalls;
-        self.nat_firewalls(firewalls);
         if *border != BorderFirewall::default() {
             self.border(border);
         }

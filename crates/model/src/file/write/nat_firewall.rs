@@ -1,49 +1,53 @@
-//! NAT firewalls, and what was bought of them.
+//! NAT firewalls and their license.
 
 use super::super::time;
 use super::*;
 
 impl Out {
     pub(super) fn nat_firewalls(&mut self, firewalls: &Firewalls) {
-        let all = [(true, &firewalls.nat), (false, &firewalls.nat_off)];
-        for (enabled, firewall) in all
-            .iter()
-            .flat_map(|(on, them)| them.iter().map(|it| (*on, it)))
-        {
-            let NatFirewall {
-                id,
-                gateway,
-                inbound,
-                settings,
-            } = firewall;
-            self.table("[[nat_firewall]]");
-            self.set("id", id);
-            self.set("nat_gateway", gateway);
-            if !enabled {
-                self.flag("enabled", false);
-            }
-            if *inbound {
-                self.flag("inbound", true);
-            }
+        let on = firewalls.nat.iter().map(|it| (it, true));
+        let off = firewalls.nat_off.iter().map(|it| (it, false));
+        for (firewall, enabled) in on.chain(off) {
             let mut diversions = firewalls.diversions.iter();
-            if let Some(Diversion {
-                firewall: _,
-                route_tables,
-                vswitch,
-            }) = diversions.find(|it| it.firewall == *id)
-            {
-                self.list("route_tables", route_tables);
-                vswitch.iter().for_each(|it| self.set("vswitch", it));
-            }
-            self.settings(settings);
+            let diversion = diversions.find(|it| it.firewall == firewall.id);
+            self.nat_firewall(firewall, enabled, diversion);
         }
-        self.license(&firewalls.license);
     }
 
-    fn license(&mut self, license: &FirewallLicense) {
-        if *license == FirewallLicense::default() {
-            return;
+    fn nat_firewall(
+        &mut self,
+        firewall: &NatFirewall,
+        enabled: bool,
+        diversion: Option<&Diversion>,
+    ) {
+        let NatFirewall {
+            id,
+            gateway,
+            inbound,
+            settings,
+        } = firewall;
+        self.table("[[nat_firewall]]");
+        self.set("id", id);
+        self.set("nat_gateway", gateway);
+        if !enabled {
+            self.flag("enabled", false);
         }
+        if *inbound {
+            self.flag("inbound", true);
+        }
+        if let Some(Diversion {
+            firewall: _,
+            route_tables,
+            vswitch,
+        }) = diversion
+        {
+            self.list("route_tables", route_tables);
+            vswitch.iter().for_each(|it| self.set("vswitch", it));
+        }
+        self.settings(settings);
+    }
+
+    pub(super) fn firewall_license(&mut self, license: &FirewallLicense) {
         let FirewallLicense {
             firewalls,
             capacity,
@@ -51,14 +55,18 @@ impl Out {
             expires,
             auto_renew,
         } = license;
+        if *license == FirewallLicense::default() {
+            return;
+        }
         self.table("[firewall_license]");
         self.number("firewalls", *firewalls);
         capacity.iter().for_each(|it| self.number("capacity", *it));
         self.unless("over_capacity", *over_capacity, OverCapacity::default());
-        if let Some(expires) = expires {
-            self.value("expires", Value::Datetime(time::datetime(*expires)));
+        if let Some(end) = expires {
+            self.value("expires", Value::Datetime(time::datetime(*end)));
         }
-        let renew = auto_renew.iter();
-        renew.for_each(|it| self.number("auto_renew", *it));
+        auto_renew
+            .iter()
+            .for_each(|it| self.number("auto_renew", *it));
     }
 }
