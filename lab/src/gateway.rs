@@ -120,6 +120,11 @@ impl<'a> Gateway<'a> {
         fs::write(self.lab.dir().join("config.toml"), config).unwrap();
     }
 
+    /// The configuration file for the next start.
+    pub fn config(&self) -> String {
+        fs::read_to_string(self.lab.dir().join("config.toml")).unwrap()
+    }
+
     /// Kills the daemon with no chance to do anything.
     pub fn kill9(&mut self) {
         self.stop(Signal::SIGKILL);
@@ -144,6 +149,28 @@ impl<'a> Gateway<'a> {
         let output = daemon.wait(PATIENCE);
         eprint!("{}", output.stderr);
         output
+    }
+
+    /// The process of the daemon, which must run.
+    #[track_caller]
+    pub fn pid(&self) -> u32 {
+        self.daemon.as_ref().expect("it does not run").pid()
+    }
+
+    /// Its control socket.
+    pub fn socket(&self) -> PathBuf {
+        let [_, _, socket] = self.files();
+        socket.into()
+    }
+
+    /// Removes what the daemon has left, which must not run.
+    #[track_caller]
+    pub fn remove(&self) {
+        assert!(self.daemon.is_none(), "it runs");
+        let [config, state, _] = self.files();
+        let (binary, namespace) = (binary().display(), self.host.namespace());
+        let line = format!("{binary} down --netns {namespace} --config {config} --state {state}");
+        self.lab.run(&line).ok();
     }
 
     /// What the daemon has logged since it was started last.

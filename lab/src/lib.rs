@@ -35,7 +35,7 @@ pub mod sockets;
 
 pub use gateway::{Gateway, binary};
 pub use host::{Host, Lab};
-pub use orphans::left as orphans_named;
+pub use orphans::{clear as clear_named, left as orphans_named};
 pub use program::{Output, Program};
 pub use site::Site;
 pub use wait::{wait_for, wait_some};

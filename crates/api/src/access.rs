@@ -46,6 +46,7 @@ const NARROWED: &[(&str, &[&str])] = &[
     ("DescribeNatFirewallPrecheckDetail", &["NatGatewayId"]),
     ("DescribeNatGateways", &["NatGatewayId", "VpcId"]),
     ("DescribeNatGatewayUsage", &["NatGatewayId"]),
+    ("ListNatGatewayEcsMetric", &["NatGatewayId"]),
     ("DescribeNetworkInterfaceAttribute", &["NetworkInterfaceId"]),
     (
         "DescribeNetworkInterfaces",

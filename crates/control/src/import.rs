@@ -36,6 +36,7 @@ impl Draft {
             id: System::ID.into(),
             regions: config.regions.clone(),
             quotas: config.system.quotas.clone(),
+            services: config.system.services.clone(),
             name: config.system.name.clone(),
             hook: config.system.hook,
             max_sessions: config.system.max_sessions,
@@ -395,6 +396,7 @@ impl Draft {
                     intranet: gateway.vswitch().is_some(),
                     vswitch: gateway.vswitch().cloned().or(had.vswitch.clone()),
                     icmp_reply: gateway.icmp_reply,
+                    ecs_metric: gateway.source_metrics,
                     nat,
                     ..had.clone()
                 },
@@ -413,7 +415,7 @@ impl Draft {
                     eip_bind_mode: "MULTI_BINDED".into(),
                     icmp_reply: gateway.icmp_reply,
                     deletion_protection: false,
-                    ecs_metric: false,
+                    ecs_metric: gateway.source_metrics,
                     nat,
                 },
             };

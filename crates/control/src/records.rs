@@ -79,6 +79,9 @@ pub struct System {
     /// How many there may be of what, by name, where it is not the default; see [`crate::quota::Quota`].
     #[serde(default)]
     pub quotas: BTreeMap<String, u32>,
+    /// What the daemon does beside moving packets.
+    #[serde(default)]
+    pub services: model::Services,
 }
 pub(crate) use record;
 

@@ -118,6 +118,7 @@ impl Cloud {
                     snat_ports: gateway.nat.snat_ports.clone(),
                     icmp_reply: gateway.icmp_reply,
                     tcp_out_of_state: gateway.nat.tcp_out_of_state,
+                    source_metrics: gateway.ecs_metric,
                 })
                 .collect(),
             nat_ips: self
@@ -150,6 +151,7 @@ impl Cloud {
                 hook: system.hook,
                 max_sessions: system.max_sessions,
                 quotas: system.quotas.clone(),
+                services: system.services.clone(),
             },
         }
     }

@@ -5,12 +5,45 @@
 
 #![forbid(unsafe_code)]
 
+mod bytes;
+pub mod capture;
+mod dialogue;
+pub mod dns;
+mod ftp;
+mod http;
+mod http2;
+mod imap;
+mod memcache;
+mod midstream;
+mod mongodb;
+mod mqtt;
+mod mysql;
+mod name;
+mod pop3;
+mod quic;
+mod rdp;
+mod reassembly;
+mod recognise;
+mod redis;
+mod smtp;
+mod ssh;
+mod stream;
+mod tcp;
+#[cfg(test)]
+mod testing;
+mod tls;
+mod udp;
+mod vnc;
+
+pub use ftp::Related;
+pub use stream::{Flags, Stream};
+
 use model::App;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// From whom a segment comes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum From {
     /// Who opened the stream.
     Client,
@@ -52,11 +85,25 @@ pub struct Identity {
     pub details: Details,
 }
 
+impl Identity {
+    /// An application without a domain.
+    pub(crate) fn of(app: App) -> Identity {
+        Identity {
+            app,
+            domain: None,
+            hidden: false,
+            details: Details::default(),
+        }
+    }
+}
+
 /// What else was seen of a stream. Each is bounded to 255 bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Details {
     /// Of HTTP the method and path, e.g. `GET /index.html`.
     pub request: Option<Arc<str>>,
+    /// Of HTTP the Host, of TLS and QUIC the server name, where it is no domain: mostly an address.
+    pub host: Option<Arc<str>>,
     /// Of TLS and QUIC the first protocol that the client offers, e.g. `h2`.
     pub alpn: Option<Arc<str>>,
     /// Of TLS and QUIC the version, e.g. `TLS 1.3`.

@@ -495,6 +495,12 @@ pub struct Firewalls {
 }
 
 impl Firewalls {
+    /// Whether any of them protects something.
+    pub fn any(&self) -> bool {
+        let dns = !self.policies(&PolicyScope::Dns).is_empty();
+        dns || !self.nat.is_empty() || !self.border.eips.is_empty()
+    }
+
     /// The policies of a firewall.
     pub fn policies(&self, scope: &PolicyScope) -> &[Arc<ControlPolicy>] {
         let list = self.policies.iter().find(|list| list.scope == *scope);

@@ -17,6 +17,7 @@ pub mod mac;
 mod problem;
 mod quota;
 mod resources;
+mod services;
 pub mod text;
 pub mod validate;
 
@@ -25,3 +26,4 @@ pub use firewall::*;
 pub use problem::{Fault, Item, Kind, Place, Problem, Subject};
 pub use quota::Quota;
 pub use resources::*;
+pub use services::*;

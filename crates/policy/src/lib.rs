@@ -9,8 +9,26 @@
 
 #![forbid(unsafe_code)]
 
-mod list;
+mod answers;
+mod categories;
+mod chain;
+mod draft;
+pub mod feed;
+mod intervals;
+mod policies;
+mod resolved;
+pub mod review;
+mod schedule;
+mod sets;
 mod subject;
+mod tables;
+mod threats;
+mod world;
 
-pub use list::Policies;
+pub use answers::{Answers, KnownNames};
+pub use categories::{CATEGORIES, Category, category_of, test_indicators};
+pub use policies::Policies;
+pub use resolved::Resolved;
 pub use subject::{Because, Facts, Identity, Locations, Names, Needs, Subject, Verdict};
+pub use threats::{Indicator, Threats};
+pub use world::World;

@@ -1,5 +1,6 @@
 //! What is asked about, what is known, and what the answer is.
 
+use crate::Threats;
 use model::{App, PolicyAction};
 use std::net::Ipv4Addr;
 
@@ -64,6 +65,8 @@ pub struct Facts<'a> {
     pub names: &'a dyn Names,
     /// Locations of addresses.
     pub locations: &'a dyn Locations,
+    /// What books of threats are about.
+    pub threats: &'a Threats,
     /// Seconds since 1970 UTC.
     pub now: u64,
 }

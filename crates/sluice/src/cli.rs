@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod firewall;
+pub mod records;
 mod resource;
 
 pub use resource::{Resource, Verb};
@@ -57,6 +58,8 @@ pub enum Command {
     Usage(Usage),
     Quotas(Quotas),
     Trace(Trace),
+    Records(records::Records),
+    Intel(records::Intel),
     Exec(Exec),
     Call(Call),
     /// Virtual private clouds: list, show, create, modify, delete

@@ -36,6 +36,7 @@ mod rules;
 mod run;
 mod security_groups;
 mod snat;
+mod source_metrics;
 mod tags;
 mod trace;
 mod usage;
@@ -92,6 +93,7 @@ const GROUPS: &[(&str, &[(&str, Handler)])] = &[
     (VPC, package::OPERATIONS),
     (VPC, nat_gateway::OPERATIONS),
     (VPC, nat_ips::OPERATIONS),
+    (VPC, source_metrics::OPERATIONS),
     (VPC, snat::OPERATIONS),
     (VPC, forward::OPERATIONS),
     (VPC, trace::OPERATIONS),

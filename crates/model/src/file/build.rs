@@ -4,6 +4,7 @@
 
 mod firewall;
 mod nat;
+mod services;
 mod nat_firewall;
 
 use super::entry::{Entry, Found, address, any, block, place, word};
@@ -23,6 +24,7 @@ pub fn build(file: &schema::File, lines: Lines<'_>) -> Result<Config, Error> {
         builder.system(system);
     }
     builder.quotas(&file.quotas);
+    builder.services(file);
     file.region.iter().for_each(|it| builder.region(it));
     file.uplink.iter().for_each(|it| builder.uplink(it));
     file.vpc.iter().for_each(|it| builder.vpc(it));

@@ -74,6 +74,9 @@ tables! {
     File {
         system: Option<Spanned<System>>,
         quotas: Quotas,
+        records: Option<Spanned<Records>>,
+        resolver: Option<Spanned<Resolver>>,
+        locations: Option<Spanned<Locations>>,
         region: Vec<Spanned<Region>>,
         uplink: Vec<Spanned<Uplink>>,
         vpc: Vec<Spanned<Vpc>>,
@@ -97,6 +100,12 @@ tables! {
     }
     /// `[system]`
     System { name: Text, hook: Text, max_sessions: Number }
+    /// `[records]`
+    Records { enabled: Flag, directory: Text, max_size: Number, keep: Number }
+    /// `[resolver]`
+    Resolver { servers: Texts, min_ttl: Number, max_ttl: Number }
+    /// `[locations]`
+    Locations { path: Text }
     /// `[[uplink]]`
     Uplink { id: Text, device: Text, mode: Text, address: Text, gateway: Text, mtu: Number, pool: Texts }
     /// `[[region]]`
@@ -175,6 +184,7 @@ tables! {
         snat_ports: Scalar,
         icmp_reply: Flag,
         tcp_out_of_state: Text,
+        source_metrics: Flag,
         timeouts: Option<Spanned<Timeouts>>,
         snat: Vec<Spanned<Snat>>,
         dnat: Vec<Spanned<Dnat>>,

@@ -103,6 +103,7 @@ impl Out {
             hook,
             max_sessions,
             quotas,
+            services,
         } = system;
         self.table("[system]");
         self.set("name", name);
@@ -114,6 +115,7 @@ impl Out {
         for (name, limit) in quotas {
             self.number(name, *limit);
         }
+        self.services(services);
     }
 
     fn region(&mut self, region: &Region) {
@@ -121,6 +123,43 @@ impl Out {
         self.table("[[region]]");
         self.set("id", id);
         self.list("zones", zones);
+    }
+
+    fn services(&mut self, services: &Services) {
+        let Services {
+            records,
+            resolver,
+            locations,
+        } = services;
+        if *records != Records::default() {
+            let Records {
+                enabled,
+                directory,
+                max_size,
+                keep,
+            } = records;
+            self.table("[records]");
+            enabled.iter().for_each(|it| self.flag("enabled", *it));
+            let path = directory.iter();
+            path.for_each(|it| self.set("directory", it.display()));
+            self.number("max_size", *max_size);
+            self.number("keep", *keep);
+        }
+        if *resolver != Resolver::default() {
+            let Resolver {
+                servers,
+                min_ttl,
+                max_ttl,
+            } = resolver;
+            self.table("[resolver]");
+            self.list("servers", servers);
+            self.number("min_ttl", *min_ttl);
+            self.number("max_ttl", *max_ttl);
+        }
+        if let Some(path) = locations {
+            self.table("[locations]");
+            self.set("path", path.display());
+        }
     }
 
     fn uplink(&mut self, uplink: &Uplink) {
@@ -354,6 +393,7 @@ impl Out {
             snat_ports,
             icmp_reply,
             tcp_out_of_state,
+            source_metrics,
         } = gateway;
         self.table("[[nat_gateway]]");
         self.set("id", id);
@@ -382,6 +422,9 @@ impl Out {
             self.flag("icmp_reply", false);
         }
         self.unless("tcp_out_of_state", *tcp_out_of_state, OutOfState::default());
+        if *source_metrics {
+            self.flag("source_metrics", true);
+        }
         let Timeouts {
             tcp_established,
             tcp_transitory,

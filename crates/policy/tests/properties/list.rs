@@ -1,17 +1,17 @@
-//! Policies as a list that is read from the top.
+//! Policies as a list that is read from the top: what the matcher has to agree with.
 
-use crate::subject::{Because, Facts, Identity, Needs, Subject, Verdict};
 use model::{
     AddressBook, BookContent, ControlPolicy, DomainResolve, EngineMode, Id, PolicyAction,
     PolicyDestination, PolicyPorts, PolicySource, RepeatDays, Validity, domain::Pattern,
 };
+use policy::{Because, Facts, Identity, Needs, Subject, Verdict};
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 /// Policies that can be asked.
 #[derive(Debug, Default)]
-pub struct Policies {
+pub struct List {
     list: Vec<Arc<ControlPolicy>>,
     books: HashMap<Id, Arc<BookContent>>,
 }
@@ -23,34 +23,14 @@ enum Match {
     Needs(Needs),
 }
 
-impl Policies {
+impl List {
     /// Compiles policies, in their order, with the books that they name. A book that there is not is empty.
-    pub fn compile(policies: &[Arc<ControlPolicy>], books: &[AddressBook]) -> Policies {
+    pub fn compile(policies: &[Arc<ControlPolicy>], books: &[AddressBook]) -> List {
         let books = books.iter().map(|it| (it.id.clone(), it.content.clone()));
-        Policies {
+        List {
             list: policies.to_vec(),
             books: books.collect(),
         }
-    }
-
-    /// The policy in a place.
-    pub fn get(&self, place: u32) -> Option<&Arc<ControlPolicy>> {
-        self.list.get(place as usize)
-    }
-
-    /// How many there are, those that are not enabled included.
-    pub fn len(&self) -> usize {
-        self.list.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.list.is_empty()
-    }
-
-    /// Whether some policy looks at the names that clients were answered, so that DNS answers must be seen.
-    pub fn by_dns(&self) -> bool {
-        self.list.iter().any(|it| it.resolve != DomainResolve::Fqdn)
     }
 
     /// What the policies say. `default` happens to what none matches.
@@ -93,7 +73,7 @@ impl Policies {
         };
         let source = match &policy.source {
             PolicySource::Net(net) => net.contains(&subject.source),
-            PolicySource::Book(id) => self.in_book(id, subject.source),
+            PolicySource::Book(id) => self.in_book(id, subject.source, facts),
             PolicySource::Location(codes) => locate(subject.source, codes),
         };
         let ports = match (&policy.ports, subject.port) {
@@ -110,6 +90,7 @@ impl Policies {
         {
             return Match::No;
         }
+        let mut category = None;
         let patterns: &[Pattern] = match &policy.destination {
             PolicyDestination::Net(net) if net.contains(&subject.destination) => &[],
             PolicyDestination::Net(_) => return Match::No,
@@ -119,10 +100,16 @@ impl Policies {
             PolicyDestination::Book(id) => match self.books.get(id).map(|it| &**it) {
                 Some(BookContent::Domain(patterns)) if patterns.is_empty() => return Match::No,
                 Some(BookContent::Domain(patterns)) => patterns,
-                _ if self.in_book(id, subject.destination) => &[],
+                _ if self.in_book(id, subject.destination, facts) => &[],
+                // The domains of a category are as those of a book.
+                Some(BookContent::Threat(id)) if facts.threats.has_domains(id) => {
+                    category = Some(id.as_str());
+                    &[]
+                }
                 _ => return Match::No,
             },
         };
+        let by_name = category.is_some() || !patterns.is_empty();
         let app = match subject.identity {
             Identity::Pending(app) => app,
             Identity::Known { app, .. } => Some(app),
@@ -136,13 +123,16 @@ impl Policies {
             return Match::No;
         }
         let needs_app = !applications.is_empty() && app.is_none();
-        if patterns.is_empty() {
+        if !by_name {
             return match needs_app {
                 true => Match::Needs(Needs::App),
                 false => Match::Yes,
             };
         }
-        let among = |name: &str| patterns.iter().any(|it| it.matches(name));
+        let among = |name: &str| {
+            patterns.iter().any(|it| it.matches(name))
+                || category.is_some() && facts.threats.find_domain(name) == category
+        };
         let mut by_dns = false;
         if policy.resolve != DomainResolve::Fqdn {
             let (client, address) = (subject.source, subject.destination);
@@ -175,17 +165,20 @@ impl Policies {
         }
     }
 
-    fn in_book(&self, id: &Id, address: Ipv4Addr) -> bool {
+    fn in_book(&self, id: &Id, address: Ipv4Addr, facts: &Facts) -> bool {
         match self.books.get(id).map(|it| &**it) {
             Some(BookContent::Ip(nets)) => nets.iter().any(|net| net.contains(&address)),
             Some(BookContent::Tag(addresses)) => addresses.contains(&address),
+            Some(BookContent::Threat(id)) => {
+                facts.threats.find_address(address) == Some(id.as_str())
+            }
             _ => false,
         }
     }
 }
 
 /// Whether a policy counts at a moment.
-fn valid(validity: &Validity, now: u64) -> bool {
+pub fn valid(validity: &Validity, now: u64) -> bool {
     let within = |from: Option<u64>, until: Option<u64>| {
         from.is_none_or(|from| from <= now) && until.is_none_or(|until| now < until)
     };

@@ -1,0 +1,51 @@
+//! Short HTTP connections: each request has one of its own.
+
+use crate::contender::Contender;
+use crate::race::{agreed, report, rounds};
+use crate::report::{Floor::Least, Report};
+use crate::road::Road;
+use crate::site::SERVER;
+use lab::Lab;
+use lab::servers::Web;
+
+/// Requests a second of wrk to nginx.
+pub fn run(quick: bool, out: &mut Report) {
+    let contenders = [
+        Contender::Plain,
+        Contender::Nftables,
+        Contender::Tc,
+        Contender::Xdp,
+        Contender::Nftables,
+    ];
+    let labs = contenders.map(|_| Lab::new("http"));
+    let roads = Road::all(&labs, &contenders);
+    let names: Vec<&str> = roads.iter().map(|road| road.name.as_str()).collect();
+    let servers = roads.iter().map(|road| Web::start(&road.server, &[80]));
+    let _servers: Vec<_> = servers.collect();
+    let times = if quick { 2 } else { 8 };
+    let command = format!("wrk -t 1 -c 32 -d 1s -H 'Connection: close' http://{SERVER}/");
+    let race = agreed(|| {
+        rounds(&names, times, |at, _| {
+            let text = roads[at].client.ok(&command);
+            let rate = text
+                .lines()
+                .find_map(|line| line.strip_prefix("Requests/sec:"))
+                .and_then(|rate| rate.trim().parse::<f64>().ok());
+            let rate = rate.unwrap_or_else(|| panic!("wrk prints no rate: {text}"));
+            assert!(!text.contains("Non-2xx"), "{}: {text}", roads[at].name);
+            1e9 / rate
+        })
+    });
+    let floors = [
+        ("sluice tc", "nftables", Some(Least(1.0))),
+        ("sluice xdp", "nftables", None),
+        ("nftables", "plain", None),
+    ];
+    report(
+        out,
+        "HTTP, a connection for each request",
+        ("requests/s", 1e9),
+        &race,
+        &floors,
+    );
+}

@@ -1,0 +1,13 @@
+//! The parts of the benchmark, each a piece of work.
+
+pub mod api;
+pub mod bulk;
+pub mod change;
+pub mod entries;
+pub mod hit;
+pub mod http;
+pub mod latency;
+pub mod memory;
+pub mod packets;
+pub mod restart;
+pub mod sessions;
