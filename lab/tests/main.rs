@@ -8,6 +8,7 @@ mod bulk;
 mod cli;
 mod demo;
 mod devices;
+mod firewall_life;
 mod fragments;
 mod ftp;
 mod harness;
