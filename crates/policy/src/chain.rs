@@ -1,8 +1,9 @@
 //! What holds at a number or a name: sets of places, most often one.
 //!
 //! What a narrow network says is joined with what the networks around it say when policies are compiled, so that a check
-//! finds one set. Where that would take too much memory (very many policies by very many overlapping books) the sets
-//! stay apart, and a check joins them.
+//! finds one set. Sets of many policies (those that name a book) stay apart while they are few, and a check joins them:
+//! they are hot in the cache where each joined set would be another one, and there may be as many of those as networks.
+//! So does everything once sets take more memory than they may.
 
 use crate::sets::{EMPTY, SetId, Sets};
 use hashbrown::HashMap;
@@ -42,11 +43,18 @@ impl Chains {
     }
 }
 
+/// How many sets with many places stay apart.
+const APART: u8 = 16;
+/// How many blocks a joined set may take for nothing but that a check has one set less.
+const CHEAP: u32 = 2;
+
 /// Joins sets to chains.
 pub(crate) struct Builder {
     /// The sets so far.
     pub sets: Sets,
     chains: Chains,
+    /// How many sets each chain has, up to 255.
+    lengths: Vec<u8>,
     /// From how many bytes on sets are no longer joined.
     budget: usize,
     joined: HashMap<(ChainId, SetId), ChainId>,
@@ -60,6 +68,7 @@ impl Builder {
             chains: Chains {
                 links: vec![(EMPTY, NOTHING)],
             },
+            lengths: vec![0],
             budget,
             joined: HashMap::new(),
         }
@@ -74,7 +83,9 @@ impl Builder {
             return known;
         }
         let (first, next) = self.chains.links[chain.0 as usize];
-        let joined = if chain == NOTHING || self.sets.bytes() < self.budget {
+        let cheap = self.sets.shared_blocks(first, set) <= CHEAP;
+        let apart = !cheap && self.lengths[chain.0 as usize] < APART;
+        let joined = if chain == NOTHING || !apart && self.sets.bytes() < self.budget {
             let union = self.sets.union(first, set);
             match union == first {
                 true => chain,
@@ -104,6 +115,8 @@ impl Builder {
 
     fn link(&mut self, set: SetId, next: ChainId) -> ChainId {
         self.chains.links.push((set, next));
+        let length = self.lengths[next.0 as usize].saturating_add(1);
+        self.lengths.push(length);
         ChainId(self.chains.links.len() as u32 - 1)
     }
 

@@ -10,11 +10,14 @@
 #![forbid(unsafe_code)]
 
 mod answers;
+mod categories;
 mod chain;
 mod draft;
+pub mod feed;
 mod intervals;
 mod policies;
 mod resolved;
+pub mod review;
 mod schedule;
 mod sets;
 mod subject;
@@ -23,6 +26,7 @@ mod threats;
 mod world;
 
 pub use answers::{Answers, KnownNames};
+pub use categories::{CATEGORIES, Category, category_of, test_indicators};
 pub use policies::Policies;
 pub use resolved::Resolved;
 pub use subject::{Because, Facts, Identity, Locations, Names, Needs, Subject, Verdict};

@@ -173,6 +173,13 @@ impl Sets {
         SetId((made / self.pages_each) as u32)
     }
 
+    /// How many blocks have places of both sets: as many as a union may have to make.
+    pub fn shared_blocks(&self, a: SetId, b: SetId) -> u32 {
+        let pages = (0..self.pages_each).map(|page| (self.entry(a, page), self.entry(b, page)));
+        let pages = pages.filter(|(a, b)| a.page != b.page);
+        pages.map(|(a, b)| (a.mask & b.mask).count_ones()).sum()
+    }
+
     fn join_pages(&mut self, a: PageRef, b: PageRef) -> PageRef {
         if a.page == b.page || b.mask == 0 {
             return a;
@@ -232,45 +239,43 @@ impl Sets {
             if first >= query.before {
                 break;
             }
-            let mask_of = |set: &SetId| self.entry(*set, page).mask;
             let mut mask = u32::MAX;
             for sets in query.in_one {
-                mask &= sets.iter().fold(0, |all, set| all | mask_of(set));
+                let masks = sets.iter().map(|set| self.entry(*set, page).mask);
+                mask &= masks.fold(0, |all, mask| all | mask);
             }
-            mask = query
-                .in_all
-                .iter()
-                .fold(mask, |all, set| all & mask_of(set));
+            for set in query.in_all {
+                mask &= self.entry(*set, page).mask;
+            }
+            if mask == 0 {
+                continue;
+            }
+            let [sources, destinations, ports] = query.in_one;
             while mask != 0 {
-                let slot = mask.trailing_zeros();
+                let slot = mask.trailing_zeros() as usize;
                 mask &= mask - 1;
-                let first = first + slot * BLOCK;
+                let first = first + slot as u32 * BLOCK;
                 if first >= query.before {
                     break;
                 }
-                if let Some(within) = self.first_in_block(query, page, slot as usize) {
+                let mut places = self.one_of(destinations, page, slot);
+                places.and(&self.one_of(sources, page, slot));
+                if places.is_empty() {
+                    continue;
+                }
+                places.and(&self.one_of(ports, page, slot));
+                for set in query.in_all {
+                    places.and(self.block(*set, page, slot));
+                }
+                if let Some(valid) = query.valid {
+                    places.and(&valid.0[page * PAGE + slot]);
+                }
+                if let Some(within) = places.first() {
                     return Some(first + within).filter(|&place| place < query.before);
                 }
             }
         }
         None
-    }
-
-    fn first_in_block(&self, query: &Query, page: usize, slot: usize) -> Option<u32> {
-        let [sources, destinations, ports] = query.in_one;
-        let mut places = self.one_of(sources, page, slot);
-        places.and(&self.one_of(destinations, page, slot));
-        if places.is_empty() {
-            return None;
-        }
-        places.and(&self.one_of(ports, page, slot));
-        for set in query.in_all {
-            places.and(self.block(*set, page, slot));
-        }
-        if let Some(valid) = query.valid {
-            places.and(valid.0.get(page * PAGE + slot)?);
-        }
-        places.first()
     }
 
     fn one_of(&self, sets: &[SetId], page: usize, slot: usize) -> Block {
@@ -330,8 +335,9 @@ mod tests {
         let mut places = BTreeSet::new();
         for page in 0..sets.pages_each {
             for slot in 0..PAGE {
-                let block = sets.block(set, page, slot);
-                let masked = sets.entry(set, page).mask >> slot & 1 == 1;
+                let entry = sets.entry(set, page);
+                let block = sets.blocks[sets.pages[entry.page as usize][slot] as usize];
+                let masked = entry.mask >> slot & 1 == 1;
                 assert_eq!(masked, !block.is_empty());
                 let first = page as u32 * PAGE_PLACES + slot as u32 * BLOCK;
                 let within = (0..BLOCK).filter(|n| block.0[*n as usize / 64] >> (n % 64) & 1 == 1);

@@ -6,9 +6,11 @@ mod list;
 use generate::{Case, LONG, case, subjects};
 use list::List;
 use model::{EngineMode, PolicyAction};
-use policy::{Facts, Identity, Locations, Names, Policies, Subject, Verdict};
+use policy::review::{Flaw, Review, review};
+use policy::{Facts, Identity, Locations, Names, Policies, Resolved, Subject, Verdict};
 use proptest::prelude::*;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 /// Names and locations that are a function of the address.
 struct Known<'a>(&'a Case);
@@ -60,7 +62,7 @@ fn agree(case: &Case, compiled: &Policies, subject: &Subject) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1_000))]
+    #![proptest_config(ProptestConfig::with_cases(500))]
 
     #[test]
     fn the_matcher_agrees_with_a_list(case in case(1..12)) {
@@ -95,6 +97,37 @@ proptest! {
                         Verdict::Decided { .. } => prop_assert_eq!(earlier, known),
                         Verdict::Pending(place, _) => prop_assert!(decided_at(&known) >= place),
                     }
+                }
+            }
+        }
+    }
+
+    // What a review calls covered by an earlier policy never decides, whatever is known.
+    #[test]
+    fn what_is_never_reached_never_decides(case in case(1..30)) {
+        let compiled = Policies::compile(&case.policies, &case.books);
+        let policies = case.policies.iter().enumerate().map(|(n, it)| {
+            let mut policy = (**it).clone();
+            policy.id = format!("p{n}").parse().unwrap();
+            Arc::new(policy)
+        });
+        let policies: Vec<_> = policies.collect();
+        let findings = review(&Review {
+            policies: &policies,
+            books: &case.books,
+            default_action: model::Policy::Accept,
+            hits: &|_| None,
+            resolved: &Resolved::default(),
+        });
+        let never = [Flaw::Duplicate, Flaw::Shadowed, Flaw::Conflicting, Flaw::Ineffective];
+        let never: Vec<_> = findings.iter().filter(|it| never.contains(&it.flaw)).map(|it| it.policies[0].clone()).collect();
+        let (known, subjects) = (Known(&case), subjects(&case));
+        let facts = facts(&case, &known);
+        for subject in &subjects {
+            for (mode, default) in modes() {
+                let decided = decided_at(&compiled.check(subject, &facts, mode, default));
+                if let Some(policy) = policies.get(decided as usize) {
+                    prop_assert!(!never.contains(&policy.id), "{:?} {:?}", policy, subject);
                 }
             }
         }
@@ -167,7 +200,7 @@ fn the_names_to_resolve_are_told() {
         let mut policy = generate::plain();
         policy.destination = model::PolicyDestination::Domain(text.parse().unwrap());
         policy.resolve = resolve;
-        std::sync::Arc::new(policy)
+        Arc::new(policy)
     };
     use model::DomainResolve::{Both, Dns, Fqdn};
     let compiled = Policies::compile(
