@@ -131,11 +131,7 @@ security_groups = ["sg"]
         );
         let mut names = String::new();
         for n in 0..EIPS {
-            let _ = write!(
-                text,
-                "\n[[eip]]\nid = \"e{n}\"\naddress = \"{}\"\n",
-                eip(n)
-            );
+            let _ = write!(text, "\n[[eip]]\nid = \"e{n}\"\naddress = \"{}\"\n", eip(n));
             let _ = write!(names, "\"e{n}\", ");
         }
         let _ = write!(
@@ -215,10 +211,7 @@ security_groups = ["sg"]
                 "-A PREROUTING -i {outside} -d {eip} -p udp --dport {port} -j DNAT --to {host}:{inside}"
             );
         }
-        let _ = writeln!(
-            text,
-            "-A POSTROUTING -o {outside} -j MASQUERADE\nCOMMIT"
-        );
+        let _ = writeln!(text, "-A POSTROUTING -o {outside} -j MASQUERADE\nCOMMIT");
         text
     }
 }

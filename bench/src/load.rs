@@ -10,9 +10,9 @@ use nix::sys::signal::Signal;
 use signal_hook::consts::SIGUSR1;
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::channel;
-use std::sync::Arc;
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
@@ -266,20 +266,18 @@ fn live(
 ) {
     generator.begin(pace);
     // A smaller batch for a slower pace: frames are sent on when a batch is full.
-    let batch = if pace.burst == 1 && pace.interval != 0 { 8 } else { BATCH };
+    let batch = if pace.burst == 1 && pace.interval != 0 {
+        8
+    } else {
+        BATCH
+    };
     while !stop.load(Relaxed) {
-            let _ = program.run_live(frame, ENDLESS, batch as u32);
+        let _ = program.run_live(frame, ENDLESS, batch as u32);
     }
     sent.store(generator.sent(), Relaxed);
 }
 
-fn skbs(
-    frames: &[[u8; FRAME]],
-    ifindex: u32,
-    pace: Pace,
-    sent: &AtomicU64,
-    stop: &AtomicBool,
-) {
+fn skbs(frames: &[[u8; FRAME]], ifindex: u32, pace: Pace, sent: &AtomicU64, stop: &AtomicBool) {
     let socket = PacketSocket::open(ifindex).expect("a packet socket");
     let mut batch = [[0; FRAME]; BATCH];
     let (mut next, start) = (pace.first, Instant::now());

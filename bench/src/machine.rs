@@ -66,7 +66,10 @@ pub fn threaded(host: &Host, device: &str, cpu: usize) {
 
 /// Lets this process and what it starts go before others that the machine runs.
 pub fn go_first() {
-    run("renice", &["-n", "-20", "-p", &std::process::id().to_string()]);
+    run(
+        "renice",
+        &["-n", "-20", "-p", &std::process::id().to_string()],
+    );
 }
 
 fn run(program: &str, arguments: &[&str]) {
@@ -94,7 +97,9 @@ pub fn napi(device: &str) -> Vec<i32> {
 /// Bytes of memory of a process's own.
 pub fn resident(process: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("RssAnon:"));
     let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
     kib.unwrap_or(0) * 1024
 }

@@ -73,10 +73,24 @@ fn main() -> ExitCode {
     machine::go_first();
     load::prepare();
     let (effort, many) = match cli.quick {
-        true => (Effort { rounds: 3, slice: Duration::from_millis(30) }, 20_000),
-        false => (Effort { rounds: 25, slice: Duration::from_millis(80) }, 1_000_000),
+        true => (
+            Effort {
+                rounds: 3,
+                slice: Duration::from_millis(30),
+            },
+            20_000,
+        ),
+        false => (
+            Effort {
+                rounds: 25,
+                slice: Duration::from_millis(80),
+            },
+            1_000_000,
+        ),
     };
-    let began = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let began = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     let mut report = Report {
         machine: machine::name(),
         kernel: machine::kernel(),

@@ -33,7 +33,11 @@ pub struct Lane {
 }
 
 /// Runs rounds over so many contenders: `sample` measures what one takes in a round.
-pub fn rounds(names: &[&str], rounds: usize, mut sample: impl FnMut(usize, usize) -> f64) -> Vec<Lane> {
+pub fn rounds(
+    names: &[&str],
+    rounds: usize,
+    mut sample: impl FnMut(usize, usize) -> f64,
+) -> Vec<Lane> {
     let mut lanes: Vec<Lane> = names
         .iter()
         .map(|name| Lane {
@@ -151,7 +155,10 @@ pub fn report(
         report.push(row);
         told.push(*who);
     }
-    for lane in lanes.iter().filter(|lane| !told.contains(&lane.name.as_str())) {
+    for lane in lanes
+        .iter()
+        .filter(|lane| !told.contains(&lane.name.as_str()))
+    {
         report.push(value(lane));
     }
 }

@@ -57,7 +57,12 @@ pub struct Row {
 
 impl Row {
     /// A value alone.
-    pub fn new(work: impl Into<String>, contender: impl Into<String>, value: f64, unit: &'static str) -> Row {
+    pub fn new(
+        work: impl Into<String>,
+        contender: impl Into<String>,
+        value: f64,
+        unit: &'static str,
+    ) -> Row {
         Row {
             work: work.into(),
             contender: contender.into(),
@@ -105,7 +110,17 @@ impl Report {
 
     /// The table, in Markdown.
     pub fn table(&self) -> String {
-        let head = ["work", "contender", "median", "middle half", "against", "ratio", "middle half", "must be", ""];
+        let head = [
+            "work",
+            "contender",
+            "median",
+            "middle half",
+            "against",
+            "ratio",
+            "middle half",
+            "must be",
+            "",
+        ];
         let mut lines = vec![head.map(str::to_owned)];
         lines.extend(self.rows.iter().map(cells));
         let width = |column: usize| {

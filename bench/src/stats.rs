@@ -8,7 +8,10 @@ pub fn quantile(samples: &[f64], share: f64) -> f64 {
         return f64::NAN;
     };
     let place = share * last as f64;
-    let (low, high) = (sorted[place as usize], sorted[(place as usize + 1).min(last)]);
+    let (low, high) = (
+        sorted[place as usize],
+        sorted[(place as usize + 1).min(last)],
+    );
     low + (high - low) * place.fract()
 }
 

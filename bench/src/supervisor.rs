@@ -25,7 +25,10 @@ pub fn watch() -> Option<ExitCode> {
         eprintln!("the benchmark makes network namespaces and needs root: start it with bench/run");
         return Some(ExitCode::FAILURE);
     }
-    let limits: Vec<_> = LIMITS.iter().map(|(path, wanted)| raise(path, *wanted)).collect();
+    let limits: Vec<_> = LIMITS
+        .iter()
+        .map(|(path, wanted)| raise(path, *wanted))
+        .collect();
     let code = match Signals::new([SIGINT, SIGTERM, SIGHUP, SIGCHLD]) {
         Ok(signals) => work(signals),
         Err(error) => {

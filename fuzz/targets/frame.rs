@@ -112,7 +112,12 @@ fn snapshot() -> Arc<Snapshot> {
         };
         let links = [
             link(PortRef::Uplink("wan".into()), UPLINK_ZONE, PORTS[0], None),
-            link(PortRef::Eni("a".into()), 2, PORTS[1], Some([2, 0, 0, 0, 1, 1])),
+            link(
+                PortRef::Eni("a".into()),
+                2,
+                PORTS[1],
+                Some([2, 0, 0, 0, 1, 1]),
+            ),
             link(PortRef::Eni("b".into()), 3, PORTS[2], None),
         ];
         let config = model::file::parse(CONFIG).expect("the configuration is valid");
@@ -220,7 +225,11 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
             0 => Offload::NONE,
             _ => Offload {
                 checksum: Checksum::Partial,
-                gso_size: if time & 1 == 0 { 0 } else { 1 + u16::from(*len) },
+                gso_size: if time & 1 == 0 {
+                    0
+                } else {
+                    1 + u16::from(*len)
+                },
             },
         };
         let input = Input {

@@ -28,7 +28,12 @@ impl Caller {
         }
     }
 
-    fn timed(&mut self, times: &mut Vec<f64>, action: &str, params: &[(&str, &str)]) -> Map<String, Value> {
+    fn timed(
+        &mut self,
+        times: &mut Vec<f64>,
+        action: &str,
+        params: &[(&str, &str)],
+    ) -> Map<String, Value> {
         let start = Instant::now();
         let answer = self.call(action, params);
         times.push(start.elapsed().as_secs_f64() * 1e3);
@@ -39,7 +44,8 @@ impl Caller {
 fn text(answer: &Map<String, Value>, path: &str) -> String {
     let value = Value::Object(answer.clone());
     let text = value.pointer(path).and_then(Value::as_str);
-    text.unwrap_or_else(|| panic!("no {path} in {value}")).to_owned()
+    text.unwrap_or_else(|| panic!("no {path} in {value}"))
+        .to_owned()
 }
 
 /// 1,000 SNAT and 1,000 DNAT entries over 100 VPCs.
@@ -55,7 +61,10 @@ pub fn run(quick: bool, out: &mut Report) {
     let mut caller = Caller(Client::connect(&socket).expect("the gateway's socket"));
     let (mut snat, mut dnat, mut described) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..vpcs {
-        let vpc = text(&caller.call("CreateVpc", &[("CidrBlock", "192.168.0.0/16")]), "/VpcId");
+        let vpc = text(
+            &caller.call("CreateVpc", &[("CidrBlock", "192.168.0.0/16")]),
+            "/VpcId",
+        );
         let params = [
             ("VpcId", &*vpc),
             ("CidrBlock", "192.168.0.0/24"),

@@ -34,12 +34,17 @@ pub fn run(quick: bool, out: &mut Report) {
         let load = Load::new(Way::Out, shuffled(FLOWS, Flow::outbound));
         load.open(&site, FLOWS.into());
         let before = site.count(Way::Out).packets;
-        load.run(&site, Profile::Skb, Pace::steady(FLOWS.into(), RATE), || {
-            for n in 0..changes {
-                apply(&socket, if n % 2 == 0 { &more } else { &config });
-                std::thread::sleep(Duration::from_millis(50));
-            }
-        });
+        load.run(
+            &site,
+            Profile::Skb,
+            Pace::steady(FLOWS.into(), RATE),
+            || {
+                for n in 0..changes {
+                    apply(&socket, if n % 2 == 0 { &more } else { &config });
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+            },
+        );
         settle();
         let arrived = site.count(Way::Out).packets - before;
         let lost = load.sent().saturating_sub(arrived);

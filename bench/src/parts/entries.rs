@@ -15,7 +15,11 @@ const RATE: u64 = 50_000;
 
 /// From outside to the client, by as many entries as there are.
 pub fn run(effort: Effort, quick: bool, out: &mut Report) {
-    let sizes = if quick { [10, 100, 1000] } else { [10, 1000, 100_000] };
+    let sizes = if quick {
+        [10, 100, 1000]
+    } else {
+        [10, 1000, 100_000]
+    };
     let effort = Effort {
         rounds: effort.rounds.min(15),
         ..effort
@@ -31,7 +35,12 @@ pub fn run(effort: Effort, quick: bool, out: &mut Report) {
     });
     let mut who = Vec::new();
     for contender in [Contender::Nftables, Contender::Iptables, Contender::Tc] {
-        who.extend(sizes.iter().enumerate().map(|(n, &size)| (contender, n, size)));
+        who.extend(
+            sizes
+                .iter()
+                .enumerate()
+                .map(|(n, &size)| (contender, n, size)),
+        );
     }
     who.push((Contender::Tc, 0, sizes[0]));
     let labs: Vec<Lab> = who.iter().map(|_| Lab::new("entries")).collect();

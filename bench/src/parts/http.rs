@@ -41,5 +41,11 @@ pub fn run(quick: bool, out: &mut Report) {
         ("sluice xdp", "nftables", None),
         ("nftables", "plain", None),
     ];
-    report(out, "HTTP, a connection for each request", ("requests/s", 1e9), &race, &floors);
+    report(
+        out,
+        "HTTP, a connection for each request",
+        ("requests/s", 1e9),
+        &race,
+        &floors,
+    );
 }

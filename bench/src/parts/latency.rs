@@ -45,12 +45,18 @@ pub fn run(effort: Effort, out: &mut Report) {
     // The other shares' samples, by contender.
     let others = RefCell::new(vec![[const { Vec::new() }; 2]; sites.len()]);
     let race = agreed(|| {
-        others.borrow_mut().iter_mut().for_each(|of| of.iter_mut().for_each(Vec::clear));
+        others
+            .borrow_mut()
+            .iter_mut()
+            .for_each(|of| of.iter_mut().for_each(Vec::clear));
         rounds(&names, effort.rounds, |at, _| {
             let site = &sites[at];
             site.to(Way::Out).sink.forget();
             slice(site, &load, Profile::Live, pace, effort.slice);
-            let all = site.to(Way::Out).sink.latencies(&SHARES.map(|(share, _)| share));
+            let all = site
+                .to(Way::Out)
+                .sink
+                .latencies(&SHARES.map(|(share, _)| share));
             for (n, &value) in all[1..].iter().enumerate() {
                 others.borrow_mut()[at][n].push(value);
             }

@@ -19,7 +19,16 @@ pub fn run(sessions: u32, out: &mut Report) {
     let process = site.sluice(|gateway| gateway.pid());
     let (daemon, kernel) = (machine::resident(process), machine::map_memory(process));
     let each = (daemon + kernel) as f64 / live as f64;
-    let mut row = Row::new(format!("memory, {live} sessions"), "sluice tc", each, "bytes a session");
-    row.note = Some(format!("daemon {} MiB, kernel {} MiB", daemon >> 20, kernel >> 20));
+    let mut row = Row::new(
+        format!("memory, {live} sessions"),
+        "sluice tc",
+        each,
+        "bytes a session",
+    );
+    row.note = Some(format!(
+        "daemon {} MiB, kernel {} MiB",
+        daemon >> 20,
+        kernel >> 20
+    ));
     out.push(row.floor(Most(500.0)));
 }

@@ -39,7 +39,13 @@ pub fn run(effort: Effort, many: u32, out: &mut Report) {
                 })
             });
             let work = format!("UDP 64 B, {}, {flows} flows", profile.name());
-            report(out, &work, ("Mpps", 1e3), &race, &comparisons(profile, step));
+            report(
+                out,
+                &work,
+                ("Mpps", 1e3),
+                &race,
+                &comparisons(profile, step),
+            );
         }
     }
 }
@@ -49,10 +55,30 @@ fn comparisons(profile: Profile, step: usize) -> Vec<Comparison<'static>> {
     let at = |floors: [f64; 3]| Some(Least(floors[step]));
     let live = profile == Profile::Live;
     vec![
-        ("sluice tc", "nftables", at(if live { [1.6, 1.6, 2.2] } else { [1.3, 1.3, 1.6] })),
-        ("sluice xdp", "nftables", if live { at([3.0, 3.0, 3.6]) } else { None }),
-        ("sluice tc", "redirect tc", if live { at([0.85, 0.85, 0.75]) } else { None }),
-        ("sluice xdp", "redirect xdp", if live { at([0.80, 0.80, 0.60]) } else { None }),
+        (
+            "sluice tc",
+            "nftables",
+            at(if live {
+                [1.6, 1.6, 2.2]
+            } else {
+                [1.3, 1.3, 1.6]
+            }),
+        ),
+        (
+            "sluice xdp",
+            "nftables",
+            if live { at([3.0, 3.0, 3.6]) } else { None },
+        ),
+        (
+            "sluice tc",
+            "redirect tc",
+            if live { at([0.85, 0.85, 0.75]) } else { None },
+        ),
+        (
+            "sluice xdp",
+            "redirect xdp",
+            if live { at([0.80, 0.80, 0.60]) } else { None },
+        ),
         ("sluice tc", "plain", None),
         ("nftables", "plain", None),
     ]

@@ -54,6 +54,12 @@ pub fn run(effort: Effort, many: u32, out: &mut Report) {
             ("sluice tc", "nftables", Some(Least(floor))),
             ("sluice xdp", "nftables", Some(Least(floor))),
         ];
-        report(out, &format!("new sessions, {what}"), ("thousand/s", 1e6), &race, &floors);
+        report(
+            out,
+            &format!("new sessions, {what}"),
+            ("thousand/s", 1e6),
+            &race,
+            &floors,
+        );
     }
 }

@@ -16,6 +16,7 @@ use control::records::User;
 /// Questions, and the parameters that their answer keeps to.
 const NARROWED: &[(&str, &[&str])] = &[
     ("CheckCanAllocateVpcPrivateIpAddress", &["VSwitchId"]),
+    ("CreateNatFirewallPreCheck", &["NatGatewayId", "VpcId"]),
     ("DescribeCommonBandwidthPackages", &["BandwidthPackageId"]),
     (
         "DescribeEipAddresses",
@@ -24,14 +25,28 @@ const NARROWED: &[(&str, &[&str])] = &[
     ("DescribeEipMonitorData", &["AllocationId"]),
     ("DescribeEipUsage", &["AllocationId"]),
     (
+        "DescribeFirewallVSwitch",
+        &["FirewallId", "VpcId", "VswitchId"],
+    ),
+    ("DescribeFirewallVswitchResources", &["VpcId"]),
+    (
         "DescribeForwardTableEntries",
         &["ForwardEntryId", "ForwardTableId", "NatGatewayId"],
     ),
     ("DescribeInstanceAttribute", &["InstanceId"]),
     ("DescribeInstanceStatus", &["InstanceId"]),
     ("DescribeInstances", &["InstanceIds", "VSwitchId", "VpcId"]),
+    ("DescribeNatFirewallControlPolicy", &["NatGatewayId"]),
+    ("DescribeNatFirewallPolicyPriorUsed", &["NatGatewayId"]),
+    ("DescribeNatFirewallBypass", &["NatGatewayId", "ProxyId"]),
+    (
+        "DescribeNatFirewallList",
+        &["NatGatewayId", "ProxyId", "VpcId"],
+    ),
+    ("DescribeNatFirewallPrecheckDetail", &["NatGatewayId"]),
     ("DescribeNatGateways", &["NatGatewayId", "VpcId"]),
     ("DescribeNatGatewayUsage", &["NatGatewayId"]),
+    ("ListNatGatewayEcsMetric", &["NatGatewayId"]),
     ("DescribeNetworkInterfaceAttribute", &["NetworkInterfaceId"]),
     (
         "DescribeNetworkInterfaces",
@@ -53,6 +68,11 @@ const NARROWED: &[(&str, &[&str])] = &[
         &["SecurityGroupId", "SecurityGroupIds", "VpcId"],
     ),
     (
+        "DescribeSecurityProxy",
+        &["NatGatewayId", "ProxyId", "VpcId"],
+    ),
+    ("DescribeSecurityProxyResources", &["NatGatewayId"]),
+    (
         "DescribeSnatTableEntries",
         &[
             "NatGatewayId",
@@ -61,6 +81,7 @@ const NARROWED: &[(&str, &[&str])] = &[
             "SourceVSwitchId",
         ],
     ),
+    ("DescribeVpcListLite", &["VpcId"]),
     ("DescribeVRouters", &["VRouterId"]),
     ("DescribeVSwitches", &["RouteTableId", "VSwitchId", "VpcId"]),
     ("DescribeVSwitchAttributes", &["VSwitchId"]),
@@ -79,11 +100,14 @@ const NARROWED: &[(&str, &[&str])] = &[
 const NO_RESOURCES: &[&str] = &[
     "AcceptingRegionId",
     "ActivityId",
+    "AssetRegionId",
     "AutoSnapshotPolicyId",
+    "CategoryId",
     "ClusterId",
     "DedicatedHostClusterId",
     "DedicatedHostId",
     "DeploymentSetId",
+    "FwVswitchZoneId",
     "HpcClusterId",
     "ImageId",
     "KMSKeyId",
@@ -98,6 +122,7 @@ const NO_RESOURCES: &[&str] = &[
     "SecurityGroupRuleId",
     "StorageClusterId",
     "StorageSetId",
+    "TaskId",
     "VlanId",
     "ZoneId",
 ];
@@ -118,6 +143,16 @@ const KINDS: &[(&str, &str)] = &[
     ("VSwitch", "vswitch"),
     ("Vpc", "vpc"),
     ("SecurityGroup", "securitygroup"),
+    ("SecurityProxy", "natfirewall"),
+    ("NatFirewall", "natfirewall"),
+    ("AddressBook", "addressbook"),
+    ("ControlPolicy", "policy"),
+    ("DnsFirewallPolicy", "policy"),
+    ("PolicyPrior", "policy"),
+    ("RuleHit", "policy"),
+    ("AclRule", "policy"),
+    ("AclBackup", "policy"),
+    ("AclCheck", "policy"),
     ("NetworkInterface", "eni"),
     ("AssignPrivateIp", "eni"),
     ("Instance", "instance"),
@@ -129,6 +164,9 @@ const OUTSIDE: &[&str] = &["vpc", "eip", "combandwidthpackage"];
 /// The name that policies have for a product: `vpc` for `Vpc`.
 fn code(product: &'static str) -> &'static str {
     const CODES: &[&str] = &["vpc", "ecs", "vpcpeer", "ram", "actiontrail"];
+    if product == "Cloudfw" {
+        return "yundun-cloudfirewall";
+    }
     let known = CODES.iter().find(|it| it.eq_ignore_ascii_case(product));
     known.copied().unwrap_or(product)
 }
@@ -202,7 +240,8 @@ fn resources(
     let action = &*request.action;
     let kind = KINDS.iter().find(|(word, _)| action.contains(word));
     let kind = kind.map_or("", |(_, kind)| *kind);
-    let region = match request.params.get("RegionId") {
+    let region = request.params.get("RegionId");
+    let region = match region.or_else(|| request.params.get("RegionNo")) {
         Some(region) => region.to_owned(),
         None => cloud.regions().swap_remove(0).id,
     };

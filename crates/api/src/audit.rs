@@ -39,7 +39,7 @@ pub(crate) fn event(
             (actor, request.caller.address.to_string())
         }
     };
-    let names = ["UserName", "PolicyName"];
+    let names = ["UserName", "PolicyName", "AclUuid", "GroupUuid"];
     let names = names.iter().filter_map(|it| request.params.get(it));
     let mut resources: Vec<String> = names.map(|it| it.chars().take(128).collect()).collect();
     for id in named(request, operation, true) {
@@ -60,7 +60,8 @@ pub(crate) fn add_made(event: &mut Event, answer: &Value) {
     match answer {
         Value::Object(fields) => {
             for (name, value) in fields {
-                let of_ids = is_identifier(name) || name.ends_with("IdSet");
+                let of_ids =
+                    is_identifier(name) || name.ends_with("IdSet") || name.ends_with("Uuid");
                 match value {
                     Value::String(id) if of_ids => add(&mut event.resources, id),
                     Value::Array(list) if of_ids => {

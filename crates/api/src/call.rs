@@ -188,10 +188,23 @@ impl<'a> Call<'a> {
     /// Cuts the page out of a list that the call asks for by `PageNumber` and `PageSize`, and says where it is
     /// from: `TotalCount`, `PageNumber`, `PageSize`.
     pub fn page<T>(&self, all: Vec<T>, largest: i64) -> Result<(Vec<T>, Value), ApiError> {
-        let number = self.int("PageNumber")?.unwrap_or(1);
+        let (page, [count, number, size]) = self.page_of("PageNumber", all, largest)?;
+        let position = json!({"TotalCount": count, "PageNumber": number, "PageSize": size});
+        Ok((page, position))
+    }
+
+    /// The same where the parameter with the page's number has another name: the page, how many there are in all, the
+    /// page's number and size.
+    pub fn page_of<T>(
+        &self,
+        name: &str,
+        all: Vec<T>,
+        largest: i64,
+    ) -> Result<(Vec<T>, [i64; 3]), ApiError> {
+        let number = self.int(name)?.unwrap_or(1);
         let size = self.int("PageSize")?.unwrap_or(10);
         if number < 1 {
-            return Err(invalid("PageNumber", format!("{number} is less than 1.")));
+            return Err(invalid(name, format!("{number} is less than 1.")));
         }
         if !(1..=largest).contains(&size) {
             return Err(invalid(
@@ -199,7 +212,7 @@ impl<'a> Call<'a> {
                 format!("{size} is not between 1 and {largest}."),
             ));
         }
-        let position = json!({"TotalCount": all.len(), "PageNumber": number, "PageSize": size});
+        let position = [all.len() as i64, number, size];
         let skip = (number - 1).saturating_mul(size);
         let skip = usize::try_from(skip).unwrap_or(usize::MAX);
         let page = all.into_iter().skip(skip).take(size as usize);

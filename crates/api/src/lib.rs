@@ -9,6 +9,7 @@ mod access;
 mod audit;
 mod call;
 mod error;
+pub mod firewall;
 mod keys;
 mod ops;
 mod params;

@@ -1,6 +1,7 @@
 //! From a call to its answer: dispatch, checks, dry runs, client tokens.
 
 use crate::call::{Answer, Call};
+use crate::firewall::{Firewalls, Idle};
 use crate::keys::Sealer;
 use crate::ops::{self, Handler};
 use crate::spec::{self, Operation, Product, invalid, missing, parse_bool};
@@ -23,6 +24,7 @@ pub struct Cloud {
     sealer: Sealer,
     metering: Option<Arc<Metering>>,
     tracer: Option<Box<dyn Tracer>>,
+    firewalls: Box<dyn Firewalls>,
 }
 
 impl Cloud {
@@ -33,6 +35,7 @@ impl Cloud {
             sealer,
             metering: None,
             tracer: None,
+            firewalls: Box::new(Idle),
         }
     }
 
@@ -52,6 +55,17 @@ impl Cloud {
             tracer: Some(tracer),
             ..self
         }
+    }
+
+    /// The same, with the firewalls that run.
+    #[must_use]
+    pub fn with_firewalls(self, firewalls: Box<dyn Firewalls>) -> Cloud {
+        Cloud { firewalls, ..self }
+    }
+
+    /// The firewalls that run.
+    pub(crate) fn firewalls(&self) -> &dyn Firewalls {
+        &*self.firewalls
     }
 
     /// What follows packets, if there is a data path.
@@ -118,6 +132,10 @@ impl Service for Cloud {
                 self.ask(request, product, operation, |call, _| ask(call, self))?
             }
             Handler::Change(change) => self.change(request, product, operation, change)?,
+            Handler::Act(act) => {
+                let act = |call: &Call, draft: &mut Draft| act(call, draft, self);
+                self.change(request, product, operation, act)?
+            }
             Handler::Seal(change) => {
                 let change = |call: &Call, draft: &mut Draft| change(call, draft, &self.sealer);
                 self.change(request, product, operation, change)?
@@ -257,7 +275,9 @@ fn region(
     product: &Product,
 ) -> Result<String, ApiError> {
     let regions = cloud.regions();
+    // Cloud Firewall has a name of its own for it.
     let given = request.params.get("RegionId");
+    let given = given.or_else(|| request.params.get("RegionNo"));
     match given.filter(|_| !product.is_global()) {
         None => Ok(regions.first().map(|it| it.id.clone()).unwrap_or_default()),
         Some(region) if regions.iter().any(|it| it.id == region) => Ok(region.to_owned()),
@@ -275,13 +295,17 @@ fn region(
 /// A region has its own VPCs and vSwitches: a change that says for which region it is does not find others'.
 fn in_their_region(cloud: &control::Cloud, request: &Request) -> Result<(), ApiError> {
     let param = |name| request.params.get(name);
-    let Some(region) = param("RegionId") else {
+    let Some(region) = param("RegionId").or_else(|| param("RegionNo")) else {
         return Ok(());
     };
-    let vswitch = param("VSwitchId").and_then(|id| cloud.vswitches.get(id));
+    let vpc_of = |name| {
+        let vswitch = cloud.vswitches.get(param(name)?);
+        vswitch.map(|it| &*it.vpc)
+    };
     let named = [
         ("VpcId", param("VpcId")),
-        ("VSwitchId", vswitch.map(|it| &*it.vpc)),
+        ("VSwitchId", vpc_of("VSwitchId")),
+        ("VswitchId", vpc_of("VswitchId")),
     ];
     for (name, vpc) in named {
         let vpc = vpc.and_then(|id| cloud.vpcs.get(id));

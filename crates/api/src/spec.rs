@@ -88,6 +88,7 @@ pub fn products() -> &'static [Product] {
             include_str!("../spec/vpcpeer.json"),
             include_str!("../spec/ram.json"),
             include_str!("../spec/actiontrail.json"),
+            include_str!("../spec/cloudfw.json"),
         ]
         .into_iter()
         // A table that cannot be read is found by the tests; a product less is all that can come of it.
@@ -343,7 +344,10 @@ mod tests {
     #[test]
     fn the_tables_can_be_read() {
         let names: Vec<&str> = products().iter().map(|it| &*it.product).collect();
-        assert_eq!(names, ["Vpc", "Ecs", "VpcPeer", "Ram", "Actiontrail"]);
+        assert_eq!(
+            names,
+            ["Vpc", "Ecs", "VpcPeer", "Ram", "Actiontrail", "Cloudfw"]
+        );
         let (_, operation) = operation("2016-04-28", "CreateForwardEntry").unwrap();
         assert!(
             operation

@@ -1,9 +1,7 @@
 //! Users, their keys and policies, and what the policies let them do.
 
-mod common;
-
+use crate::common::{World, refused, text};
 use api::{ApiError, Principal, Service};
-use common::{World, refused, text};
 use serde_json::{Value, json};
 
 impl World {

@@ -1,9 +1,7 @@
 //! The audit trail: each change is in it, also a refused one, and none is acknowledged without it.
 
-mod common;
-
+use crate::common::{World, refused, text};
 use api::{ApiError, Principal};
-use common::{World, refused, text};
 use serde_json::{Value, json};
 
 impl World {

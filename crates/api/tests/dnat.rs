@@ -1,11 +1,8 @@
 //! DNAT entries, which the API calls forward entries, through the API.
 
-mod common;
-mod nat;
-
-use common::{World, refused, text};
+use crate::common::{World, refused, text};
+use crate::nat::*;
 use model::DnatMapping;
-use nat::*;
 use serde_json::Value;
 
 fn modify(

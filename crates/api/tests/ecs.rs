@@ -1,9 +1,7 @@
 //! What ECS offers, and tags of its resources, through the API.
 
-mod common;
-
-use common::ecs::{Net, eni};
-use common::{World, refused, text};
+use crate::common::ecs::{Net, eni};
+use crate::common::{World, refused, text};
 use serde_json::{Value, json};
 
 #[test]

@@ -1,11 +1,8 @@
 //! EIPs, through the API.
 
-mod common;
-mod nat;
-
-use common::{World, refused, text};
+use crate::common::{World, refused, text};
+use crate::nat::*;
 use model::EipBinding;
-use nat::*;
 use serde_json::Value;
 
 /// The EIP as it is described.

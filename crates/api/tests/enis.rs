@@ -1,9 +1,7 @@
 //! Network interfaces, through the API.
 
-mod common;
-
-use common::ecs::{Net, eni, group, vpc, vswitch};
-use common::{refused, text};
+use crate::common::ecs::{Net, eni, group, vpc, vswitch};
+use crate::common::{refused, text};
 use model::Driver;
 use serde_json::{Value, json};
 

@@ -1,12 +1,10 @@
 //! What is no call at all: garbage, halves, floods, clients that take their time.
 
-mod support;
-
+use crate::support::{Answer, Draft, Running, run};
 use api::wire::{Limits, MAX_BODY};
 use std::io::{BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
-use support::{Answer, Draft, Running, run};
 
 /// The limits of a server in a hurry.
 fn hurried() -> Limits {
@@ -66,7 +64,7 @@ fn garbage_ends_the_connection() {
 fn halves_are_forgotten() {
     let running = run(Limits::default());
     let mut draft = Draft::new("DescribeVpcs", &[]);
-    draft.form = support::pairs(&[("A", "some text")]);
+    draft.form = crate::support::pairs(&[("A", "some text")]);
     let whole = draft.acs3().bytes();
     for end in (0..whole.len()).step_by(7) {
         let mut stream = running.connect();
@@ -119,11 +117,11 @@ fn bodies_are_bounded() {
     assert_eq!(answer.error(), (413, "RequestTooLarge".into()));
     // As large as may be.
     let mut draft = Draft::new("DescribeVpcs", &[]);
-    draft.form = support::pairs(&[("A", &"a".repeat(MAX_BODY - 2))]);
+    draft.form = crate::support::pairs(&[("A", &"a".repeat(MAX_BODY - 2))]);
     assert_eq!(running.send(&draft.acs3()).status, 200);
     // In pieces.
-    draft.form = support::pairs(&[("A", "in pieces")]);
-    draft.nonce = support::nonce();
+    draft.form = crate::support::pairs(&[("A", "in pieces")]);
+    draft.nonce = crate::support::nonce();
     let message = draft.acs3();
     let mut bytes = String::from_utf8(message.bytes()).unwrap();
     let head = bytes.find("Content-Length").unwrap();
@@ -143,7 +141,7 @@ fn the_string_to_sign_is_not_told_when_it_is_huge() {
     let mut draft = Draft::new("DescribeVpcs", &[]);
     draft.secret = "wrong".into();
     // Each byte would come back as nine.
-    draft.form = support::pairs(&[("A", &"\u{1}".repeat(MAX_BODY / 3 - 1_000))]);
+    draft.form = crate::support::pairs(&[("A", &"\u{1}".repeat(MAX_BODY / 3 - 1_000))]);
     let answer = running.send(&draft.rpc(true));
     assert_eq!(answer.error(), (400, "SignatureDoesNotMatch".into()));
     assert!(answer.body.len() < 70_000, "{}", answer.body.len());
@@ -228,7 +226,7 @@ fn who_does_not_read_is_cut_off() {
     // Who reads gets all.
     assert!(said.len() < 50_000_000, "{}", said.len());
     let mut draft = draft;
-    draft.nonce = support::nonce();
+    draft.nonce = crate::support::nonce();
     assert!(running.send(&draft.acs3()).body.len() > 50_000_000);
 }
 

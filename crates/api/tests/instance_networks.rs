@@ -1,9 +1,7 @@
 //! What hangs on instances: EIPs, routes, DNAT entries.
 
-mod common;
-
-use common::ecs::Net;
-use common::{refused, text};
+use crate::common::ecs::Net;
+use crate::common::{refused, text};
 use control::records::NextHop;
 use serde_json::json;
 

@@ -1,9 +1,7 @@
 //! Instances, through the API.
 
-mod common;
-
-use common::ecs::{Net, group, vpc, vswitch};
-use common::{refused, text};
+use crate::common::ecs::{Net, group, vpc, vswitch};
+use crate::common::{refused, text};
 use model::Driver;
 use serde_json::{Value, json};
 

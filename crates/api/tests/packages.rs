@@ -1,10 +1,7 @@
 //! Bandwidth packages, through the API.
 
-mod common;
-mod nat;
-
-use common::{World, refused, text};
-use nat::*;
+use crate::common::{World, refused, text};
+use crate::nat::*;
 use serde_json::Value;
 
 fn package(world: &World, bandwidth: &str) -> String {

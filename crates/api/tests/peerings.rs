@@ -1,10 +1,7 @@
 //! VPC peer connections and routes to them, through the API.
 
-mod common;
-mod nat;
-
-use common::{World, refused, text};
-use nat::{set_quotas, set_regions};
+use crate::common::{World, refused, text};
+use crate::nat::{set_quotas, set_regions};
 use serde_json::{Value, json};
 
 fn peer(world: &World, action: &str, params: &[(&str, &str)]) -> Result<Value, api::ApiError> {

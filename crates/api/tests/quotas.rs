@@ -1,10 +1,7 @@
 //! Quotas, through the API.
 
-mod common;
-mod nat;
-
-use common::{World, refused};
-use nat::*;
+use crate::common::{World, refused};
+use crate::nat::*;
 use serde_json::Value;
 
 fn quota(world: &World, name: &str) -> Value {

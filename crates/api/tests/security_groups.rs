@@ -1,9 +1,7 @@
 //! Security groups, through the API.
 
-mod common;
-
-use common::ecs::{Net, group, vpc};
-use common::{World, refused, text};
+use crate::common::ecs::{Net, group, vpc};
+use crate::common::{World, refused, text};
 use model::SecurityGroupKind;
 use serde_json::{Value, json};
 

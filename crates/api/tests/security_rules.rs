@@ -1,9 +1,7 @@
 //! The rules of security groups, through the API.
 
-mod common;
-
-use common::ecs::{Net, group, vpc};
-use common::{World, refused, text};
+use crate::common::ecs::{Net, group, vpc};
+use crate::common::{World, refused, text};
 use model::{Direction, Policy, RulePeer, SecurityRule};
 use serde_json::{Value, json};
 

@@ -1,14 +1,12 @@
 //! Calls over real connections.
 
-mod support;
-
+use crate::support::{Answer, Draft, Echo, KEY, Message, run};
 use api::wire::{Limits, Listen, Rate, Server, ServerError};
 use serde_json::json;
 use std::io::{BufReader, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use support::{Answer, Draft, Echo, KEY, Message, run};
 
 #[test]
 fn both_signatures_in_query_and_form_reach_the_service() {
@@ -17,12 +15,12 @@ fn both_signatures_in_query_and_form_reach_the_service() {
         "CreateVpc",
         &[("RegionId", "cn-hangzhou"), ("A", "ü *+&=/")],
     );
-    draft.form = support::pairs(&[("B", "1 2"), ("Tag.1.Key", "")]);
+    draft.form = crate::support::pairs(&[("B", "1 2"), ("Tag.1.Key", "")]);
     let mut sent = Vec::new();
     for method in ["GET", "POST"] {
         draft.method = method.into();
         for way in 0..3 {
-            draft.nonce = support::nonce();
+            draft.nonce = crate::support::nonce();
             let message = match way {
                 0 => draft.acs3(),
                 1 => draft.rpc(false),
@@ -60,7 +58,7 @@ fn any_host_will_do_as_long_as_it_is_the_signed_one() {
         draft.host = host.into();
         let answer = running.send(&draft.acs3());
         assert_eq!(answer.status, 200, "{host}: {answer:?}");
-        draft.nonce = support::nonce();
+        draft.nonce = crate::support::nonce();
         let mut message = draft.acs3();
         *message.header("host") = "other".into();
         let answer = running.send(&message);
@@ -193,7 +191,7 @@ fn every_error_has_its_form() {
         .push(("x-acs-security-token".into(), "CAIS".into()));
     refused(&message, 400, "InvalidSecurityToken.NotSupported", "STS");
     let mut with_token = draft();
-    with_token.query = support::pairs(&[("SecurityToken", "CAIS")]);
+    with_token.query = crate::support::pairs(&[("SecurityToken", "CAIS")]);
     refused(
         &with_token.rpc(false),
         400,

@@ -1,11 +1,9 @@
 //! Signatures over anything: what a client signed is accepted as it meant it, and nothing else is.
 
-mod support;
-
+use crate::support::{Draft, KEY, Message, SECRET};
 use api::Params;
 use api::wire::{Call, Verified, verify};
 use proptest::prelude::*;
-use support::{Draft, KEY, Message, SECRET};
 
 const NOW: u64 = 1_795_288_117;
 

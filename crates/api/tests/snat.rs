@@ -1,11 +1,8 @@
 //! SNAT entries, through the API.
 
-mod common;
-mod nat;
-
-use common::{World, refused, text};
+use crate::common::{World, refused, text};
+use crate::nat::*;
 use model::Pooling;
-use nat::*;
 use serde_json::Value;
 
 fn create(world: &World, site: &Site, more: &[(&str, &str)]) -> Result<Value, api::ApiError> {

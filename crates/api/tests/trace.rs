@@ -1,9 +1,7 @@
 //! `TraceFlow` passes on what is asked and what is told.
 
-mod common;
-
+use crate::common::{World, refused, text};
 use api::trace::{Flow, Step, Trace, Tracer};
-use common::{World, refused, text};
 use serde_json::json;
 use std::sync::{Arc, Mutex};
 

@@ -1,11 +1,8 @@
 //! What was metered, through the API.
 
-mod common;
-mod nat;
-
-use common::{World, refused};
-use control::metering::{Account, Amounts, Metering, Reading, Totals};
-use nat::*;
+use crate::common::{World, refused};
+use crate::nat::*;
+use control::metering::{Account, Amounts, Metering, Reading, Source, Totals};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -289,4 +286,99 @@ fn monitoring_data_are_told_by_the_period() {
         ),
         "MissingParameter"
     );
+}
+
+#[test]
+fn private_addresses_are_watched_once_that_is_switched_on() {
+    let it = Metered::new();
+    let call = |action: &str, more: &[(&str, &str)]| {
+        let mut params = vec![("NatGatewayId", &*it.gateway)];
+        params.extend_from_slice(more);
+        it.world.vpc(action, &params)
+    };
+    let watches = || it.world.control.config().nat_gateways[0].source_metrics;
+    let shown = || {
+        let answer = call("GetNatGatewayAttribute", &[]).unwrap();
+        answer["EcsMetricEnabled"].as_bool().unwrap()
+    };
+    assert!(!watches() && !shown());
+    call("EnableNatGatewayEcsMetric", &[]).unwrap();
+    assert!(watches() && shown());
+
+    let address = |n: u8| std::net::Ipv4Addr::new(192, 168, 0, n);
+    let reading = |sources: &[(u8, u64, u64, u64)]| {
+        let sources = sources
+            .iter()
+            .map(|&(n, bytes_in, bytes_out, opened)| Source {
+                address: address(n),
+                live: u64::from(n),
+                totals: Amounts {
+                    bytes_in,
+                    bytes_out,
+                    packets_in: bytes_in / 100,
+                    packets_out: bytes_out / 100,
+                    opened,
+                },
+            });
+        it.plane.0.lock().unwrap().sources = vec![(it.gateway.clone(), sources.collect())];
+    };
+    let minute = now() / 60 * 60 - 600;
+    // What was counted before the first reading is not of any minute.
+    reading(&[(1, 5_000_000, 0, 9)]);
+    it.metering.tick(minute).unwrap();
+    reading(&[(1, 5_060_000, 6_000, 129), (2, 0, 600_000, 60)]);
+    it.metering.tick(minute + 60).unwrap();
+    // Numbers that begin anew.
+    reading(&[(1, 6_000, 0, 0)]);
+    it.metering.tick(minute + 120).unwrap();
+
+    let at = minute.to_string();
+    let rows = |more: &[(&str, &str)]| {
+        let mut params = vec![("TimePoint", &*at)];
+        params.extend_from_slice(more);
+        call("ListNatGatewayEcsMetric", &params).unwrap()
+    };
+    let all = rows(&[]);
+    let list = all["MetricDataList"].as_array().unwrap();
+    assert_eq!(list.len(), 2);
+    assert_eq!(
+        list[0],
+        json!({
+            "NatGatewayId": it.gateway, "PrivateIpAddress": "192.168.0.1", "Timestamp": minute,
+            "RxBps": 8_000, "TxBps": 800, "RxPps": 10, "TxPps": 1,
+            "ActiveSessionNum": 1, "NewSessionRate": 2,
+        })
+    );
+    let addresses = |answer: &Value| -> Vec<String> {
+        let rows = answer["MetricDataList"].as_array().unwrap().iter();
+        rows.map(|it| it["PrivateIpAddress"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let (one, two) = ("192.168.0.1", "192.168.0.2");
+    assert_eq!(addresses(&rows(&[("OrderKey", "TxBps")])), [two, one]);
+    let up = [("OrderKey", "TxBps"), ("OrderType", "asc")];
+    assert_eq!(addresses(&rows(&up)), [one, two]);
+    assert_eq!(addresses(&rows(&[("PrivateIpAddress", two)])), [two]);
+    let first = rows(&[("MaxResults", "1")]);
+    let token = first["NextToken"].as_str().unwrap().to_owned();
+    assert_eq!(addresses(&first), [one]);
+    let second = rows(&[("MaxResults", "1"), ("NextToken", &token)]);
+    assert_eq!(
+        (addresses(&second), second["NextToken"].as_str()),
+        (vec![two.to_owned()], Some(""))
+    );
+    let next = (minute + 60).to_string();
+    let later = call("ListNatGatewayEcsMetric", &[("TimePoint", &*next)]).unwrap();
+    assert_eq!(later["MetricDataList"][0]["RxBps"], 800);
+
+    let wrong = |more: &[(&str, &str)]| refused(call("ListNatGatewayEcsMetric", more));
+    assert_eq!(wrong(&[("TimePoint", "-1")]), "InvalidParameter");
+    assert_eq!(wrong(&[("OrderKey", "Bps")]), "InvalidParameter");
+    let none = [("NatGatewayId", "ngw-none")];
+    assert_eq!(
+        refused(it.world.vpc("EnableNatGatewayEcsMetric", &none)),
+        "InvalidNatGatewayId.NotFound"
+    );
+    call("DisableNatGatewayEcsMetric", &[]).unwrap();
+    assert!(!watches() && !shown());
 }

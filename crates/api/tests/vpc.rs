@@ -1,8 +1,6 @@
 //! VPCs, vSwitches and routes, through the API.
 
-mod common;
-
-use common::{World, refused, text};
+use crate::common::{World, refused, text};
 
 fn world_with_vpc() -> (World, String) {
     let world = World::new();

@@ -1,10 +1,7 @@
 //! VPC NAT gateways, their NAT IPs and entries, through the API.
 
-mod common;
-mod nat;
-
-use common::{World, refused, text};
-use nat::*;
+use crate::common::{World, refused, text};
+use crate::nat::*;
 use serde_json::{Value, json};
 
 /// A VPC 192.168.0.0/16 with a VPC NAT gateway in a vSwitch 192.168.1.0/24.

@@ -1,5 +1,6 @@
 //! All records together.
 
+use crate::firewall::policies::{Policies, PolicyPage};
 use crate::records::*;
 use crate::refusal::{Refusal, Result};
 use crate::table::{Change, Record, Table};
@@ -14,6 +15,8 @@ macro_rules! cloud {
         #[derive(Clone, Debug, Default, PartialEq)]
         pub struct Cloud {
             $($(#[$doc])* pub $field: Table<$record>,)*
+            /// Policies of firewalls.
+            pub policies: Policies,
         }
 
         impl Cloud {
@@ -21,6 +24,7 @@ macro_rules! cloud {
             pub(crate) fn changes(&self, old: &Cloud) -> serde_json::Result<Vec<Change>> {
                 let mut out = Vec::new();
                 $(self.$field.changes(&old.$field, PREFIX, &mut out)?;)*
+                self.policies.changes(&old.policies, PREFIX, &mut out)?;
                 Ok(out)
             }
 
@@ -34,6 +38,7 @@ macro_rules! cloud {
                     let name = key.strip_prefix(PREFIX).and_then(|it| it.split_once('/'));
                     let loaded = match name {
                         $(Some(($record::KIND, id)) => self.$field.load(id, &record.value),)*
+                        Some((PolicyPage::KIND, id)) => self.policies.load(id, &record.value),
                         _ => Err("there is no such kind of record".into()),
                     };
                     loaded.map_err(|why| format!("the record {key:?} cannot be read: {why}"))?;
@@ -79,6 +84,20 @@ cloud! {
     snat: SnatEntry,
     /// DNAT entries.
     dnat: DnatEntry,
+    /// NAT firewalls.
+    nat_firewalls: NatFirewall,
+    /// What was bought of the firewalls: at most one record.
+    licenses: License,
+    /// Address books.
+    books: AddressBook,
+    /// Settings of the firewalls that there is one of: at most one record.
+    firewall_settings: SharedSettings,
+    /// Lists of threat indicators.
+    feeds: ThreatFeed,
+    /// Backups of policies.
+    backups: PolicyBackup,
+    /// What is in them.
+    backup_pages: PolicyBackupPage,
     /// Answers to calls with client tokens.
     tokens: Token,
     /// Access keys.
@@ -174,6 +193,15 @@ impl Cloud {
     pub fn package(&self, id: &str) -> Result<&BandwidthPackage> {
         let code = "InvalidBandwidthPackageId.NotFound";
         found(&self.packages, id, "bandwidth package", code)
+    }
+
+    /// A NAT firewall.
+    ///
+    /// # Errors
+    /// `ErrorNatFirewallNotFound`.
+    pub fn nat_firewall(&self, id: &str) -> Result<&NatFirewall> {
+        let code = "ErrorNatFirewallNotFound";
+        found(&self.nat_firewalls, id, "NAT firewall", code)
     }
 
     /// A peer connection.

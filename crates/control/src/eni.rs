@@ -308,6 +308,9 @@ fn invalid_state(why: String) -> Refusal {
 
 /// What is wrong with an address, in the words of operations on network interfaces.
 fn of_eni(refusal: Refusal) -> Refusal {
+    if refusal.code == "OperationDenied.NatFirewall" {
+        return refusal;
+    }
     let code = match &*refusal.code {
         "InvalidIpAddress.AlreadyUsed" => "InvalidIp.IpAssigned",
         "InvalidVSwitchId.IpNotEnough" => "InvalidVSwitchId.IpNotEnough",

@@ -36,6 +36,7 @@ impl Draft {
             id: System::ID.into(),
             regions: config.regions.clone(),
             quotas: config.system.quotas.clone(),
+            services: config.system.services.clone(),
             name: config.system.name.clone(),
             hook: config.system.hook,
             max_sessions: config.system.max_sessions,
@@ -47,12 +48,14 @@ impl Draft {
         self.import_packages(config);
         self.import_eips(config);
         self.import_gateways(config)?;
+        self.import_firewalls(config)?;
         self.let_go();
+        self.expire();
         Ok(())
     }
 
     /// The meta data of a record that a file names: what it had, or new.
-    fn filed(&self, had: Option<&Meta>) -> Meta {
+    pub(crate) fn filed(&self, had: Option<&Meta>) -> Meta {
         let meta = match had {
             Some(meta) => meta.clone(),
             None => self.meta("", ""),
@@ -188,6 +191,13 @@ impl Draft {
                         }
                         model::NextHop::Eni(id) => NextHop::Eni(id),
                         model::NextHop::NatGateway(id) => NextHop::NatGateway(id),
+                        model::NextHop::NatFirewall(id) => {
+                            // It diverts what leads to its gateway.
+                            let mut firewalls = config.firewalls.nat.iter();
+                            let firewall = firewalls.find(|it| it.id == id);
+                            let gateway = firewall.map(|it| it.gateway.clone());
+                            gateway.map_or(NextHop::Blackhole, NextHop::NatGateway)
+                        }
                         model::NextHop::Peering(id) => NextHop::Peering(id),
                         model::NextHop::Blackhole => NextHop::Blackhole,
                     },
@@ -348,6 +358,7 @@ impl Draft {
                     model::EipBinding::Eni(id) => EipBinding::Eni(id),
                 }),
                 package: eip.package.clone(),
+                protected: had.is_some_and(|it| it.protected),
                 deletion_protection: had.is_some_and(|it| it.deletion_protection),
             };
             self.eips.put(record);
@@ -385,6 +396,7 @@ impl Draft {
                     intranet: gateway.vswitch().is_some(),
                     vswitch: gateway.vswitch().cloned().or(had.vswitch.clone()),
                     icmp_reply: gateway.icmp_reply,
+                    ecs_metric: gateway.source_metrics,
                     nat,
                     ..had.clone()
                 },
@@ -403,7 +415,7 @@ impl Draft {
                     eip_bind_mode: "MULTI_BINDED".into(),
                     icmp_reply: gateway.icmp_reply,
                     deletion_protection: false,
-                    ecs_metric: false,
+                    ecs_metric: gateway.source_metrics,
                     nat,
                 },
             };

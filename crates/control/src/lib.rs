@@ -18,6 +18,7 @@ pub mod dnat;
 pub mod draft;
 pub mod eip;
 pub mod eni;
+pub mod firewall;
 mod import;
 pub mod instance;
 mod let_go;

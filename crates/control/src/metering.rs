@@ -6,12 +6,19 @@
 //! daemon goes on from what was written last, since the data path's totals outlive the daemon, and nothing is
 //! lost or counted twice.
 //!
+//! What private addresses behind a gateway do is kept by the minute in [`sources`].
+//!
 //! What goes by while no daemon runs is put down to the minute in which the next one begins; for the highest rate
 //! it is spread over the time.
+
+mod sources;
+
+pub use sources::{MAX_SOURCES, SOURCES_KEPT, SourceUse};
 
 use crate::records::Seconds;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::Ipv4Addr;
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use store::{Batch, Series};
@@ -44,6 +51,19 @@ pub struct Reading {
     pub accounts: Vec<Account>,
     /// The most sessions at once since the last reading, of each NAT gateway.
     pub gateways: Vec<(String, u64)>,
+    /// The private addresses behind the NAT gateways that watch them.
+    pub sources: Vec<(String, Vec<Source>)>,
+}
+
+/// The totals of a private address since some moment. They may begin anew at any time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The address.
+    pub address: Ipv4Addr,
+    /// Sessions now.
+    pub live: u64,
+    /// What has gone by, seen from the address: what it received came in.
+    pub totals: Amounts,
 }
 
 /// The totals of an EIP while it is bound to one thing.
@@ -261,6 +281,7 @@ struct State {
     resumed: (u64, u64),
     /// The hour in which the old was removed last.
     pruned: u64,
+    sources: sources::Sources,
 }
 
 /// Keeps what has gone by.
@@ -371,6 +392,10 @@ impl Metering {
                 batch.points.push((series, time, total.text()));
             }
         }
+        let seconds = state.seconds.max(1);
+        batch
+            .points
+            .extend(state.sources.points(state.minute * MINUTE, seconds));
         for owner in &state.changed {
             let mark = state.marks.get(owner);
             let mark = mark.map(|mark| serde_json::json!(mark).to_string());
@@ -387,6 +412,7 @@ impl Metering {
             batch.prune = vec![
                 ("minute/".into(), end.saturating_sub(MINUTES_KEPT)),
                 ("hour/".into(), end.saturating_sub(HOURS_KEPT)),
+                (sources::SERIES.into(), end.saturating_sub(SOURCES_KEPT)),
             ];
         }
         self.series.write(&batch)?;
@@ -394,6 +420,7 @@ impl Metering {
         state.hour = hour;
         state.pruned = hour;
         state.minutes.clear();
+        state.sources.clear();
         state.seconds = 0;
         let both = state.leaving.intersection(&state.left);
         let unchanged = both.filter(|it| !state.changed.contains(it));
@@ -507,6 +534,7 @@ impl Metering {
 impl State {
     /// Takes in what the totals have grown by.
     fn take(&mut self, reading: Reading) {
+        self.sources.take(reading.sources);
         if self.memory != reading.memory {
             self.changed
                 .extend(self.marks.drain().map(|(owner, _)| owner));

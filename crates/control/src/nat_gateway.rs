@@ -189,6 +189,8 @@ impl Draft {
             )),
             None => Ok(()),
         };
+        let firewall = self.firewall_of_gateway(id).map(|it| &it.id);
+        depends("NatFirewall", firewall)?;
         let table = self.system_table(&gateway.vpc).map(|it| &it.id);
         let hop = NextHop::NatGateway(id.into());
         let routes = self.routes.iter().filter(|it| it.next_hop == hop);
@@ -223,6 +225,8 @@ impl Draft {
             }
         }
         self.nat_gateways.remove(id);
+        let scope = model::PolicyScope::NatGateway(id.into());
+        self.policies.clear(&scope);
         Ok(())
     }
 }

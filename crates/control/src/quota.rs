@@ -37,6 +37,13 @@ fn row(quota: Quota) -> (&'static str, &'static str) {
         Quota::AccessKeys => ("access keys", "LimitExceeded.User.AccessKey"),
         Quota::AccessPolicies => ("policies", "LimitExceeded.Policy"),
         Quota::UserPolicies => ("policies", "LimitExceeded.User.Policy"),
+        Quota::FirewallPolicies => ("policies", "ErrorAclCountExceed"),
+        Quota::PolicySpread => ("policies, multiplied out,", "ErrorAclExtendedCountExceed"),
+        Quota::AddressBooks => ("address books", "ErrorAddressBookCountExceed"),
+        Quota::BookEntries => ("entries", "ErrorAddressCountExceed"),
+        Quota::BookPorts => ("ports", "ErrorAddressCountExceed"),
+        Quota::PolicyBackups => ("backups of policies", "ErrorAclBackupCountExceed"),
+        Quota::FirewallEips => ("EIPs behind its firewall", "ErrorNatFirewallEipCount"),
     }
 }
 
@@ -141,6 +148,23 @@ impl Cloud {
             Quota::UserPolicies => {
                 let users = self.users.iter();
                 largest(users.map(|it| (&*it.id, it.policies.len())))
+            }
+            Quota::FirewallPolicies => {
+                let lists = self.policies.lists();
+                let counts: Vec<_> = lists.map(|it| (it.scope().to_string(), it.len())).collect();
+                largest(counts.iter().map(|(of, count)| (&**of, *count)))
+            }
+            Quota::PolicySpread => all(usize::try_from(self.spread()).unwrap_or(usize::MAX)),
+            Quota::AddressBooks => all(self.books.len()),
+            Quota::BookEntries | Quota::BookPorts => {
+                let ports = quota == Quota::BookPorts;
+                let books = self.books.iter().filter(|it| it.is_of_ports() == ports);
+                largest(books.map(|it| (&*it.id, it.entries())))
+            }
+            Quota::PolicyBackups => all(self.backups.len()),
+            Quota::FirewallEips => {
+                let firewalls = self.nat_firewalls.iter();
+                largest(firewalls.map(|it| (&*it.id, self.eips_of_gateway(&it.gateway).count())))
             }
         }
     }

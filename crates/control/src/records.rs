@@ -48,6 +48,8 @@ impl Meta {
     }
 }
 
+pub use crate::firewall::records::*;
+
 macro_rules! record {
     ($name:ident, $kind:literal) => {
         impl Record for $name {
@@ -77,7 +79,12 @@ pub struct System {
     /// How many there may be of what, by name, where it is not the default; see [`crate::quota::Quota`].
     #[serde(default)]
     pub quotas: BTreeMap<String, u32>,
+    /// What the daemon does beside moving packets.
+    #[serde(default)]
+    pub services: model::Services,
 }
+pub(crate) use record;
+
 record!(System, "system");
 
 impl System {
@@ -379,6 +386,9 @@ pub struct Eip {
     /// The bandwidth package that it shares.
     #[serde(default)]
     pub package: Option<Id>,
+    /// Whether the firewall of the Internet border protects it.
+    #[serde(default)]
+    pub protected: bool,
     /// Whether it must not be released.
     #[serde(default)]
     pub deletion_protection: bool,

@@ -11,10 +11,15 @@ impl Cloud {
     /// routes that lead to them (they drop what they match, as a route to nowhere does).
     pub fn config(&self) -> Config {
         let mut routes: HashMap<&Id, Vec<model::Route>> = HashMap::new();
+        let diverted = self.diverted();
         for route in self.routes.iter() {
+            let next_hop = match diverted.by(route) {
+                Some(firewall) => model::NextHop::NatFirewall(firewall.clone()),
+                None => self.next_hop(&route.next_hop),
+            };
             routes.entry(&route.table).or_default().push(model::Route {
                 destination: route.destination,
-                next_hop: self.next_hop(&route.next_hop),
+                next_hop,
             });
         }
         let mut snat: HashMap<&Id, Vec<model::SnatEntry>> = HashMap::new();
@@ -113,6 +118,7 @@ impl Cloud {
                     snat_ports: gateway.nat.snat_ports.clone(),
                     icmp_reply: gateway.icmp_reply,
                     tcp_out_of_state: gateway.nat.tcp_out_of_state,
+                    source_metrics: gateway.ecs_metric,
                 })
                 .collect(),
             nat_ips: self
@@ -133,6 +139,7 @@ impl Cloud {
                     vpcs: [peering.vpc.clone(), peering.accepting_vpc.clone()],
                 })
                 .collect(),
+            firewalls: self.firewalls(),
         }
     }
 
@@ -144,6 +151,7 @@ impl Cloud {
                 hook: system.hook,
                 max_sessions: system.max_sessions,
                 quotas: system.quotas.clone(),
+                services: system.services.clone(),
             },
         }
     }

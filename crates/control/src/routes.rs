@@ -37,6 +37,7 @@ impl Draft {
     /// # Errors
     /// If it is a system table, or a vSwitch uses it.
     pub fn delete_route_table(&mut self, id: &str) -> Result<()> {
+        self.not_of_firewall(id)?;
         if self.route_table(id)?.system {
             let why = "A system route table goes with its VPC.";
             return Err(Refusal::bad("OperationDenied.SystemRouteTable", why));
@@ -47,6 +48,11 @@ impl Draft {
                 vswitch.id
             );
             return Err(Refusal::bad("DependencyViolation.VSwitch", why));
+        }
+        let diverts = |it: &NatFirewall| it.enabled && it.tables.iter().any(|it| it == id);
+        if let Some(firewall) = self.nat_firewalls.find(diverts) {
+            let why = format!("The NAT firewall {} diverts the route table.", firewall.id);
+            return Err(Refusal::bad("OperationDenied.NatFirewall", why));
         }
         self.drop_route_table(id);
         Ok(())
@@ -68,6 +74,8 @@ impl Draft {
     /// If the table is a system table or of another VPC, or the vSwitch uses a custom table already.
     pub fn associate_route_table(&mut self, table: &str, vswitch: &str) -> Result<()> {
         let table = self.route_table(table)?;
+        self.not_of_firewall(&table.id)?;
+        self.not_diversion(vswitch)?;
         let (of, vswitch) = (table.vpc.clone(), self.vswitch(vswitch)?);
         if table.system {
             let why = "A vSwitch without a custom route table uses the system table by itself.";
@@ -102,6 +110,7 @@ impl Draft {
     pub fn unassociate_route_table(&mut self, table: &str, vswitch: &str) -> Result<()> {
         let table = self.route_table(table)?;
         let vswitch = self.vswitch(vswitch)?;
+        self.not_diversion(&vswitch.id)?;
         if table.system || vswitch.route_table != table.id {
             let why = format!(
                 "The vSwitch {} does not use the route table {}.",
@@ -129,6 +138,7 @@ impl Draft {
         meta: Meta,
     ) -> Result<Route> {
         let vpc = self.route_table(table)?.vpc.clone();
+        self.not_of_firewall(table)?;
         self.check_destination(&vpc, destination)?;
         self.check_next_hop(&vpc, &next_hop)?;
         let mut count = 0;
@@ -160,7 +170,9 @@ impl Draft {
     /// # Errors
     /// If the entry does not exist or the next hop cannot be.
     pub fn modify_route(&mut self, id: &str, next_hop: NextHop) -> Result<()> {
-        let table = &self.route(id)?.table;
+        let route = self.route(id)?;
+        self.not_diverted(route)?;
+        let table = &route.table;
         let vpc = self.route_table(table)?.vpc.clone();
         self.check_next_hop(&vpc, &next_hop)?;
         if let Some(route) = self.routes.get_mut(id) {
@@ -174,7 +186,7 @@ impl Draft {
     /// # Errors
     /// If it does not exist.
     pub fn delete_route(&mut self, id: &str) -> Result<()> {
-        self.route(id)?;
+        self.not_diverted(self.route(id)?)?;
         self.routes.remove(id);
         Ok(())
     }

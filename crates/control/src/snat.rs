@@ -67,6 +67,7 @@ impl Draft {
     /// If it does not exist, or what it becomes cannot be beside the others.
     pub fn modify_snat_entry(&mut self, table: &str, id: &str, change: SnatChange) -> Result<()> {
         let gateway = self.gateway_of_snat_table(table)?;
+        self.not_shown(gateway, id)?;
         let mut entry = self.snat_entry(table, id)?.clone();
         if let Some(addresses) = &change.addresses {
             entry.eips = self.snat_eips(gateway, addresses)?;
@@ -84,6 +85,7 @@ impl Draft {
     /// # Errors
     /// If the table has none with this identifier.
     pub fn delete_snat_entry(&mut self, table: &str, id: &str) -> Result<()> {
+        self.not_shown(self.gateway_of_snat_table(table)?, id)?;
         self.snat_entry(table, id)?;
         self.snat.remove(id);
         Ok(())

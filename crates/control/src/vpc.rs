@@ -269,6 +269,7 @@ impl Draft {
     /// `DependencyViolation.…` if something is in it.
     pub fn delete_vswitch(&mut self, id: &str) -> Result<()> {
         self.vswitch(id)?;
+        self.not_diversion(id)?;
         let depends = |kind: &str, other: Option<&Id>| match other {
             Some(other) => Err(Refusal::bad(
                 format!("DependencyViolation.{kind}"),
@@ -333,8 +334,11 @@ impl Cloud {
             let here = gateway.is_some_and(|it| it.vswitch.as_ref() == Some(vswitch));
             here && !it.default && block.contains(&it.address)
         });
+        let firewall = self.firewall_of_vswitch(vswitch);
+        let firewall = firewall.map(|it| self.shown_addresses(it));
         enis.chain(gateways.filter_map(|it| it.private_address))
             .chain(nat_ips.map(|it| it.address))
+            .chain(firewall.unwrap_or_default())
     }
 
     /// How many addresses of a vSwitch are free: those that are neither reserved nor in use.
@@ -349,6 +353,7 @@ impl Cloud {
     /// # Errors
     /// If the wanted one does not lie in the block, is reserved or in use; or if none is free.
     pub fn pick_address(&self, vswitch: &VSwitch, wanted: Option<Ipv4Addr>) -> Result<Ipv4Addr> {
+        self.not_diversion(&vswitch.id)?;
         let block = model::VSwitch {
             id: vswitch.id.clone(),
             vpc: vswitch.vpc.clone(),

@@ -21,6 +21,8 @@ fn sorted(mut config: Config) -> Config {
     config.enis.sort_by_key(|it| it.id.clone());
     config.eips.sort_by_key(|it| it.id.clone());
     config.nat_gateways.sort_by_key(|it| it.id.clone());
+    config.firewalls.books.sort_by_key(|it| it.id.clone());
+    config.firewalls.policies.sort_by_key(|it| it.scope.clone());
     for table in &mut config.route_tables {
         table.routes.sort_by_key(|it| it.destination);
     }

@@ -6,8 +6,8 @@ use crate::netns::Home;
 use crate::pin;
 use crate::ports::{self, PortStatus, Ports, Prepared};
 use crate::programs::Programs;
-use crate::sender::{SendCounters, Sender};
-use crate::worker::{Worker, now};
+use crate::sender::{Recorder, SendCounters, Sender};
+use crate::worker::{Worker, now, wall};
 use engine::{Engine, Memory, Snapshot, Time};
 use flow::table::{MIN_SLOTS, Table};
 use model::{Config, UplinkMode};
@@ -42,6 +42,8 @@ struct State {
     maps: Maps,
     /// The addresses in force.
     eips: BTreeSet<Ipv4Addr>,
+    /// What was compiled last: what has not changed since need not be compiled again.
+    compiled: Option<Arc<Snapshot>>,
 }
 
 impl Datapath {
@@ -51,10 +53,19 @@ impl Datapath {
     ///
     /// If it fails, whatever it made is undone.
     pub fn open(config: &Config, netns: Option<&str>) -> Result<Datapath, Error> {
+        Datapath::open_recording(config, netns, Box::new(|_| ()))
+    }
+
+    /// The same, with somebody who takes the records of sessions, if the configuration wants them.
+    pub fn open_recording(
+        config: &Config,
+        netns: Option<&str>,
+        recorder: Recorder,
+    ) -> Result<Datapath, Error> {
         let home = Home::open(netns)?;
         let system = config.system.name.clone();
         let (maps, adopted) = Maps::open(&pins(&system), Sizes::new(slots(config)))?;
-        let (worker, state, sent) = home.run(|| start(config, &home, maps))??;
+        let (worker, state, sent) = home.run(|| start(config, &home, maps, recorder))??;
         Ok(Datapath {
             worker,
             state: Mutex::new(state),
@@ -178,14 +189,16 @@ fn start(
     config: &Config,
     home: &Home,
     maps: Maps,
+    recorder: Recorder,
 ) -> Result<(Worker, State, Arc<SendCounters>), Error> {
     let mut state = State {
         ports: Ports::open(&config.system.name)?,
         programs: Programs::load(&maps)?,
         eips: maps.eips()?,
         maps,
+        compiled: None,
     };
-    let sender = Sender::open()?;
+    let sender = Sender::open(recorder)?;
     let sent = Arc::clone(sender.counters());
     let punts = state.maps.punts()?;
     let (prepared, snapshot) = state.prepare(config, home)?;
@@ -195,7 +208,7 @@ fn start(
         meters: state.maps.meters(),
         accounts: state.maps.accounts(),
     };
-    let engine = Engine::new(memory, snapshot, now());
+    let engine = Engine::new_at(memory, snapshot, now(), wall());
     match Worker::start(engine, punts, sender) {
         Ok(worker) => {
             state.commit(config, prepared);
@@ -216,17 +229,20 @@ impl State {
     ) -> Result<(Prepared, Arc<Snapshot>), Error> {
         let (programs, map) = (&mut self.programs, self.maps.ports());
         let prepared = self.ports.prepare(config, home, programs, map)?;
-        let ready = Snapshot::build(config, &prepared.links())
+        let ready = Snapshot::build_after(config, &prepared.links(), self.compiled.as_deref())
             .map_err(Error::from)
             .and_then(|snapshot| {
                 // The new addresses beside the old ones: from now on both are ours.
                 let mut all = addresses(config);
                 all.extend(&self.eips);
                 self.maps.set_eips(&all)?;
-                Ok(Arc::new(snapshot))
+                Ok(Arc::new(snapshot.recording(config.records())))
             });
         match ready {
-            Ok(snapshot) => Ok((prepared, snapshot)),
+            Ok(snapshot) => {
+                self.compiled = Some(Arc::clone(&snapshot));
+                Ok((prepared, snapshot))
+            }
             Err(error) => {
                 self.abort(prepared);
                 Err(error)

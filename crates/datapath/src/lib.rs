@@ -36,5 +36,5 @@ pub use crate::datapath::{Datapath, PINS, remove};
 pub use error::Error;
 pub use ethtool::Feature;
 pub use ports::PortStatus;
-pub use sender::{BATCH, SendCounters, Sender};
+pub use sender::{BATCH, Recorder, SendCounters, Sender};
 pub use worker::{Worker, now};

@@ -10,6 +10,7 @@
 
 use crate::error::{Context, Error};
 use crate::vnet;
+use engine::record::Record;
 use engine::{Offload, Output};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, setsockopt, socket, sockopt};
@@ -81,11 +82,15 @@ pub struct Sender {
     arena: Vec<u8>,
     queue: Vec<Queued>,
     counters: Arc<SendCounters>,
+    recorder: Recorder,
 }
+
+/// Takes the records of sessions. It runs on the thread that moves packets and must not wait.
+pub type Recorder = Box<dyn FnMut(Record) + Send>;
 
 impl Sender {
     /// Opens the socket in the current thread's network namespace, where it stays.
-    pub fn open() -> Result<Sender, Error> {
+    pub fn open(recorder: Recorder) -> Result<Sender, Error> {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let socket = socket(AddressFamily::Packet, SockType::Raw, flags, None)
             .context(|| "open a packet socket".into())?;
@@ -98,6 +103,7 @@ impl Sender {
             arena: Vec::with_capacity(ARENA),
             queue: Vec::with_capacity(BATCH),
             counters: Arc::default(),
+            recorder,
         })
     }
 
@@ -210,6 +216,10 @@ impl Output for Sender {
             ifindex,
             ethertype: u16::from_ne_bytes([frame[12], frame[13]]),
         });
+    }
+
+    fn record(&mut self, record: Record) {
+        (self.recorder)(record);
     }
 }
 

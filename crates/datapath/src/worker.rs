@@ -27,6 +27,11 @@ const ROUND: usize = 256;
 const SPIN: Duration = Duration::from_micros(20);
 /// The longest sleep.
 const SLEEP: Duration = Duration::from_millis(500);
+/// Frames that are taken from the queue at once, so that what all of them need of the flow table is on its way from
+/// memory before the first is dealt with.
+const BATCH: usize = 16;
+/// Bytes after which no further frame is taken.
+const BATCH_BYTES: usize = 1 << 16;
 /// The largest frame: an Ethernet header and the largest IPv4 packet.
 const LARGEST: usize = 14 + 65535;
 
@@ -38,6 +43,12 @@ pub fn now() -> Time {
     let now =
         clock_gettime(ClockId::CLOCK_MONOTONIC).unwrap_or(nix::sys::time::TimeSpec::new(0, 0));
     Time(Duration::from(now).as_nanos() as u64)
+}
+
+/// The time of day, in seconds since 1970 UTC.
+pub fn wall() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
 }
 
 /// A handle on the thread. Dropping it stops the thread.
@@ -62,7 +73,8 @@ impl Worker {
             grace,
             queue,
             wake: Arc::clone(&wake),
-            frame: vec![0; LARGEST].into(),
+            frames: Vec::with_capacity(BATCH_BYTES + LARGEST),
+            batch: Vec::with_capacity(BATCH),
         };
         let thread = std::thread::Builder::new()
             .name("sluice-worker".into())
@@ -123,8 +135,17 @@ struct Loop {
     grace: Grace,
     queue: Receiver<Task>,
     wake: Arc<EventFd>,
-    /// The frame at hand: the ring's memory cannot be written.
-    frame: Box<[u8]>,
+    /// The frames at hand, one behind the other: the ring's memory cannot be written.
+    frames: Vec<u8>,
+    batch: Vec<Punted>,
+}
+
+/// A frame at hand.
+struct Punted {
+    /// Where it ends among the frames.
+    end: usize,
+    ifindex: u32,
+    gso_size: u16,
 }
 
 impl Loop {
@@ -146,6 +167,7 @@ impl Loop {
                 self.engine.release(&slots);
             }
             if at >= next {
+                self.engine.set_wall(wall(), at);
                 next = self.engine.tick(at, &mut self.sender);
             }
             self.grace.retire(self.engine.take_retired());
@@ -160,27 +182,53 @@ impl Loop {
     /// Deals with the packets that wait, at most a round of them.
     fn packets(&mut self, at: Time) -> usize {
         let mut count = 0;
-        while count < ROUND
+        while count < ROUND {
+            let taken = self.take();
+            if taken == 0 {
+                break;
+            }
+            count += taken;
+            let mut rest = &mut self.frames[..];
+            let mut start = 0;
+            for punted in self.batch.drain(..) {
+                let (frame, others) = rest.split_at_mut(punted.end - start);
+                (rest, start) = (others, punted.end);
+                let offload = vnet::offload(frame, punted.gso_size);
+                let input = Input {
+                    ifindex: punted.ifindex,
+                    frame,
+                    offload,
+                };
+                self.engine.frame(input, at, &mut self.sender);
+            }
+        }
+        count
+    }
+
+    /// Takes a batch of frames from the queue. Gives how many records it took.
+    fn take(&mut self) -> usize {
+        let mut taken = 0;
+        self.frames.clear();
+        while taken < BATCH
+            && self.frames.len() < BATCH_BYTES
             && let Some(record) = self.punts.next()
         {
-            count += 1;
+            taken += 1;
             let Some((header, bytes)) = PuntHeader::split(&record) else {
                 continue;
             };
-            let Some(frame) = self.frame.get_mut(..bytes.len()) else {
+            if bytes.len() > LARGEST {
                 continue;
-            };
-            frame.copy_from_slice(bytes);
-            drop(record);
-            let offload = vnet::offload(frame, header.gso_size);
-            let input = Input {
+            }
+            self.engine.expect(header.ifindex, bytes);
+            self.frames.extend_from_slice(bytes);
+            self.batch.push(Punted {
+                end: self.frames.len(),
                 ifindex: header.ifindex,
-                frame,
-                offload,
-            };
-            self.engine.frame(input, at, &mut self.sender);
+                gso_size: header.gso_size,
+            });
         }
-        count
+        taken
     }
 
     fn tasks(&mut self, at: Time) -> Result<usize, Closed> {

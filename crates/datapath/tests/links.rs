@@ -1,8 +1,6 @@
 //! Interfaces made over rtnetlink, against what `ip` says of them.
 
-mod common;
-
-use common::Scratch;
+use crate::common::Scratch;
 use datapath::links::{self, Links, MAIN_TABLE, VethPair};
 use datapath::{Feature, netns};
 

@@ -1,8 +1,6 @@
 //! Network namespaces, against `ip netns`.
 
-mod common;
-
-use common::{Scratch, need_root, succeed, unique_name};
+use crate::common::{Scratch, need_root, succeed, unique_name};
 use datapath::{Error, netns};
 use std::process::Command;
 

@@ -1,9 +1,7 @@
 //! Bringing Linux and the configuration together: what is made, what is left alone, what is undone.
 
-mod common;
-
-use common::Scratch;
-use common::site::Site;
+use crate::common::Scratch;
+use crate::common::site::Site;
 use datapath::links::Links;
 use datapath::{Datapath, Error, Feature, PortStatus};
 use engine::PortRef;

@@ -1,8 +1,6 @@
 //! Frames through a veth pair, seen by a packet socket, and by the network stack, at its far end.
 
-mod common;
-
-use common::Scratch;
+use crate::common::Scratch;
 use datapath::links::{Links, VethPair};
 use datapath::{BATCH, Feature, Sender, netns};
 use engine::{Offload, Output};
@@ -61,7 +59,7 @@ impl Bench {
             .add_address(end, "192.168.1.5/24".parse().unwrap())
             .unwrap();
         Bench {
-            sender: near.inside(|| Sender::open().unwrap()),
+            sender: near.inside(|| Sender::open(Box::new(|_| ())).unwrap()),
             near: here,
             ifindex,
             far,

@@ -1,8 +1,6 @@
 //! Packets through a whole data path: kernel programs, punts, worker, engine, sender.
 
-mod common;
-
-use common::site::{self, EIP, INTERNET, Site};
+use crate::common::site::{self, EIP, INTERNET, Site};
 use datapath::Datapath;
 use nix::sys::socket::{setsockopt, sockopt};
 use std::io::{Read, Write};
@@ -220,7 +218,7 @@ fn a_panic_ends_the_process_and_no_session() {
     drop(datapath);
 
     let ended = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "a_daemon_that_panics", "--ignored"])
+        .args(["--exact", "traffic::a_daemon_that_panics", "--ignored"])
         .env(SYSTEM, &site.system)
         .env(HOME, &site.home.0)
         .output()

@@ -3,7 +3,8 @@
 //! `cargo run --release -p engine --example new_session [SESSIONS]` opens that many UDP sessions (a million
 //! by default) of many clients to many servers through a NAT gateway with 16 EIPs, and prints how long
 //! one takes while there are few and while there are many, how much memory each has, and what it costs to
-//! go through all of them: to expire them, and to put a new configuration in force.
+//! go through all of them: to put a new configuration in force, to take them over after a restart, and to
+//! expire them.
 
 use engine::{
     Account, Engine, Input, Link, Memory, Offload, Output, PortRef, Snapshot, Time, UPLINK_ZONE,
@@ -139,15 +140,22 @@ fn main() {
     ];
     let config = model::file::parse(&config(sessions)).expect("a configuration");
     let snapshot = || Arc::new(Snapshot::build(&config, &links).expect("a snapshot"));
-    let memory = Memory {
+    let accounts = accounts.leak();
+    let (entries, hops, meters, accounts): (
+        &'static [Entry],
+        &'static [Hop],
+        &'static [Meter],
+        &'static [Account],
+    ) = (entries, hops, meters, accounts);
+    let memory = || Memory {
         table: Table::new(entries, Seed(3, 5)),
         hops,
         meters,
-        accounts: accounts.leak(),
+        accounts,
     };
     let empty = resident();
     let mut now = Time(1_000_000_000);
-    let mut engine = Engine::new(memory, snapshot(), now);
+    let mut engine = Engine::new(memory(), snapshot(), now);
 
     let mut done = 0;
     let step = (sessions / 10).max(1);
@@ -191,6 +199,15 @@ fn main() {
         "a new configuration: {:.0} ns a session",
         (cpu() - start).as_nanos() as f64 / sessions as f64
     );
+
+    drop(engine);
+    let start = cpu();
+    let mut engine = Engine::new(memory(), snapshot(), now);
+    println!(
+        "after a restart: {:.0} ns a session",
+        (cpu() - start).as_nanos() as f64 / sessions as f64
+    );
+    assert_eq!(engine.stats().sessions, sessions as u64);
 
     let mut round = |now: &mut Time, what: &str| {
         let mut total = Duration::ZERO;

@@ -212,7 +212,7 @@ impl Core {
     }
 
     /// Takes from the rate limit of a port.
-    fn may_answer(&mut self, at: Arrival) -> bool {
+    pub(crate) fn may_answer(&mut self, at: Arrival) -> bool {
         let (rate, burst) = ERRORS_PER_PORT;
         self.limits
             .entry(at.port.link.ifindex)

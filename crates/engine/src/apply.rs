@@ -9,17 +9,23 @@ use crate::io::{Output, Time, UPLINK_ZONE};
 use crate::meters::{MeterIx, Meters};
 use crate::nat::{Inner, MappingIx, Nat};
 use crate::neighbours::{HopIx, Neighbours};
+use crate::record::CloseReason;
 use crate::routing;
 use crate::sessions::{NO_SLOT, Session, SessionIx, Sessions, Way};
 use crate::snapshot::{Owner, Port, Snapshot};
+use crate::sources::Sources;
 use crate::sweep::Sweep;
 use crate::tuple;
 use crate::usage::Usage;
+use crate::watch::Watch;
 use flow::reason::Reason;
-use flow::{Key, flags};
+use flow::{Entry, Key, flags};
 use hashbrown::HashMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+
+/// How many entries ahead of the one that is adopted the place of its answers is fetched.
+const FLOWS_AHEAD: usize = 32;
 
 impl Snapshot {
     /// The port with an interface index.
@@ -59,6 +65,11 @@ impl Engine {
     /// An engine over shared memory. Flows that an earlier daemon has left there become sessions again,
     /// with their translations and counters, if `snapshot` still allows them; the others end.
     pub fn new(memory: Memory, snapshot: Arc<Snapshot>, now: Time) -> Engine {
+        Engine::new_at(memory, snapshot, now, 0)
+    }
+
+    /// As [`new`](Engine::new), with the time of day: seconds since 1970 UTC, `now`.
+    pub fn new_at(memory: Memory, snapshot: Arc<Snapshot>, now: Time, wall: u64) -> Engine {
         let seed = memory.table.geometry().seed;
         let neighbours = Neighbours::new(memory.hops, now, |ifindex| {
             let port = snapshot.port_by_ifindex(ifindex)?;
@@ -73,16 +84,21 @@ impl Engine {
             neighbours,
             meters: Meters::new(memory.meters),
             usage: Usage::new(memory.accounts),
+            sources: Sources::default(),
             fragments: Fragments::default(),
             counters: Counters::default(),
             per_source: HashMap::new(),
             limits: HashMap::new(),
             retired: Vec::new(),
             sweep: Sweep::new(now),
+            watch: Watch::new(),
         };
         core.nat.configure(&snapshot);
         core.meters.configure(&snapshot);
         core.usage.configure(&snapshot);
+        core.sources.configure(&snapshot);
+        core.watch.set_wall(wall, now);
+        core.watch.configure(&snapshot.firewalls, None, now);
         core.adopt(&snapshot, now);
         core.meters.settle();
         core.see_all();
@@ -92,9 +108,10 @@ impl Engine {
 
     /// Puts a new configuration in force: for the next packet, and for every session. Sessions that it
     /// still allows with their present translation go on untouched; the others end.
-    pub fn apply(&mut self, snapshot: Arc<Snapshot>, now: Time, _out: &mut impl Output) {
+    pub fn apply(&mut self, snapshot: Arc<Snapshot>, now: Time, out: &mut impl Output) {
         let before = std::mem::replace(&mut self.snapshot, snapshot);
         self.core.apply(&self.snapshot, &before, now);
+        self.core.send_records(out);
     }
 }
 
@@ -103,6 +120,7 @@ impl Core {
         self.nat.configure(s);
         self.meters.configure(s);
         self.usage.configure(s);
+        self.sources.configure(s);
         let dropped = self.neighbours.relink(|ifindex| {
             let port = s.port_by_ifindex(ifindex)?;
             Some((port, s.asker(port)))
@@ -111,10 +129,18 @@ impl Core {
         self.limits
             .retain(|ifindex, _| s.by_ifindex.contains_key(ifindex));
         for ix in 0..self.sessions.places() {
-            if self.sessions.get(ix).is_some() && !self.refit(s, ix, now) {
-                self.end(ix);
+            if self.sessions.get(ix).is_some() {
+                self.count_bytes(ix);
             }
         }
+        self.watch
+            .configure(&s.firewalls, Some(&before.firewalls), now);
+        for ix in 0..self.sessions.places() {
+            if self.sessions.get(ix).is_some() && !self.refit(s, ix, now) {
+                self.end(before, ix, CloseReason::Reconfigured, now);
+            }
+        }
+        self.watch.alike = true;
         self.meters.settle();
         self.sweep.announce(s, Some(before));
     }
@@ -149,10 +175,14 @@ impl Core {
         let [Some(there), Some(home)] = hops else {
             return false;
         };
+        let Some(shown) = self.shown(ix, [there, home], now) else {
+            return false;
+        };
         let keys = &self.sessions.session(ix).keys;
         let meters = self.meters.of(s, plan.direction, keys);
-        self.redirect(ix, [there, home], meters, plan.flags());
+        self.redirect(ix, shown, meters, plan.flags());
         self.rebind(s, ix, &plan);
+        self.judge_again(s, ix, &plan, now);
         true
     }
 
@@ -240,33 +270,51 @@ impl Core {
         }
     }
 
+    /// The keys of the session whose original direction an entry is: its packets' and those of the answers.
+    fn adoptable(&self, entry: &Entry) -> Option<[Key; 2]> {
+        let key = entry.key()?;
+        let action = entry.action();
+        if action.flags & flags::ORIGINAL == 0 {
+            return None;
+        }
+        let zone = self.neighbours.zone(action.hop)?;
+        let translated = Key {
+            src: action.src,
+            dst: action.dst,
+            sport: action.sport,
+            dport: action.dport,
+            ..key
+        };
+        Some([key, tuple::reverse(&translated, zone)])
+    }
+
     /// Makes sessions of the flows in the table.
     fn adopt(&mut self, s: &Snapshot, now: Time) {
+        // Slots that a session has.
+        let mut taken = vec![false; self.table.geometry().slots as usize];
+        let mut ahead = self.table.iter().skip(FLOWS_AHEAD);
         for (slot, entry) in self.table.iter() {
-            let action = entry.action();
-            let original = entry.key().filter(|_| action.flags & flags::ORIGINAL != 0);
-            let Some(key) = original else { continue };
-            let zone = self.neighbours.zone(action.hop);
-            let translated = Key {
-                src: action.src,
-                dst: action.dst,
-                sport: action.sport,
-                dport: action.dport,
-                ..key
-            };
-            let reply = zone.map(|zone| tuple::reverse(&translated, zone));
-            let pair = reply.and_then(|reply| self.table.find(&reply));
-            let (Some(reply), Some((other, back))) = (reply, pair) else {
+            if let Some((_, soon)) = ahead.next()
+                && let Some([_, reply]) = self.adoptable(soon)
+            {
+                self.table.prefetch(&reply);
+            }
+            let Some([key, reply]) = self.adoptable(entry) else {
                 continue;
             };
+            let Some((other, back)) = self.table.find(&reply) else {
+                continue;
+            };
+            let action = entry.action();
             let answers = back.action().flags & flags::ORIGINAL == 0;
-            let taken = |key| self.find(key).is_some();
-            if !answers || key == reply || taken(&key) || taken(&reply) || !self.leads(slot, &key) {
+            let free = !taken[slot as usize] && !taken[other as usize];
+            if !answers || key == reply || !free || !self.leads(slot, &key) {
                 continue;
             }
             let hops = [action.hop, back.action().hop];
             let accounts = self.usage.found(&[key, reply]);
             self.usage.live(accounts, 1);
+            let judged = self.adopt_curtain(action.hop, now);
             let ix = self.sessions.add(Session {
                 keys: [key, reply],
                 slots: [NO_SLOT; 2],
@@ -279,6 +327,7 @@ impl Core {
                 eni: 0,
                 gateway: None,
                 entry: None,
+                judged,
                 start: entry.start.load(std::sync::atomic::Ordering::Relaxed),
                 direction: Direction::Local,
                 flags: action.flags & !flags::ORIGINAL,
@@ -286,21 +335,25 @@ impl Core {
                 live: true,
             });
             self.sessions.place(ix, [slot, other]);
+            for slot in [slot, other] {
+                taken[slot as usize] = true;
+            }
+            self.resume(ix, &key, now);
             for hop in hops {
                 self.neighbours.count(hop, 1);
             }
             self.counters.adopted += 1;
         }
-        // What has no partner is half a session: the other half was never written or already gone.
+        // What has no partner is half a session: the other half was never written or already gone. Or a lookup does
+        // not lead to it.
         for (slot, entry) in self.table.iter() {
-            if let Some(key) = entry.key()
-                && (self.find(&key).is_none() || !self.leads(slot, &key))
-            {
+            if !taken[slot as usize] && entry.key().is_some() {
                 self.retire([slot, NO_SLOT], [0; 2]);
             }
         }
         // Mappings that let sessions in come first: whoever made them may be gone, and their ports are not
         // to become another's.
+        self.watch.adopting = true;
         let places = 0..self.sessions.places();
         let held: Vec<_> = places
             .clone()
@@ -308,7 +361,7 @@ impl Core {
             .collect();
         for ix in places {
             if !self.refit(s, ix, now) {
-                self.end(ix);
+                self.end(s, ix, CloseReason::Reconfigured, now);
                 self.counters.adopted -= 1;
                 self.counters.closed -= 1;
             }
@@ -316,6 +369,7 @@ impl Core {
         for mapping in held {
             self.nat.release(mapping);
         }
+        self.watch.adopting = false;
     }
 
     /// Makes the mapping that has let a session in, if one has.

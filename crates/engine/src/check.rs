@@ -1,9 +1,11 @@
 //! The engine's books, audited: for tests only.
 
+use crate::curtain::Curtain;
 use crate::engine::{Core, Engine};
-use crate::sessions::{NO_SLOT, Way};
+use crate::sessions::{NO_SLOT, Session, Way};
 use crate::snapshot::Snapshot;
 use crate::tuple;
+use crate::watch::Judged;
 use hashbrown::HashMap;
 
 impl Engine {
@@ -37,15 +39,37 @@ impl Core {
         self.usage.check(sessions());
     }
 
+    /// A session is shown to the kernel with curtains exactly while one is drawn, and leads somewhere in truth.
+    fn check_curtain(&self, session: &Session, judged: &Judged, hops: &mut HashMap<u16, u32>) {
+        let shown = session.hops.map(|hop| self.neighbours.is_curtain(hop));
+        let expected = match judged.curtain {
+            Curtain::Open => None,
+            Curtain::Inspect | Curtain::Dns => Some(false),
+            Curtain::Refused => Some(true),
+        };
+        assert_eq!(shown, [expected; 2], "{session:?}: {judged:?}");
+        if judged.curtain != Curtain::Open {
+            for hop in judged.hops {
+                assert_eq!(self.neighbours.is_curtain(hop), None, "{judged:?}");
+                *hops.entry(hop).or_default() += 1;
+            }
+        }
+    }
+
     fn check(&self) {
         let mut mappings: HashMap<u32, u32> = HashMap::new();
         let mut hops: HashMap<u16, u32> = HashMap::new();
         let mut sources: HashMap<(u16, u32), u32> = HashMap::new();
         let mut flows = 0;
+        let mut watched = Vec::new();
         for ix in 0..self.sessions.places() {
             let Some(session) = self.sessions.get(ix) else {
                 continue;
             };
+            if let Some(judged_ix) = session.judged {
+                watched.push(judged_ix);
+                self.check_curtain(session, self.watch.get(judged_ix), &mut hops);
+            }
             for way in Way::BOTH {
                 let key = &session.keys[way as usize];
                 assert_eq!(self.find(key), Some((ix, way)), "{session:?}");
@@ -87,6 +111,15 @@ impl Core {
         self.sessions.check();
         self.nat.check(&mappings);
         self.neighbours.check(&hops);
+        self.watch.check(&watched);
+        let curtain = |ix| {
+            let judged = self.sessions.get(ix).and_then(|session| session.judged);
+            judged.map(|judged| self.watch.get(judged).curtain)
+        };
+        self.watch
+            .inspections
+            .check(|ix| curtain(ix) == Some(Curtain::Inspect));
+        self.watch.dns.check(|ix| curtain(ix).is_some());
         let held = self.neighbours.held() + self.fragments.check();
         let c = &self.counters;
         let dropped: u64 = c.drops.iter().sum();

@@ -6,6 +6,7 @@
 //! decided again under a new configuration, and traces.
 
 use crate::explain::Recorder;
+use crate::firewall::FirewallIx;
 use crate::inbound::inbound;
 use crate::intranet;
 use crate::nat::{MappingIx, Nat};
@@ -103,6 +104,8 @@ pub(crate) struct Plan {
     /// The network interface on our side: the opener's, or for `In` the receiver's.
     pub eni: EniIx,
     pub gateway: Option<GatewayIx>,
+    /// The NAT firewall that it passes on its way to the gateway.
+    pub firewall: Option<FirewallIx>,
     /// What decided the translation: of the source, or where that stays of the destination.
     pub entry: Option<Entry>,
     /// The mapping that lets the packet in, with endpoint-independent filtering.
@@ -221,7 +224,7 @@ fn from_eni(
         port: eni.port,
         next: station(s, eni, src),
     };
-    let gateway = match routing::route(s, Some(eni), eni.vpc, table, dst, rec)? {
+    let (gateway, firewall) = match routing::route(s, Some(eni), eni.vpc, table, dst, rec)? {
         Target::Eni {
             eni: to,
             next,
@@ -250,16 +253,17 @@ fn from_eni(
                 routed,
                 eni: ix,
                 gateway: None,
+                firewall: None,
                 entry: None,
                 let_in_by: None,
             });
         }
         Target::NatIp(to) => return intranet::to_nat_ip(s, nat, ix, to, back, key, rec),
-        Target::Nat(g) if s.gateway(g).private => {
+        Target::Nat(g, _) if s.gateway(g).private => {
             return intranet::through_gateway(s, nat, ix, g, back, key, had, rec);
         }
-        Target::Nat(gateway) => Some(gateway),
-        Target::OwnEip => None,
+        Target::Nat(gateway, firewall) => (Some(gateway), firewall),
+        Target::OwnEip => (None, None),
     };
 
     let (source, entry, eip) = source::translate(s, nat, eni, gateway, key, had, rec)?;
@@ -275,6 +279,7 @@ fn from_eni(
         routed: true,
         eni: ix,
         gateway,
+        firewall: firewall.filter(|_| gateway.is_some()),
         entry: Some(entry),
         let_in_by: None,
     };

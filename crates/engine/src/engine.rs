@@ -9,17 +9,22 @@ use crate::nat::Nat;
 use crate::neighbours::Neighbours;
 use crate::sessions::{SessionIx, Sessions, Way};
 use crate::snapshot::{Port, Snapshot};
+use crate::sources::Sources;
 use crate::sweep::Sweep;
 use crate::usage::{Account, Usage};
-use crate::wire::{self, Ipv4};
+use crate::watch::Watch;
+use crate::wire;
 use flow::Key;
 use flow::abi::Hop;
-use flow::header::{ETHERTYPE_ARP, ETHERTYPE_IPV4};
+use flow::header::{self, ETHERTYPE_ARP, ETHERTYPE_IPV4};
 use flow::meter::Meter;
 use flow::reason::Reason;
 use flow::table::Table;
 use hashbrown::HashMap;
 use std::sync::Arc;
+
+/// From so many flows on it pays to fetch them ahead.
+const FETCHED: u32 = 1 << 14;
 
 /// The memory that kernel and engine share.
 #[derive(Debug)]
@@ -94,6 +99,7 @@ pub(crate) struct Core {
     pub(crate) neighbours: Neighbours,
     pub(crate) meters: Meters,
     pub(crate) usage: Usage,
+    pub(crate) sources: Sources,
     pub(crate) fragments: Fragments,
     pub(crate) counters: Counters,
     /// Sessions by source that count against a limit.
@@ -103,6 +109,7 @@ pub(crate) struct Core {
     /// Slots of the flow table that await a grace period.
     pub(crate) retired: Vec<u32>,
     pub(crate) sweep: Sweep,
+    pub(crate) watch: Watch,
 }
 
 /// What becomes of a frame that is not dropped.
@@ -137,15 +144,19 @@ impl Engine {
     /// Deals with a frame.
     pub fn frame(&mut self, input: Input<'_>, now: Time, out: &mut impl Output) {
         self.core.frame(&self.snapshot, input, now, out);
+        self.core.send_records(out);
     }
 
-    /// A hint that this frame comes next, by the interface with this index. What it will need of the flow
-    /// table is fetched from memory while the frame before it is dealt with.
+    /// A hint that this frame comes soon, by the interface with this index. What it will need of the flow table is
+    /// fetched from memory while the frames before it are dealt with.
+    #[inline]
     pub fn expect(&self, ifindex: u32, frame: &[u8]) {
+        // A small table is in the processor's caches.
+        if self.core.table.len() < FETCHED {
+            return;
+        }
         if let Some(&port) = self.snapshot.by_ifindex.get(&ifindex)
-            && wire::ethertype(frame) == Some(ETHERTYPE_IPV4)
-            && let Ok(packet) = Ipv4::parse(frame)
-            && let Ok(key) = packet.key(frame, self.snapshot.ports[port].link.zone)
+            && let Some(key) = header::key_of(frame, self.snapshot.ports[port].link.zone)
         {
             self.core.table.prefetch(&key);
         }

@@ -67,7 +67,7 @@ impl Core {
             self.time_exceeded(s, at, frame, packet, out);
             return Err(Reason::TtlExpired);
         }
-        let hop = session.hops[way as usize];
+        let hop = self.way_out(session, way);
         let action = match session.slow {
             None => self.table.entry(session.slots[way as usize]).action(),
             Some(_) => session.action(way),
@@ -125,7 +125,7 @@ impl Core {
     }
 
     /// Counts a packet of a session.
-    fn count(&mut self, ix: SessionIx, way: Way, packet: &Activity) {
+    pub(crate) fn count(&mut self, ix: SessionIx, way: Way, packet: &Activity) {
         let session = self.sessions.session_mut(ix);
         let seen = |before: u8| match packet.seen {
             0 => 0,

@@ -53,13 +53,16 @@ impl Core {
             .ok_or(Reason::IcmpUnmatched)?;
         let session = self.sessions.session(ix);
         let action = session.action(way);
-        let hop = session.hops[way as usize];
+        let hop = self.way_out(session, way);
         let arriving = session.keys[way as usize];
         let sent = session.keys[way.other() as usize];
         let routed = session.flags & flags::ROUTED != 0;
         let meter = session.meters[way as usize];
         let accounts = session.accounts;
 
+        if let Some(reason) = self.is_refused(session) {
+            return Err(reason);
+        }
         if routed && packet.ttl <= 1 {
             return Err(Reason::TtlExpired);
         }

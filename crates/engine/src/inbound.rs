@@ -64,6 +64,7 @@ pub(crate) fn inbound(
         routed: true,
         eni,
         gateway: to.gateway,
+        firewall: None,
         entry: Some(to.entry),
         let_in_by: to.let_in_by,
     })

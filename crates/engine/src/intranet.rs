@@ -70,13 +70,14 @@ pub(crate) fn through_gateway(
                 routed: true,
                 eni: sender,
                 gateway: None,
+                firewall: None,
                 entry: None,
                 let_in_by: None,
             }
         }
         Target::NatIp(to) => inbound(s, nat, to, key, seen_as, rec)?,
         // One packet is not translated by two gateways on its way out: the first one would be invisible.
-        Target::Nat(_) | Target::OwnEip => {
+        Target::Nat(..) | Target::OwnEip => {
             rec.step("route", || {
                 let why = "its route table leads to another gateway, or back to it";
                 (Some(gateway.id.clone()), why.into())
@@ -104,7 +105,7 @@ pub(crate) fn called(s: &Snapshot, from: From, key: &Key) -> Option<EipIx> {
     let eni = s.eni(ix);
     let table = s.vswitch_of(eni).table;
     let mut target = routing::route(s, Some(eni), eni.vpc, table, dst, &mut Silent).ok()?;
-    if let Target::Nat(g) = target
+    if let Target::Nat(g, _) = target
         && s.gateway(g).private
     {
         let gateway = s.gateway(g);
@@ -113,6 +114,6 @@ pub(crate) fn called(s: &Snapshot, from: From, key: &Key) -> Option<EipIx> {
     match target {
         Target::NatIp(eip) => Some(eip),
         Target::Eni { .. } => None,
-        Target::Nat(_) | Target::OwnEip => s.by_eip.get(&dst).copied(),
+        Target::Nat(..) | Target::OwnEip => s.by_eip.get(&dst).copied(),
     }
 }

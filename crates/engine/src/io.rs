@@ -90,4 +90,8 @@ impl Offload {
 pub trait Output {
     /// Sends a frame by an interface. The frame is only borrowed: take a copy or send it at once.
     fn transmit(&mut self, ifindex: u32, frame: &[u8], offload: Offload);
+
+    /// Takes a session's record. There are none unless the configuration asks for them
+    /// ([`Snapshot::recording`](crate::Snapshot::recording)). It must not wait: packets do meanwhile.
+    fn record(&mut self, _record: crate::record::Record) {}
 }

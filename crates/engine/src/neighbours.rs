@@ -33,6 +33,11 @@ const FRESH: Duration = Duration::from_secs(30);
 /// A hop that no session uses is kept this long.
 const UNUSED: Duration = Duration::from_secs(60);
 
+/// The address that stands for the [curtain](crate::curtain) of a link, which no station has.
+const CURTAIN: Ipv4Addr = Ipv4Addr::BROADCAST;
+/// That of the curtain before refused sessions.
+const REFUSED: Ipv4Addr = Ipv4Addr::new(255, 255, 255, 254);
+
 /// Index of a next hop. 0 is none.
 pub(crate) type HopIx = u16;
 
@@ -57,14 +62,14 @@ struct Via {
 }
 
 impl Via {
-    fn new(port: &Port, asker: Ipv4Addr) -> Via {
+    fn new(port: &Port, asker: Ipv4Addr, address: Ipv4Addr) -> Via {
         Via {
             ifindex: port.link.ifindex,
             zone: port.link.zone,
             mac: port.link.mac,
             mtu: port.mtu,
             flags: if port.link.peer { abi::hop::PEER } else { 0 },
-            only: port.link.station,
+            only: port.link.station.filter(|_| !is_curtain(address)),
             asker,
         }
     }
@@ -163,7 +168,7 @@ impl Neighbours {
                 (hop.mtu.load(Relaxed) != 0).then(|| abi::mac_bytes(hop.dst_mac.load(Relaxed)));
             let found = port(ifindex)
                 .filter(|_| ix != 0 && ifindex != 0)
-                .map(|(port, asker)| Via::new(port, asker))
+                .map(|(port, asker)| Via::new(port, asker, address))
                 .filter(|via| via.only.is_some() == address.is_unspecified())
                 .filter(|_| !all.by_address.contains_key(&(ifindex, address)));
             let station = found.map(|via| Station {
@@ -215,11 +220,35 @@ impl Neighbours {
             }
             return Some(ix);
         }
+        self.make(Via::new(port, asker, address), address, now)
+    }
+
+    /// The curtain of the link that a hop leads to, made if there is none; or that before refused sessions.
+    pub fn curtain(&mut self, beside: HopIx, refused: bool, now: Time) -> Option<HopIx> {
+        let via = Via {
+            only: None,
+            ..self.station(beside).filter(|station| !station.gone)?.via
+        };
+        let address = if refused { REFUSED } else { CURTAIN };
+        match self.by_address.get(&(via.ifindex, address)) {
+            Some(&ix) => Some(ix),
+            None => self.make(via, address, now),
+        }
+    }
+
+    /// Whether a hop is a curtain, and if so, whether that before refused sessions.
+    pub fn is_curtain(&self, ix: HopIx) -> Option<bool> {
+        let address = self.station(ix)?.address;
+        is_curtain(address).then_some(address == REFUSED)
+    }
+
+    fn make(&mut self, via: Via, address: Ipv4Addr, now: Time) -> Option<HopIx> {
         let ix = self.free.pop_front()?;
+        let key = (via.ifindex, address);
         let station = Station {
-            via: Via::new(port, asker),
+            via,
             address,
-            mac: only,
+            mac: via.only,
             heard: now,
             asked: 0,
             ask_at: now,
@@ -305,7 +334,7 @@ impl Neighbours {
         };
         let Some(station) = self.stations[ix as usize]
             .as_mut()
-            .filter(|station| station.via.only.is_none())
+            .filter(|station| station.via.only.is_none() && !is_curtain(address))
         else {
             return 0;
         };
@@ -332,7 +361,8 @@ impl Neighbours {
             let Some(station) = place.as_mut().filter(|station| !station.gone) else {
                 continue;
             };
-            let via = port(station.via.ifindex).map(|(port, asker)| Via::new(port, asker));
+            let via = port(station.via.ifindex)
+                .map(|(port, asker)| Via::new(port, asker, station.address));
             match via.filter(|via| via.only.is_some() == station.via.only.is_some()) {
                 Some(via) if via != station.via => {
                     station.via = via;
@@ -435,6 +465,10 @@ impl Neighbours {
     pub fn asked(&self) -> u64 {
         self.asked
     }
+}
+
+fn is_curtain(address: Ipv4Addr) -> bool {
+    address == CURTAIN || address == REFUSED
 }
 
 fn bytes(waiting: &[Waiting]) -> usize {

@@ -6,6 +6,7 @@ use crate::explain::{Recorder, Silent};
 use crate::io::{Time, UPLINK_ZONE};
 use crate::nat::{Choice, Inner};
 use crate::neighbours::HopIx;
+use crate::record::CloseReason;
 use crate::routing;
 use crate::sessions::{NO_SLOT, Session, SessionIx, Way};
 use crate::snapshot::{EipIx, Snapshot};
@@ -80,6 +81,10 @@ impl Core {
             return Err(Reason::NeighbourQueueFull.into());
         };
         let keys = [*key, translation.reply];
+        let judgement = match s.firewalls.is_empty() {
+            true => None,
+            false => self.judge_first(s, &plan, &keys, [there, home], at.now)?,
+        };
         let ix = self.sessions.add(Session {
             keys,
             slots: [NO_SLOT; 2],
@@ -92,6 +97,7 @@ impl Core {
             eni: plan.eni,
             gateway: plan.gateway,
             entry: plan.entry,
+            judged: None,
             start: at.now.second(),
             direction: plan.direction,
             flags: plan.flags(),
@@ -108,8 +114,13 @@ impl Core {
         for hop in [there, home] {
             self.neighbours.count(hop, 1);
         }
+        if let Some(judgement) = judgement {
+            self.begin_watch(s, &plan, ix, judgement, at.now);
+        }
         self.counters.opened += 1;
-        let accounts = self.sessions.session(ix).accounts;
+        let session = self.sessions.session(ix);
+        self.sources.open(session);
+        let accounts = session.accounts;
         self.usage.open(accounts);
         self.usage.live(accounts, 1);
         let none = Activity {
@@ -291,12 +302,23 @@ impl Core {
         }
     }
 
-    /// Ends a session: its flows leave the table, its port, hops and counts are given back.
-    pub(crate) fn end(&mut self, ix: SessionIx) {
+    /// Ends a session: its flows leave the table, its port, hops and counts are given back. `s` is what it was last
+    /// decided by.
+    pub(crate) fn end(&mut self, s: &Snapshot, ix: SessionIx, close: CloseReason, now: Time) {
+        if self.sessions.session(ix).judged.is_some() {
+            self.end_watch(s, ix, close, now);
+        }
+        let all = self
+            .sources
+            .watch()
+            .then(|| self.activity(self.sessions.session(ix)));
         let session = self.sessions.remove(ix);
         let activity = self.take_counters(session.slots);
         let seen = self.was_seen(ix);
         self.usage.add(session.accounts, &activity, seen);
+        if let Some(activity) = all {
+            self.sources.end(&session, &activity, seen);
+        }
         self.usage.live(session.accounts, -1);
         self.retire(session.slots, session.accounts);
         for mapping in [session.mapping, session.let_in_by].into_iter().flatten() {
@@ -325,15 +347,17 @@ impl Core {
         way: Way,
         key: &Key,
     ) -> bool {
+        // What firewalls have seen of the old connection says nothing about the new one.
+        let seen = self.sessions.session(ix).judged.is_some();
         let goes_on = match way {
-            Way::Original => self.refit(s, ix, at.now),
+            Way::Original => !seen && self.refit(s, ix, at.now),
             Way::Reply => match self.may_turn(s, at.from(), ix, key) {
-                Some(same) => same,
+                Some(same) => same && !seen,
                 None => return true,
             },
         };
         if !goes_on {
-            self.end(ix);
+            self.end(s, ix, CloseReason::Replaced, at.now);
             return false;
         }
         let session = self.sessions.session_mut(ix);
@@ -341,8 +365,12 @@ impl Core {
         let accounts = session.accounts;
         let slots = std::mem::replace(&mut session.slots, [NO_SLOT; 2]);
         let activity = self.take_counters(slots);
-        self.usage.add(accounts, &activity, self.was_seen(ix));
+        let seen = self.was_seen(ix);
+        self.usage.add(accounts, &activity, seen);
         self.usage.open(accounts);
+        let session = self.sessions.session(ix);
+        self.sources.end(session, &activity, seen);
+        self.sources.open(session);
         self.retire(slots, accounts);
         let fresh = Activity {
             last_seen: at.now.tick(),

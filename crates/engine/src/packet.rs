@@ -67,7 +67,7 @@ impl Core {
             found = None;
         }
         if let Some((ix, way)) = found {
-            return self.forward(s, at, ix, way, frame, packet, offload, false, out);
+            return self.along(s, at, ix, way, frame, packet, offload, false, out);
         }
         if self.is_gateway(s, at.port.owner, key) {
             return self.answer_for_gateway(s, at, frame, packet, key, out);
@@ -83,7 +83,7 @@ impl Core {
         }
         let first = forward::activity(at, frame, packet, offload);
         match self.open(s, at, packet, key, first) {
-            Ok(ix) => self.forward(s, at, ix, Way::Original, frame, packet, offload, true, out),
+            Ok(ix) => self.along(s, at, ix, Way::Original, frame, packet, offload, true, out),
             Err(denied)
                 if eip_answers(s, at.from(), key, denied.reason) && !packet.is_fragment() =>
             {
@@ -163,6 +163,6 @@ impl Core {
         out: &mut impl Output,
     ) -> Result<Fate, Reason> {
         let (ix, way) = self.find(key).ok_or(Reason::FragmentTimeout)?;
-        self.forward(s, at, ix, way, frame, packet, offload, false, out)
+        self.along(s, at, ix, way, frame, packet, offload, false, out)
     }
 }

@@ -9,8 +9,10 @@ use crate::sessions::{Session, Way};
 use crate::snapshot::{Binding, Owner, Snapshot, Uplink};
 use crate::tuple;
 use crate::view::{DropView, EipView, SessionView, StatsView, StepView, TraceView, UsageView};
+use crate::walk::Told;
 use flow::reason::Reason;
 use flow::{Key, proto};
+use model::App;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -40,6 +42,12 @@ pub struct Probe {
     pub dst_port: u16,
     /// IP protocol. TCP stands for a SYN, ICMP for an echo request.
     pub protocol: u8,
+    /// What it would turn out to speak, if that is to be thought of, too.
+    #[serde(default)]
+    pub app: Option<App>,
+    /// The domain that it would turn out to be for; of DNS the name asked for.
+    #[serde(default)]
+    pub domain: Option<String>,
 }
 
 /// Where a probe comes from.
@@ -123,6 +131,8 @@ impl Engine {
         let eni = s.eni(session.eni);
         let (state, idle, timeout) = self.core.idleness(s, session, now);
         let [original, reply] = self.core.activity(session);
+        let judged = session.judged.map(|judged| self.core.watch.get(judged));
+        let curtain = judged.and_then(|it| it.curtain.name());
         SessionView {
             protocol: tuple::protocol(session.keys[0].proto),
             direction: session.direction.name().into(),
@@ -140,7 +150,10 @@ impl Engine {
             age: now.second().saturating_sub(session.start) as u64,
             idle: seconds(idle),
             expires: seconds(timeout.saturating_sub(idle)),
-            offloaded: session.slow.is_none(),
+            offloaded: session.slow.is_none() && curtain.is_none(),
+            firewall: curtain.map(Into::into),
+            app: judged.and_then(|it| it.app).map(|app| app.name().into()),
+            domain: judged.and_then(|it| it.domain.as_deref()).map(Into::into),
         }
     }
 
@@ -195,7 +208,10 @@ impl Engine {
 
     /// What has gone by the EIPs. The highest numbers of sessions are those since the last call.
     pub fn usage(&mut self) -> UsageView {
-        self.core.usage.view()
+        UsageView {
+            sources: self.core.sources.view(),
+            ..self.core.usage.view()
+        }
     }
 
     /// Gives back accounts of EIPs that are gone, or bound to something else now: who called
@@ -208,11 +224,16 @@ impl Engine {
     pub fn trace(&self, probe: &Probe) -> Result<TraceView, TraceError> {
         let (owner, key) = self.imagine(probe)?;
         let mut steps: Vec<StepView> = Vec::new();
-        let (verdict, translated) = match self.core.walk(&self.snapshot, owner, &key, &mut steps) {
-            Ok(Some(translated)) => ("forwarded", Some(tuple::view(&translated))),
-            Ok(None) => ("answered", None),
-            Err(reason) => (reason.name(), None),
-        };
+        let told = Told::of(probe);
+        let (verdict, translated) =
+            match self
+                .core
+                .walk(&self.snapshot, owner, &key, told, &mut steps)
+            {
+                Ok(Some(translated)) => ("forwarded", Some(tuple::view(&translated))),
+                Ok(None) => ("answered", None),
+                Err(reason) => (reason.name(), None),
+            };
         Ok(TraceView {
             steps,
             verdict: verdict.into(),
@@ -267,6 +288,7 @@ impl Core {
         s: &Snapshot,
         owner: Owner,
         key: &Key,
+        told: Told,
         steps: &mut Vec<StepView>,
     ) -> Result<Option<Key>, Reason> {
         let from = From::of(owner);
@@ -297,6 +319,8 @@ impl Core {
                 return Err(denied.reason);
             }
         };
+        let keys = [*key, reply];
+        self.walk_firewalls(s, &plan, &keys, told, steps)?;
         let translated = tuple::reverse(&reply, 0);
         if translated != (Key { zone: 0, ..*key }) {
             steps.step("translation", || {

@@ -2,6 +2,7 @@
 
 use crate::decide::{Denied, Unreachable, deny};
 use crate::explain::Recorder;
+use crate::firewall::FirewallIx;
 use crate::snapshot::{
     Binding, EipIx, Eni, EniIx, GatewayIx, Hop, Local, Snapshot, UplinkIx, VpcIx,
 };
@@ -18,7 +19,8 @@ pub(crate) enum Target {
         next: Ipv4Addr,
         routed: bool,
     },
-    Nat(GatewayIx),
+    /// A gateway, perhaps through the firewall before it.
+    Nat(GatewayIx, Option<FirewallIx>),
     /// A NAT IP of a VPC NAT gateway.
     NatIp(EipIx),
     /// No route, but the sender's interface has an EIP of its own.
@@ -42,6 +44,11 @@ pub(crate) fn route(
                 Some(Hop::Local) => format!("{dst} is local in {}", s.vpc(vpc).id),
                 Some(Hop::Eni(eni)) => format!("{dst} by interface {}", s.eni(eni).id),
                 Some(Hop::Nat(g)) => format!("{dst} by NAT gateway {}", s.gateway(g).id),
+                Some(Hop::Firewall(f)) => {
+                    let firewall = &s.firewalls.nat[f as usize];
+                    let gateway = &s.gateway(firewall.gateway).id;
+                    format!("{dst} by NAT firewall {} to {gateway}", firewall.id)
+                }
                 Some(Hop::Vpc(vpc)) => format!("{dst} by peer {}", s.vpc(vpc).id),
                 Some(Hop::Blackhole) => format!("{dst} into a blackhole"),
                 None => format!("no route to {dst}"),
@@ -77,8 +84,12 @@ pub(crate) fn route(
                     Some(Local::NatIp(ix)) if s.eip(ix).binding == Binding::Gateway(gateway) => {
                         Ok(Target::NatIp(ix))
                     }
-                    _ => Ok(Target::Nat(gateway)),
+                    _ => Ok(Target::Nat(gateway, None)),
                 };
+            }
+            Some(Hop::Firewall(firewall)) => {
+                let gateway = s.firewalls.nat[firewall as usize].gateway;
+                return Ok(Target::Nat(gateway, Some(firewall)));
             }
             Some(Hop::Vpc(peer)) => {
                 vpc = peer;

@@ -4,6 +4,7 @@ use crate::decide::{Direction, Entry};
 use crate::nat::MappingIx;
 use crate::snapshot::{EniIx, GatewayIx, Ticks};
 use crate::usage::Accounts;
+use crate::watch::JudgedIx;
 use flow::table::Table;
 use flow::{Activity, Key, proto, seen};
 use hashbrown::HashMap;
@@ -55,6 +56,8 @@ pub(crate) struct Session {
     pub eni: EniIx,
     pub gateway: Option<GatewayIx>,
     pub entry: Option<Entry>,
+    /// What firewalls say of it, if they see it.
+    pub judged: Option<JudgedIx>,
     /// The second in which it began.
     pub start: u32,
     pub direction: Direction,

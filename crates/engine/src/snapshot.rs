@@ -2,14 +2,17 @@
 //!
 //! A snapshot is immutable and swapped in whole. Building one does not touch the engine.
 
+use crate::firewall::{FirewallIx, Firewalls};
 use crate::io::{Link, PortRef};
 use crate::lpm::Lpm;
 use crate::nat::Outer;
+use crate::records::RecordNames;
 use crate::security::{self, Rules};
 use hashbrown::HashMap;
 use ipnet::Ipv4Net;
 use model::{
-    Config, DnatMapping, EipBinding, Filtering, Id, Kind, NextHop, OutOfState, Pooling, UplinkMode,
+    Config, DnatMapping, EipBinding, EngineMode, Filtering, Id, Kind, NextHop, OutOfState, Pooling,
+    UplinkMode,
 };
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -79,6 +82,7 @@ pub(crate) enum Local {
 
 #[derive(Debug)]
 pub(crate) struct VSwitch {
+    pub id: Id,
     pub vpc: VpcIx,
     pub cidr: Ipv4Net,
     pub gateway: Ipv4Addr,
@@ -97,6 +101,8 @@ pub(crate) enum Hop {
     Local,
     Eni(EniIx),
     Nat(GatewayIx),
+    /// Through a NAT firewall to its gateway.
+    Firewall(FirewallIx),
     Vpc(VpcIx),
     Blackhole,
 }
@@ -104,6 +110,7 @@ pub(crate) enum Hop {
 #[derive(Debug)]
 pub(crate) struct Eni {
     pub id: Id,
+    pub instance: Id,
     pub vpc: VpcIx,
     pub vswitch: u32,
     pub address: Ipv4Addr,
@@ -130,6 +137,8 @@ pub(crate) struct Eip {
     pub any: Option<(Ipv4Addr, u32)>,
     /// Its package's, else its own.
     pub limit: Option<LimitIx>,
+    /// The mode in which the Internet border protects it, if it does.
+    pub border: Option<EngineMode>,
 }
 
 /// A bandwidth limit: of a package, or of an EIP.
@@ -194,7 +203,10 @@ pub(crate) struct Gateway {
     pub max_per_source: Option<u32>,
     pub ports: RangeInclusive<u16>,
     pub icmp_reply: bool,
+    pub watches_sources: bool,
     pub out_of_state: OutOfState,
+    /// The NAT firewall that protects it.
+    pub firewall: Option<FirewallIx>,
 }
 
 #[derive(Debug)]
@@ -245,9 +257,12 @@ pub struct Snapshot {
     pub(crate) by_eip: HashMap<Ipv4Addr, EipIx>,
     pub(crate) limits: Vec<Limit>,
     pub(crate) gateways: Vec<Gateway>,
+    pub(crate) firewalls: Firewalls,
     pub(crate) max_sessions: u32,
     /// Timeouts of sessions that no NAT gateway takes part in.
     pub(crate) timeouts: Ticks,
+    /// Whether records are made of sessions that firewalls see.
+    pub(crate) records: Option<RecordNames>,
 }
 
 /// The configuration does not fit together. A configuration that [`model`] has validated and whose
@@ -317,6 +332,15 @@ fn realms(vpcs: &[model::Vpc]) -> Vec<u32> {
 impl Snapshot {
     /// Compiles a configuration whose interfaces are `links`.
     pub fn build(config: &Config, links: &[Link]) -> Result<Snapshot, SnapshotError> {
+        Snapshot::build_after(config, links, None)
+    }
+
+    /// As [`build`](Snapshot::build). Policies that `before` has compiled are not compiled again.
+    pub fn build_after(
+        config: &Config,
+        links: &[Link],
+        before: Option<&Snapshot>,
+    ) -> Result<Snapshot, SnapshotError> {
         let vpc_ix = Names::new("vpc", config.vpcs.iter().map(|r| &r.id));
         let vswitch_ix = Names::new("vswitch", config.vswitches.iter().map(|r| &r.id));
         let table_ix = Names::new("route table", config.route_tables.iter().map(|r| &r.id));
@@ -334,6 +358,10 @@ impl Snapshot {
         let packages = &config.bandwidth_packages;
         let package_ix = Names::new("bandwidth package", packages.iter().map(|r| &r.id));
         let peering_ix = Names::new("peer connection", config.peerings.iter().map(|r| &r.id));
+
+        let firewall_ix = Names::new("NAT firewall", config.firewalls.nat.iter().map(|r| &r.id));
+        let before = before.map(|before| &before.firewalls);
+        let firewalls = Firewalls::compile(config, |id| gateway_ix.get(id), before)?;
 
         let mut ports = Vec::new();
         let mut port = |port: PortRef, owner, mtu: Option<u16>| {
@@ -379,6 +407,7 @@ impl Snapshot {
         let mut vswitches = Vec::new();
         for v in &config.vswitches {
             vswitches.push(VSwitch {
+                id: v.id.clone(),
                 vpc: vpc_ix.get(&v.vpc)?,
                 cidr: v.cidr,
                 gateway: v.gateway(),
@@ -400,6 +429,7 @@ impl Snapshot {
                 |direction| security::compile(config, &groups, direction, |id| group_ix.get(id));
             enis.push(Eni {
                 id: e.id.clone(),
+                instance: e.instance.clone(),
                 vpc: vswitches[vswitch as usize].vpc,
                 vswitch,
                 address: e.address,
@@ -462,6 +492,7 @@ impl Snapshot {
                 let hop = match &r.next_hop {
                     NextHop::Eni(id) => Hop::Eni(eni_ix.get(id)?),
                     NextHop::NatGateway(id) => Hop::Nat(gateway_ix.get(id)?),
+                    NextHop::NatFirewall(id) => Hop::Firewall(firewall_ix.get(id)?),
                     NextHop::Peering(id) => {
                         let [a, b] = &config.peerings[peering_ix.get(id)? as usize].vpcs;
                         Hop::Vpc(vpc_ix.get(if *a == t.vpc { b } else { a })?)
@@ -523,6 +554,7 @@ impl Snapshot {
                 forwards: Vec::new(),
                 any: None,
                 limit,
+                border: firewalls.protects(&e.id),
             });
         }
 
@@ -537,6 +569,7 @@ impl Snapshot {
                 forwards: Vec::new(),
                 any: None,
                 limit: None,
+                border: None,
             });
         }
 
@@ -547,7 +580,7 @@ impl Snapshot {
             }
         }
         let mut gateways = Vec::new();
-        for (g, of_gateway) in config.nat_gateways.iter().zip(of_gateway) {
+        for (ix, (g, of_gateway)) in config.nat_gateways.iter().zip(of_gateway).enumerate() {
             let vpc = vpc_ix.get(&g.vpc)?;
             let table = match g.vswitch() {
                 Some(id) => vswitches[vswitch_ix.get(id)? as usize].table,
@@ -609,7 +642,9 @@ impl Snapshot {
                 max_per_source: g.max_sessions_per_source,
                 ports: g.snat_ports.clone(),
                 icmp_reply: g.icmp_reply,
+                watches_sources: g.source_metrics,
                 out_of_state: g.tcp_out_of_state,
+                firewall: firewalls.of_gateway(ix as GatewayIx),
             });
         }
         for eip in &mut eips {
@@ -650,9 +685,17 @@ impl Snapshot {
             eips,
             limits,
             gateways,
+            firewalls,
             max_sessions: config.system.max_sessions,
             timeouts: Ticks::from(&model::Timeouts::default()),
+            records: None,
         })
+    }
+
+    /// Asks for records of sessions that firewalls see.
+    pub fn recording(mut self, records: bool) -> Snapshot {
+        self.records = records.then(|| RecordNames::new(&self));
+        self
     }
 
     pub(crate) fn eni(&self, ix: EniIx) -> &Eni {

@@ -6,7 +6,8 @@
 
 use crate::engine::{Core, Engine};
 use crate::io::{Offload, Output, Time};
-use crate::sessions::{Session, State};
+use crate::record::CloseReason;
+use crate::sessions::{Session, SessionIx, State};
 use crate::snapshot::Snapshot;
 use crate::wire::Arp;
 use flow::reason::Reason;
@@ -16,6 +17,9 @@ use std::time::Duration;
 
 /// Sessions that are looked at in one call.
 const SLICE: u32 = 4096;
+/// How many sessions ahead of a walk through all of them entries are fetched: about as many as one wait for memory
+/// is long.
+const AHEAD: u32 = 12;
 /// Between two rounds through all sessions.
 const ROUND: Duration = Duration::from_secs(1);
 /// With many sessions a round starts later, so that it takes at most about a twentieth of the time.
@@ -85,7 +89,9 @@ impl Engine {
     /// Does what is due. Gives the time at which it wants to be called again; that may be `now`, if
     /// there is more to do than fits between two packets.
     pub fn tick(&mut self, now: Time, out: &mut impl Output) -> Time {
-        self.core.tick(&self.snapshot, now, out)
+        let next = self.core.tick(&self.snapshot, now, out);
+        self.core.send_records(out);
+        next
     }
 }
 
@@ -97,25 +103,29 @@ impl Core {
                 self.neighbours.tick(now, out);
             self.counters.drops[Reason::FragmentTimeout as usize] += self.fragments.tick(now);
             self.send_announcements(out);
+            self.tick_watch(s, now, out);
         }
         if now >= self.sweep.next_round {
             let end = self.sessions.places().min(self.sweep.next + SLICE);
             for ix in self.sweep.next..end {
-                if self
+                self.fetch_ahead(ix);
+                let expired = self
                     .sessions
                     .get(ix)
-                    .is_some_and(|session| self.is_expired(s, session, now))
-                {
-                    self.end(ix);
-                } else {
-                    self.see(ix);
+                    .and_then(|session| self.is_expired(s, session, now));
+                match expired {
+                    Some(close) => self.end(s, ix, close, now),
+                    None => self.see(ix),
                 }
+                self.look_after(s, ix, now);
             }
             self.sweep.next = end;
             if end < self.sessions.places() {
                 return now;
             }
             self.usage.end_round();
+            self.sources.end_round();
+            self.watch.end_round(&s.firewalls, now);
             let pause = ROUND.max(PER_SESSION * self.sessions.places());
             self.sweep.next = 0;
             self.sweep.next_round = self.sweep.round_started + pause;
@@ -125,6 +135,17 @@ impl Core {
             self.sweep.round_started = self.sweep.next_round;
         }
         self.sweep.next_round.min(self.sweep.housekeeping)
+    }
+
+    /// For a walk through all sessions, which are in the flow table in no order: has the entries of one that comes
+    /// soon fetched from memory.
+    #[inline]
+    pub(crate) fn fetch_ahead(&self, ix: SessionIx) {
+        if let Some(soon) = self.sessions.get(ix + AHEAD) {
+            for slot in soon.slots {
+                self.table.prefetch_slot(slot);
+            }
+        }
     }
 
     fn send_announcements(&mut self, out: &mut impl Output) {
@@ -162,8 +183,13 @@ impl Core {
         )
     }
 
-    fn is_expired(&self, s: &Snapshot, session: &Session, now: Time) -> bool {
-        let (_, idle, timeout) = self.idleness(s, session, now);
-        idle > timeout
+    /// Whether a session has been idle for too long, and how it had ended before.
+    fn is_expired(&self, s: &Snapshot, session: &Session, now: Time) -> Option<CloseReason> {
+        let (state, idle, timeout) = self.idleness(s, session, now);
+        (idle > timeout).then_some(match state {
+            State::Closed => CloseReason::TcpFin,
+            State::Reset => CloseReason::TcpRst,
+            _ => CloseReason::Idle,
+        })
     }
 }

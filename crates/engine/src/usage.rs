@@ -447,6 +447,7 @@ impl Usage {
             memory: self.memory.first().map_or(0, |it| it.owner.load(Relaxed)),
             gateways: gateways.collect(),
             accounts,
+            sources: Vec::new(),
         }
     }
 
@@ -530,17 +531,23 @@ impl Core {
     /// Looks at all sessions at once.
     pub(crate) fn see_all(&mut self) {
         for ix in 0..self.sessions.places() {
+            self.fetch_ahead(ix);
             self.see(ix);
         }
         self.usage.end_round();
+        self.sources.end_round();
     }
 
     /// Looks at a session. Those that are not in the flow table have their accounts count each packet.
     pub(crate) fn see(&mut self, ix: SessionIx) {
-        if let Some(session) = self.sessions.get(ix)
-            && session.accounts != [0; 2]
-            && session.slow.is_none()
-        {
+        let Some(session) = self.sessions.get(ix) else {
+            return;
+        };
+        if self.sources.watch() && session.gateway.is_some() {
+            let activity = self.activity(session);
+            self.sources.see(session, &activity);
+        }
+        if session.accounts != [0; 2] && session.slow.is_none() {
             let activity = session.slots.map(|slot| self.table.entry(slot).activity());
             self.usage.see(session.accounts, &activity);
         }

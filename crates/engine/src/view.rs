@@ -53,6 +53,15 @@ pub struct SessionView {
     pub expires: u64,
     /// Whether the kernel forwards it (else the slow path does).
     pub offloaded: bool,
+    /// What firewalls make of it: `inspected`, `refused`, `dns`; or nothing, if it just passes.
+    #[serde(default)]
+    pub firewall: Option<String>,
+    /// What it speaks, if firewalls have found out.
+    #[serde(default)]
+    pub app: Option<String>,
+    /// The domain that it is for, if it told one.
+    #[serde(default)]
+    pub domain: Option<String>,
 }
 
 /// Use of one EIP's ports by SNAT.
@@ -166,6 +175,37 @@ pub struct UsageView {
     pub accounts: Vec<AccountView>,
     /// The sessions of each NAT gateway.
     pub gateways: Vec<GatewaySessions>,
+    /// The private addresses behind NAT gateways that watch them.
+    pub sources: Vec<GatewaySources>,
+}
+
+/// The private addresses behind a NAT gateway that watches them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GatewaySources {
+    /// Its identifier.
+    pub gateway: String,
+    /// The addresses, in no order.
+    pub sources: Vec<SourceView>,
+}
+
+/// What a private address has done by a NAT gateway since the daemon began. An address that does nothing for a while
+/// is forgotten and begins anew.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceView {
+    /// The address.
+    pub address: Ipv4Addr,
+    /// Live sessions.
+    pub live: u32,
+    /// Sessions that began.
+    pub opened: u64,
+    /// Packets that it sent.
+    pub packets_sent: u64,
+    /// Their bytes.
+    pub bytes_sent: u64,
+    /// Packets that it received.
+    pub packets_received: u64,
+    /// Their bytes.
+    pub bytes_received: u64,
 }
 
 /// What has gone by an EIP while it was bound to one and the same thing. Totals only grow; bytes are those of
@@ -205,4 +245,42 @@ pub struct GatewaySessions {
     pub live: u32,
     /// The most at once since the last reading.
     pub peak: u32,
+}
+
+/// How often a policy has decided.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyHits {
+    /// Its identifier.
+    pub policy: String,
+    /// Sessions, and first packets that it refused.
+    pub hits: u64,
+    /// Bytes of these sessions, both ways.
+    pub bytes: u64,
+    /// When it last decided, in seconds since 1970 UTC.
+    pub last: Option<u64>,
+}
+
+/// Numbers of the firewalls, since the start.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FirewallView {
+    /// Live sessions that firewalls see, or have seen before they were switched off.
+    pub sessions: u64,
+    /// Those of them whose application or domain is being found out.
+    pub inspected: u64,
+    /// Sessions that were refused after they had begun.
+    pub refused: u64,
+    /// First packets that were refused.
+    pub refused_first: u64,
+    /// Questions for names that were refused.
+    pub refused_names: u64,
+    /// Sessions whose inspection was given up since there were too many.
+    pub given_up: u64,
+    /// New sessions for which there was no capacity.
+    pub over_capacity: u64,
+    /// Records that were lost since there were too many at once.
+    pub records_lost: u64,
+    /// Addresses that clients were answered for names, and that count still.
+    pub learned_names: u64,
+    /// What went by in the last round, in bits a second.
+    pub bits_per_second: u64,
 }

@@ -320,6 +320,46 @@ pub(crate) fn tcp_reset(buffer: &mut [u8; ERROR_MAX], offending: &[u8], packet: 
     len
 }
 
+/// Makes the frame of a datagram with this key.
+pub(crate) fn datagram(key: &Key, payload: &[u8]) -> Vec<u8> {
+    let (src, dst) = (tuple::ip(key.src), tuple::ip(key.dst));
+    let udp_length = 8 + payload.len().min(MAX_PAYLOAD);
+    let mut frame = vec![0; ETH + IP + udp_length];
+    headers(&mut frame, proto::UDP, src, dst, udp_length);
+    let udp = &mut frame[ETH + IP..];
+    udp[0..2].copy_from_slice(&key.sport.to_ne_bytes());
+    udp[2..4].copy_from_slice(&key.dport.to_ne_bytes());
+    udp[4..6].copy_from_slice(&(udp_length as u16).to_be_bytes());
+    udp[8..].copy_from_slice(&payload[..udp_length - 8]);
+    let pseudo = checksum::pseudo(key.src, key.dst, proto::UDP, udp_length as u16);
+    let sum = match !(checksum::sum(udp, pseudo) as u16) {
+        0 => 0xffff,
+        sum => sum,
+    };
+    udp[6..8].copy_from_slice(&sum.to_ne_bytes());
+    frame
+}
+
+/// The most payload of a datagram that is made here: it fits every link.
+const MAX_PAYLOAD: usize = 548;
+
+/// Writes the TCP reset that the sender of packets with this key would send. Gives the length of the frame.
+pub(crate) fn reset(buffer: &mut [u8; ERROR_MAX], key: &Key, seq: u32, ack: u32) -> usize {
+    let (src, dst) = (tuple::ip(key.src), tuple::ip(key.dst));
+    let len = headers(buffer, proto::TCP, src, dst, 20);
+    let tcp = &mut buffer[ETH + IP..len];
+    tcp.fill(0);
+    tcp[0..2].copy_from_slice(&key.sport.to_ne_bytes());
+    tcp[2..4].copy_from_slice(&key.dport.to_ne_bytes());
+    tcp[4..8].copy_from_slice(&seq.to_be_bytes());
+    tcp[8..12].copy_from_slice(&ack.to_be_bytes());
+    tcp[12..14].copy_from_slice(&[5 << 4, 0x14]);
+    let pseudo = checksum::pseudo(key.src, key.dst, proto::TCP, 20);
+    let sum = !(checksum::sum(tcp, pseudo) as u16);
+    tcp[16..18].copy_from_slice(&sum.to_ne_bytes());
+    len
+}
+
 /// Writes the MAC addresses of a frame.
 pub(crate) fn set_macs(frame: &mut [u8], dst: [u8; 6], src: [u8; 6]) {
     frame[..6].copy_from_slice(&dst);

@@ -101,6 +101,14 @@ pub unsafe fn key(eth: *const u8, zone: u16) -> Result<Key, Punt> {
     }
 }
 
+/// The [`key`] of a frame in user space, if it has one.
+#[inline]
+pub fn key_of(frame: &[u8], zone: u16) -> Option<Key> {
+    let eth = frame.first_chunk::<PREFIX>()?.as_ptr();
+    // SAFETY: `frame` has PREFIX bytes.
+    unsafe { (ethertype(eth) == ETHERTYPE_IPV4).then(|| key(eth, zone).ok())? }
+}
+
 /// The time to live.
 ///
 /// # Safety

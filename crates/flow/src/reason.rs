@@ -93,6 +93,18 @@ reasons! {
     ArpIgnored = "arp_ignored",
     /// The bandwidth of the EIP, or of its package, is used up.
     RateLimit = "rate_limit",
+    /// A policy of the Internet border firewall, or its default action, refuses it.
+    BorderFirewall = "border_firewall",
+    /// A policy of the NAT firewall, or its default action, refuses it.
+    NatFirewall = "nat_firewall",
+    /// A policy of the DNS firewall refuses the name that it asks for.
+    DnsFirewall = "dns_firewall",
+    /// Threat intelligence knows the other end, or the name that it tells.
+    Threat = "threat",
+    /// The name that it tells does not stand for the address that it goes to.
+    NameMismatch = "name_mismatch",
+    /// The firewalls have as much traffic as their licence lets them process, and let no more pass.
+    FirewallCapacity = "firewall_capacity",
 }
 
 impl Reason {

@@ -196,18 +196,26 @@ impl Table {
     /// Has the processor fetch the place where `key` probably lies, for a lookup soon.
     #[inline]
     pub fn prefetch(&self, key: &Key) {
+        let home = self.geometry.home(key);
+        for slot in [home, home ^ 1] {
+            self.prefetch_slot(slot);
+        }
+    }
+
+    /// Has the processor fetch a slot's entry, for use soon. If there is no such slot, it does nothing.
+    #[inline]
+    pub fn prefetch_slot(&self, slot: u32) {
+        let Some(entry) = self.entries.get(slot as usize) else {
+            return;
+        };
         #[cfg(target_arch = "x86_64")]
         {
             use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            let home = self.geometry.home(key);
-            for slot in [home, home ^ 1] {
-                let entry = core::ptr::from_ref(self.entry(slot));
-                // SAFETY: a hint, which reads nothing as far as the program can see.
-                unsafe { _mm_prefetch::<_MM_HINT_T0>(entry.cast()) }
-            }
+            // SAFETY: a hint, which reads nothing as far as the program can see.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(core::ptr::from_ref(entry).cast()) }
         }
         #[cfg(not(target_arch = "x86_64"))]
-        let _ = key;
+        let _ = entry;
     }
 
     /// Puts a flow in and gives its slot. `key` must not be in the table.

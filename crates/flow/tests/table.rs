@@ -218,7 +218,7 @@ fn readers_never_see_another_flows_action() {
             let (epoch, stop, hits) = (&epoch, &stop, &hits);
             scope.spawn(move || {
                 let mut random = reader as u64 + 1;
-                let mut found = 0;
+                let mut found = 0u64;
                 while !stop.load(Relaxed) {
                     random = random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
                     let n = (random >> 33) as u32 % KEYS;
@@ -227,18 +227,18 @@ fn readers_never_see_another_flows_action() {
                     if let Some((_, entry)) = entry {
                         let seen = entry.action();
                         // Time for the writer to do harm.
-                        if found % 64 == 0 {
+                        if found.is_multiple_of(64) {
                             std::thread::yield_now();
                         }
                         let again = entry.action();
                         assert_eq!(seen, action(n, seen.dst), "a torn or foreign action");
                         assert_eq!(seen, again, "the action changed under a reader");
                         found += 1;
+                        hits.fetch_add(1, Relaxed);
                     }
                     inside.store(IDLE, SeqCst);
                     assert!(n >= STAYING || entry.is_some(), "key {n} is always there");
                 }
-                hits.fetch_add(found, Relaxed);
             });
         }
 
@@ -248,7 +248,9 @@ fn readers_never_see_another_flows_action() {
         let mut reused = 0;
         let start = Instant::now();
         let mut generation = 0;
-        while reused < 20_000 && start.elapsed() < Duration::from_secs(60) {
+        // Until both have met often enough, whenever the readers are given a processor.
+        let enough = |reused| reused >= 20_000 && hits.load(Relaxed) > 10_000;
+        while !enough(reused) && start.elapsed() < Duration::from_secs(60) {
             generation += 1;
             random = random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
             let n = STAYING + (random >> 33) as u32 % (KEYS - STAYING);

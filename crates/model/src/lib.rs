@@ -8,15 +8,22 @@
 //! What it promises: neither function panics, whatever it is given, and what `file::parse` returns has
 //! passed `validate::check`. What it does not do: it knows nothing of the machine, so whether an
 //! interface exists is for the data path to say.
+mod app;
+pub mod domain;
 pub mod file;
+mod firewall;
 pub mod limits;
 pub mod mac;
 mod problem;
 mod quota;
 mod resources;
+mod services;
 pub mod text;
 pub mod validate;
 
+pub use app::App;
+pub use firewall::*;
 pub use problem::{Fault, Item, Kind, Place, Problem, Subject};
 pub use quota::Quota;
 pub use resources::*;
+pub use services::*;

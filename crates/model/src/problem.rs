@@ -1,6 +1,7 @@
 //! What can be wrong with a configuration, and where.
 
 use crate::text::quote;
+use crate::validate::PolicyFault;
 use crate::*;
 use ipnet::Ipv4Net;
 use std::fmt;
@@ -39,6 +40,16 @@ pub enum Kind {
     DnatEntry,
     /// A VPC peer connection.
     Peering,
+    /// A NAT firewall.
+    NatFirewall,
+    /// The Internet border.
+    BorderFirewall,
+    /// An address book.
+    AddressBook,
+    /// A policy of a firewall.
+    Policy,
+    /// A list of threat indicators.
+    ThreatFeed,
 }
 
 impl fmt::Display for Kind {
@@ -59,6 +70,11 @@ impl fmt::Display for Kind {
             Kind::SnatEntry => "SNAT entry",
             Kind::DnatEntry => "DNAT entry",
             Kind::Peering => "peering",
+            Kind::NatFirewall => "NAT firewall",
+            Kind::BorderFirewall => "border firewall",
+            Kind::AddressBook => "address book",
+            Kind::Policy => "policy",
+            Kind::ThreatFeed => "threat feed",
         })
     }
 }
@@ -83,6 +99,11 @@ pub enum Item {
     Snat(usize, usize),
     Dnat(usize, usize),
     Peering(usize),
+    NatFirewall(usize),
+    Border,
+    AddressBook(usize),
+    Policy(usize, usize),
+    ThreatFeed(usize),
 }
 
 /// Where in a [`Config`] something stands.
@@ -168,6 +189,31 @@ impl Subject {
                 (Kind::DnatEntry, entry.map(|it| &it.id), None)
             }
             Item::Peering(n) => (Kind::Peering, config.peerings.get(n).map(|it| &it.id), None),
+            Item::NatFirewall(n) => (
+                Kind::NatFirewall,
+                {
+                    let firewalls = &config.firewalls;
+                    let mut all = firewalls.nat.iter().chain(&firewalls.nat_off);
+                    all.nth(n).map(|it| &it.id)
+                },
+                None,
+            ),
+            Item::Border => (Kind::BorderFirewall, None, None),
+            Item::AddressBook(n) => (
+                Kind::AddressBook,
+                config.firewalls.books.get(n).map(|it| &it.id),
+                None,
+            ),
+            Item::Policy(n, k) => {
+                let list = config.firewalls.policies.get(n);
+                let policy = list.and_then(|it| it.policies.get(k));
+                (Kind::Policy, policy.map(|it| &it.id), None)
+            }
+            Item::ThreatFeed(n) => (
+                Kind::ThreatFeed,
+                config.firewalls.feeds.get(n).map(|it| &it.id),
+                None,
+            ),
         };
         Subject {
             kind,
@@ -181,7 +227,7 @@ impl Subject {
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.kind)?;
-        if self.kind != Kind::System {
+        if !matches!(self.kind, Kind::System | Kind::BorderFirewall) {
             write!(f, " {}", quote(&self.id))?;
         }
         match &self.part {
@@ -402,6 +448,17 @@ pub enum Fault {
         vpc: Id,
         blocks: String,
     },
+
+    // Firewalls.
+    #[error(
+        "NAT gateway {} has {other}: it has one firewall at most",
+        quote(gateway)
+    )]
+    SecondFirewall { gateway: Id, other: String },
+    #[error("NAT firewall {} is off: nothing leads to it", quote(.0))]
+    FirewallOff(Id),
+    #[error(transparent)]
+    Policy(#[from] PolicyFault),
 }
 
 /// What a reference to an interface may name.

@@ -30,11 +30,18 @@ pub enum Quota {
     AccessKeys,
     AccessPolicies,
     UserPolicies,
+    FirewallPolicies,
+    PolicySpread,
+    AddressBooks,
+    BookEntries,
+    BookPorts,
+    PolicyBackups,
+    FirewallEips,
 }
 
 impl Quota {
     /// All of them.
-    pub const ALL: [Quota; 24] = [
+    pub const ALL: [Quota; 31] = [
         Quota::Vpcs,
         Quota::VSwitches,
         Quota::RouteTables,
@@ -59,6 +66,13 @@ impl Quota {
         Quota::AccessKeys,
         Quota::AccessPolicies,
         Quota::UserPolicies,
+        Quota::FirewallPolicies,
+        Quota::PolicySpread,
+        Quota::AddressBooks,
+        Quota::BookEntries,
+        Quota::BookPorts,
+        Quota::PolicyBackups,
+        Quota::FirewallEips,
     ];
 
     /// Its name, how many there may be unless somebody says otherwise, and in the cloud itself.
@@ -89,6 +103,13 @@ impl Quota {
             Quota::AccessKeys => ("access-keys-per-user", 10, 2),
             Quota::AccessPolicies => ("access-policies", 1_500, 1_500),
             Quota::UserPolicies => ("policies-per-user", 50, 20),
+            Quota::FirewallPolicies => ("policies-per-firewall", 200_000, 100_000),
+            Quota::PolicySpread => ("policies-multiplied-out", u32::MAX, 100_000),
+            Quota::AddressBooks => ("address-books", 10_000, 5_000),
+            Quota::BookEntries => ("entries-per-address-book", 2_000, 2_000),
+            Quota::BookPorts => ("ports-per-address-book", 50, 50),
+            Quota::PolicyBackups => ("policy-backups", 12, 12),
+            Quota::FirewallEips => ("eips-per-nat-firewall", 1_000, 10),
         }
     }
 

@@ -1,6 +1,6 @@
 //! The resources and their fields.
 
-use crate::Kind;
+use crate::{Firewalls, Kind, Services};
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -40,6 +40,16 @@ pub struct Config {
     pub nat_ips: Vec<NatIp>,
     /// VPC peer connections.
     pub peerings: Vec<Peering>,
+    /// Firewalls, their policies and what these refer to.
+    pub firewalls: Firewalls,
+}
+
+impl Config {
+    /// Whether records of sessions are wanted: if nothing else is said, while there is a firewall.
+    pub fn records(&self) -> bool {
+        let enabled = self.system.services.records.enabled;
+        enabled.unwrap_or_else(|| self.firewalls.any())
+    }
 }
 
 /// Where in the kernel the programs hook in.
@@ -69,6 +79,8 @@ pub struct System {
     pub max_sessions: u32,
     /// How many there may be of what, by the name of the [`Quota`](crate::Quota), where it is not the default.
     pub quotas: BTreeMap<String, u32>,
+    /// What the daemon does beside moving packets.
+    pub services: Services,
 }
 
 impl Default for System {
@@ -78,6 +90,7 @@ impl Default for System {
             hook: Hook::Auto,
             max_sessions: 262_144,
             quotas: BTreeMap::new(),
+            services: Services::default(),
         }
     }
 }
@@ -217,6 +230,8 @@ pub enum NextHop {
     Eni(Id),
     /// A NAT gateway.
     NatGateway(Id),
+    /// A NAT firewall: through it to its NAT gateway.
+    NatFirewall(Id),
     /// The VPC at the other end of a peer connection.
     Peering(Id),
     /// Nowhere: packets are dropped.
@@ -491,6 +506,8 @@ pub struct NatGateway {
     pub icmp_reply: bool,
     /// What happens to TCP segments from inside that belong to no session.
     pub tcp_out_of_state: OutOfState,
+    /// Whether it is kept by the minute what each private address behind it does.
+    pub source_metrics: bool,
 }
 
 /// The ports that SNAT uses by default.

@@ -117,6 +117,15 @@ words! {
     }
     Pooling { Hash = "hash", Affinity = "affinity", Paired = "paired" }
     OutOfState { Reset = "reset", Drop = "drop" }
+    EngineMode { Loose = "loose", Strict = "strict" }
+    OnDrop { Reset = "reset", Silent = "silent" }
+    NameCheck { Off = "off", Report = "report", Drop = "drop" }
+    ThreatAction { Alert = "alert", Drop = "drop" }
+    DnsRefusal { Refused = "refused", Empty = "empty" }
+    PolicyAction { Accept = "accept", Drop = "drop", Log = "log" }
+    DomainResolve { Fqdn = "fqdn", Dns = "dns", Both = "both" }
+    FeedFormat { Plain = "plain", Hosts = "hosts", Csv = "csv", Stix = "stix" }
+    OverCapacity { Degrade = "degrade", Block = "block" }
 }
 
 impl fmt::Display for NextHop {
@@ -124,6 +133,7 @@ impl fmt::Display for NextHop {
         match self {
             NextHop::Eni(id) => write!(f, "{} {id}", Kind::Eni),
             NextHop::NatGateway(id) => write!(f, "{} {id}", Kind::NatGateway),
+            NextHop::NatFirewall(id) => write!(f, "{} {id}", Kind::NatFirewall),
             NextHop::Peering(id) => write!(f, "{} {id}", Kind::Peering),
             NextHop::Blackhole => f.write_str("blackhole"),
         }

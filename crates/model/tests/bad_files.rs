@@ -59,7 +59,7 @@ macro_rules! bad_files {
     };
 }
 
-bad_files! { bandwidth dnat eips identifiers instances nat_ips networks peerings quotas routes security snat system uplinkless uplinks values vpc_nat }
+bad_files! { bandwidth dnat eips identifiers instances nat_firewalls nat_ips networks peerings policies quotas routes security snat system uplinkless uplinks values vpc_nat }
 
 /// The text, the line and the message of errors that end the reading.
 const SYNTAX: &[(&str, usize, &str)] = &[
@@ -87,8 +87,8 @@ const SYNTAX: &[(&str, usize, &str)] = &[
     (
         "[system]\n\n[[vpn]]",
         3,
-        "unknown key `vpn`, expected one of `system`, `quotas`, `region`, `uplink`, `vpc`, `vswitch`, `route_table`, \
-         `security_group`, `instance`, `eni`, `eip`, `bandwidth_package`, `nat_gateway`, `nat_ip`, `peering`",
+        "unknown key `vpn`, expected one of `system`, `quotas`, `records`, `resolver`, `locations`, `region`, `uplink`, `vpc`, `vswitch`, `route_table`, \
+         `security_group`, `instance`, `eni`, `eip`, `bandwidth_package`, `nat_gateway`, `nat_ip`, `peering`, `address_book`, `policy`, `nat_firewall`, `border_firewall`, `dns_firewall`, `threat_feed`, `firewall_license`",
     ),
     (
         "[[vpc]]\nid = 5",

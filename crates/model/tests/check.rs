@@ -455,6 +455,7 @@ prop_compose! {
                 snat_ports,
                 icmp_reply: true,
                 tcp_out_of_state: OutOfState::Reset,
+                source_metrics: false,
             });
         }
         config

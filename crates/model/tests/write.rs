@@ -59,6 +59,7 @@ fn what_the_tour_leaves_out() {
         r#"
         snat_ports = "2000-2999"
         icmp_reply = false
+        source_metrics = true
         tcp_out_of_state = "drop"
         filtering = "endpoint-independent"
         timeouts = { udp = 5, tcp_established = 604800 }
@@ -82,6 +83,15 @@ fn what_the_tour_leaves_out() {
         cidr = "0.0.0.0/0"
         "#,
     ));
+    // Firewalls, on and off, that divert what they name, all there is, or nothing.
+    for firewalls in [
+        "[[nat_firewall]]\nid = \"fw\"\nnat_gateway = \"n\"",
+        "[[nat_firewall]]\nid = \"fw\"\nnat_gateway = \"n\"\nenabled = false\nmode = \"strict\"",
+        "[[nat_firewall]]\nid = \"fw\"\nnat_gateway = \"n\"\nroute_tables = []\ninbound = true",
+        "[firewall_license]\nfirewalls = 0\ncapacity = 10\nover_capacity = \"block\"\nauto_renew = 1",
+    ] {
+        same(with(firewalls));
+    }
     let mut config = with("");
     config.system.hook = Hook::Xdp;
     config.system.max_sessions = 100_000_000;
@@ -113,4 +123,96 @@ fn a_vpc_without_a_default_route_does_not_get_one() {
         error,
         "line 7: route table \"t\": default_route is only for the system table"
     );
+}
+
+#[test]
+fn firewalls() {
+    same(with(
+        r#"
+        [[eip]]
+        id = "e"
+        address = "203.0.113.10"
+        [border_firewall]
+        eips = ["e"]
+        strict_eips = ["e"]
+        default_action = "drop"
+        on_drop = "silent"
+        name_check = "report"
+        threats = { IpOutThreatTorExit = "drop", mining = "alert" }
+        [dns_firewall]
+        refusal = "empty"
+        [[address_book]]
+        id = "office"
+        name = "The office"
+        ip = ["192.0.2.0/24", "198.51.100.7"]
+        [[address_book]]
+        id = "six"
+        ipv6 = ["2001:db8::/32"]
+        [[address_book]]
+        id = "shops"
+        domains = ["*.Shop.example", "bücher.example"]
+        [[address_book]]
+        id = "web"
+        ports = [80, "8000-8099"]
+        [[address_book]]
+        id = "prod"
+        tagged = ["192.168.1.10"]
+        [[address_book]]
+        id = "bad"
+        threat = "mining"
+        [[policy]]
+        firewall = "n"
+        description = "shops only"
+        source_book = "prod"
+        destination_book = "shops"
+        protocol = "tcp"
+        port_book = "web"
+        applications = ["HTTP", "https"]
+        action = "accept"
+        resolve = "both"
+        [[policy]]
+        firewall = "border-in"
+        id = "in-1"
+        source_location = ["CN", "US-CA"]
+        action = "log"
+        enabled = false
+        [[policy]]
+        firewall = "n"
+        domain = "*"
+        resolve = "dns"
+        ports = "1-1024"
+        action = "drop"
+        validity = { repeat = "weekly", days = [1, 5], start = "22:00", end = "06:00", offset = "-03:30", until = 2030-01-01T00:00:00Z }
+        [[policy]]
+        firewall = "n"
+        destination_location = ["DE"]
+        action = "drop"
+        validity = { repeat = "once", from = 2026-12-01T08:00:00+08:00, until = 2026-12-02T00:00:00Z }
+        [[policy]]
+        firewall = "dns"
+        domain = "*.example"
+        action = "drop"
+        [[threat_feed]]
+        id = "f"
+        location = "https://feeds.example/list.csv"
+        category = "mining"
+        format = "csv"
+        refresh = 600
+        "#,
+    ));
+}
+
+#[test]
+fn a_policy_without_an_identifier_keeps_the_one_that_is_made_for_it_wherever_it_stands() {
+    let one = "[[policy]]\nfirewall = \"n\"\nprotocol = \"tcp\"\naction = \"drop\"\n";
+    let other = "[[policy]]\nfirewall = \"n\"\nprotocol = \"udp\"\naction = \"drop\"\n";
+    let ids = |config: &Config| -> Vec<String> {
+        let policies = config.firewalls.policies[0].policies.iter();
+        policies.map(|it| it.id.clone()).collect()
+    };
+    let alone = ids(&with(one));
+    let last = ids(&with(&format!("{other}{one}{one}")));
+    assert_eq!(alone[0], last[1]);
+    assert_eq!(last[2], format!("{}-2", alone[0]));
+    assert_ne!(last[0], last[1]);
 }

@@ -1,6 +1,8 @@
 //! The command line.
 
 pub mod access;
+pub mod firewall;
+pub mod records;
 mod resource;
 
 pub use resource::{Resource, Verb};
@@ -56,6 +58,8 @@ pub enum Command {
     Usage(Usage),
     Quotas(Quotas),
     Trace(Trace),
+    Records(records::Records),
+    Intel(records::Intel),
     Exec(Exec),
     Call(Call),
     /// Virtual private clouds: list, show, create, modify, delete
@@ -76,6 +80,7 @@ pub enum Command {
     Sg(Resource),
     /// Instances: list, show, create (run), modify, delete
     Instance(Resource),
+    Firewall(firewall::Firewall),
     Key(access::Key),
     User(access::User),
     Access(access::Access),
@@ -519,7 +524,7 @@ pub struct Call {
     /// Print help: of this command, or of the operation that is named
     #[arg(short, long)]
     pub help: bool,
-    /// The product: vpc, ecs, vpcpeer, ram or actiontrail
+    /// The product: vpc, ecs, vpcpeer, ram, actiontrail or cloudfw
     #[arg(required_unless_present = "help")]
     pub product: Option<String>,
     /// The operation

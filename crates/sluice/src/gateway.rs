@@ -1,7 +1,9 @@
 //! The running gateway: what answers on the control socket.
 
 use crate::changes;
+use crate::clock::Clock;
 use crate::error::Error;
+use crate::firewall::{self, Live, Pulse, Recording, Services};
 use crate::metering::{Meter, reading};
 use crate::output::units;
 use crate::socket::protocol::*;
@@ -40,6 +42,10 @@ pub struct Daemon {
     tracer: Tracer,
     store: Arc<Sqlite>,
     meter: Meter,
+    clock: Clock,
+    services: Arc<Services>,
+    recording: Arc<Recording>,
+    pulse: Pulse,
     state: StateDir,
 }
 
@@ -66,12 +72,19 @@ impl Plane {
 }
 
 /// What the control plane holds of the data path.
-struct Applier(Arc<Plane>);
+struct Applier {
+    plane: Arc<Plane>,
+    services: Arc<Services>,
+    recording: Arc<Recording>,
+}
 
 impl DataPlane for Applier {
     fn apply(&self, config: &Config) -> Result<(), String> {
-        self.0
-            .with(|datapath| datapath.apply(config).map_err(|error| error.to_string()))
+        self.plane
+            .with(|datapath| datapath.apply(config).map_err(|error| error.to_string()))?;
+        self.recording.configure(config);
+        self.services.configure(config);
+        Ok(())
     }
 }
 
@@ -99,10 +112,14 @@ impl Daemon {
         let name = file.system.name.clone();
         let store = Arc::new(Sqlite::open(state.database()).map_err(StartError::Store)?);
         let plane = Arc::new(Plane(RwLock::new(None)));
+        let recording = Arc::new(Recording::new(state.path()));
+        let services = Services::start(state.path(), Arc::clone(&plane));
+        let services = Arc::new(services.map_err(Error::io("start a thread"))?);
         let hash = hash(text);
         let known = store.get(FILE_HASH).map_err(StartError::Store)?;
         let open = |config: &Config| -> Result<Box<dyn DataPlane>, Error> {
-            let datapath = Datapath::open(config, None)
+            recording.configure(config);
+            let datapath = Datapath::open_recording(config, None, recording.recorder())
                 .map_err(|error| Error::NotInForce(located(text, &error.to_string())))?;
             match datapath.adopted() {
                 Adopted::Fresh => {}
@@ -117,7 +134,13 @@ impl Daemon {
             }
             let mut running = plane.0.write().unwrap_or_else(PoisonError::into_inner);
             *running = Some(datapath);
-            Ok(Box::new(Applier(Arc::clone(&plane))))
+            drop(running);
+            services.configure(config);
+            Ok(Box::new(Applier {
+                plane: Arc::clone(&plane),
+                services: Arc::clone(&services),
+                recording: Arc::clone(&recording),
+            }))
         };
         let first = |draft: &mut Draft| -> Result<(), Error> {
             let path = path.display();
@@ -141,15 +164,25 @@ impl Daemon {
         let tracer = Tracer::new(Arc::clone(&control), Arc::clone(&plane));
         let cloud = Cloud::new(Arc::clone(&control), sealer)
             .metered(meter.metering())
-            .with_tracer(Box::new(tracer.clone()));
+            .with_tracer(Box::new(tracer.clone()))
+            .with_firewalls(Box::new(Live::new(
+                Arc::clone(&plane),
+                Arc::clone(&services),
+            )));
+        let pulse = Pulse::start(Arc::clone(&plane), Arc::clone(&services));
+        let pulse = pulse.map_err(Error::io("start a thread"))?;
         Ok(Daemon {
             name,
             started: Instant::now(),
             cloud: Arc::new(cloud),
             tracer,
+            clock: Clock::start(Arc::clone(&control))?,
             control,
             meter,
-            plane: Arc::clone(&plane),
+            plane,
+            services,
+            recording,
+            pulse,
             store,
             state,
         })
@@ -171,12 +204,18 @@ impl Daemon {
     /// # Errors
     /// If something cannot be removed.
     pub fn stop(&self, remove: bool) -> Result<(), Error> {
+        self.clock.stop();
+        self.pulse.stop();
+        self.services.stop();
         self.meter.stop();
         let mut running = self.plane.0.write().unwrap_or_else(PoisonError::into_inner);
-        match running.take() {
+        let stopped = match running.take() {
             Some(datapath) if remove => Ok(datapath.remove()?),
             _ => Ok(()),
-        }
+        };
+        // What was recorded up to the end is written.
+        self.recording.stop();
+        stopped
     }
 }
 
@@ -352,12 +391,34 @@ impl Gateway for Daemon {
                 drops: drops.filter(|it| it.packets > 0).collect(),
                 eips: engine.eips,
                 bandwidth: engine.bandwidth,
+                records: self.records(),
+                firewall: self.plane.engine(|engine, _| engine.firewall_stats())?,
             })
         })
     }
 
     fn trace(&self, query: &TraceQuery) -> Result<TraceView, String> {
         self.tracer.ask(query)
+    }
+
+    fn records(&self) -> RecordsView {
+        let recorded = self.recording.recorded();
+        RecordsView {
+            directory: recorded.directory,
+            written: recorded.written,
+            overrun: recorded.overrun,
+            failed: recorded.failed,
+        }
+    }
+
+    fn intel(&self, refresh: Option<&str>) -> Result<IntelView, String> {
+        self.services.view(refresh)
+    }
+
+    fn resolve(&self, name: &str) -> Result<NameView, String> {
+        let name = model::domain::normalise(name).map_err(|error| error.to_string())?;
+        let found = self.services.resolver().now(&name)?;
+        Ok(firewall::name_view(name, found))
     }
 
     fn call(

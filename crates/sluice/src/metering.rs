@@ -1,7 +1,7 @@
 //! What keeps the metering going: the engine's totals are read at the beginning of each minute.
 
 use crate::error::Error;
-use control::metering::{Account, Amounts, Metering, Reading, Totals};
+use control::metering::{Account, Amounts, Metering, Reading, Source, Totals};
 use engine::UsageView;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -34,7 +34,23 @@ pub fn reading(usage: UsageView) -> Reading {
         memory: usage.memory,
         accounts: accounts.collect(),
         gateways: gateways.map(|it| (it.gateway, it.peak.into())).collect(),
+        sources: usage.sources.into_iter().map(sources).collect(),
     }
+}
+
+fn sources(of: engine::GatewaySources) -> (String, Vec<Source>) {
+    let sources = of.sources.into_iter().map(|it| Source {
+        address: it.address,
+        live: it.live.into(),
+        totals: Amounts {
+            packets_in: it.packets_received,
+            bytes_in: it.bytes_received,
+            packets_out: it.packets_sent,
+            bytes_out: it.bytes_sent,
+            opened: it.opened,
+        },
+    });
+    (of.gateway, sources.collect())
 }
 
 /// The metering of a running gateway.

@@ -1,6 +1,7 @@
 //! A gateway elsewhere: profiles that say where it is and with which key, and calls over HTTP.
 
 use crate::error::Error;
+use crate::output::progress::Progress;
 use api::wire::{Credentials, sign};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -189,6 +190,7 @@ pub fn call(
     for (name, value) in &signed.headers {
         request = request.header(*name, value);
     }
+    let _progress = Progress::show(format!("Waiting for {endpoint}"));
     let broken = |error: ureq::Error| Error::Other(format!("cannot call {endpoint}: {error}"));
     let mut response = request.send(&signed.body).map_err(broken)?;
     let status = response.status();

@@ -106,6 +106,11 @@ impl StateDir {
         }
     }
 
+    /// The directory itself.
+    pub fn path(&self) -> &Path {
+        &self.dir
+    }
+
     /// The database of the resources.
     pub fn database(&self) -> PathBuf {
         self.dir.join("state.db")

@@ -40,6 +40,8 @@ impl Tracer {
             to: destination(&config, &query.to)?,
             dst_port: query.to_port.unwrap_or(0),
             protocol: query.protocol,
+            app: None,
+            domain: None,
         };
         let trace = self.plane.engine(move |engine, _| engine.trace(&probe))?;
         trace.map_err(|error| error.to_string())

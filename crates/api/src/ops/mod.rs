@@ -6,24 +6,37 @@
 
 mod access_keys;
 mod access_policies;
+mod address_books;
+mod border_policies;
 mod catalog;
+mod dns_policies;
 mod ecs;
 mod ecs_tags;
 mod eip;
 mod enis;
 mod events;
+mod firewall_assets;
+mod firewall_license;
+mod firewall_places;
+mod firewall_settings;
 mod forward;
 mod instances;
+mod nat_firewall_checks;
+mod nat_firewalls;
 mod nat_gateway;
 mod nat_ips;
+mod nat_policies;
 mod package;
 mod peering;
+mod policy_backups;
+mod policy_fields;
 mod quotas;
 mod routes;
 mod rules;
 mod run;
 mod security_groups;
 mod snat;
+mod source_metrics;
 mod tags;
 mod trace;
 mod usage;
@@ -47,6 +60,9 @@ pub(crate) type Ask = fn(&Call, &service::Cloud) -> Answer;
 /// An operation that changes something and makes secrets.
 pub(crate) type Seal = fn(&Call, &mut Draft, &Sealer) -> Answer;
 
+/// An operation that does something to what runs, and changes no record.
+pub(crate) type Act = fn(&Call, &mut Draft, &service::Cloud) -> Answer;
+
 /// How an operation is answered.
 #[derive(Clone, Copy)]
 pub(crate) enum Handler {
@@ -54,15 +70,17 @@ pub(crate) enum Handler {
     Change(Change),
     Ask(Ask),
     Seal(Seal),
+    Act(Act),
 }
 
-use Handler::{Change as C, Query as Q};
+use Handler::{Act as K, Ask as A, Change as C, Query as Q};
 
 const VPC: &str = "2016-04-28";
 const ECS: &str = "2014-05-26";
 const PEER: &str = "2022-01-01";
 const RAM: &str = "2015-05-01";
 const TRAIL: &str = "2020-07-06";
+const CFW: &str = "2017-12-07";
 
 /// Groups of operations: the version of their product, and each with its name.
 const GROUPS: &[(&str, &[(&str, Handler)])] = &[
@@ -75,6 +93,7 @@ const GROUPS: &[(&str, &[(&str, Handler)])] = &[
     (VPC, package::OPERATIONS),
     (VPC, nat_gateway::OPERATIONS),
     (VPC, nat_ips::OPERATIONS),
+    (VPC, source_metrics::OPERATIONS),
     (VPC, snat::OPERATIONS),
     (VPC, forward::OPERATIONS),
     (VPC, trace::OPERATIONS),
@@ -90,6 +109,17 @@ const GROUPS: &[(&str, &[(&str, Handler)])] = &[
     (RAM, access_keys::OPERATIONS),
     (RAM, access_policies::OPERATIONS),
     (TRAIL, events::OPERATIONS),
+    (CFW, nat_firewalls::OPERATIONS),
+    (CFW, nat_firewall_checks::OPERATIONS),
+    (CFW, firewall_assets::OPERATIONS),
+    (CFW, firewall_license::OPERATIONS),
+    (CFW, nat_policies::OPERATIONS),
+    (CFW, border_policies::OPERATIONS),
+    (CFW, dns_policies::OPERATIONS),
+    (CFW, address_books::OPERATIONS),
+    (CFW, firewall_settings::OPERATIONS),
+    (CFW, policy_backups::OPERATIONS),
+    (CFW, firewall_places::OPERATIONS),
 ];
 
 /// What answers an operation.

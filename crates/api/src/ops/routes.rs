@@ -109,7 +109,7 @@ enum Entry<'a> {
     },
 }
 
-impl Entry<'_> {
+impl<'a> Entry<'a> {
     fn id(&self) -> String {
         match self {
             Entry::Custom(route) => route.id.clone(),
@@ -132,10 +132,14 @@ impl Entry<'_> {
     }
 
     /// Type and identifier of the next hop.
-    fn next_hop(&self) -> (&'static str, &str) {
+    fn next_hop(&self, cloud: &'a Cloud) -> (&'static str, &'a str) {
         match self {
             Entry::Local { .. } => ("local", ""),
-            Entry::Custom(route) => next_hop_view(&route.next_hop),
+            Entry::Custom(route) => match cloud.diverts(route) {
+                // A person sees the interface by which packets enter it.
+                Some(firewall) => ("NetworkInterface", &firewall.eni),
+                None => next_hop_view(&route.next_hop),
+            },
         }
     }
 }
@@ -170,7 +174,7 @@ fn describe_tables(call: &Call, cloud: &Cloud) -> Answer {
     let page = page.into_iter().map(|(table, router)| {
         let entries = entries(cloud, table);
         let entries = entries.iter().map(|entry| {
-            let (hop_type, hop) = entry.next_hop();
+            let (hop_type, hop) = entry.next_hop(cloud);
             json!({
                 "RouteTableId": table.id,
                 "RouteEntryId": entry.id(),
@@ -341,7 +345,7 @@ fn list_entries(call: &Call, cloud: &Cloud) -> Answer {
     let found: Vec<Entry> = entries(cloud, table)
         .into_iter()
         .filter(|entry| {
-            let (hop_type, hop) = entry.next_hop();
+            let (hop_type, hop) = entry.next_hop(cloud);
             let destination = entry.destination().to_string();
             call.is("RouteEntryId", &entry.id())
                 && call.is("RouteEntryName", entry_meta(entry).0)
@@ -362,7 +366,7 @@ fn list_entries(call: &Call, cloud: &Cloud) -> Answer {
     let total = found.len();
     let (page, next, _) = call.page_after("MaxResult", 50, 100, found, Entry::id)?;
     let page = page.iter().map(|entry| {
-        let (hop_type, hop) = entry.next_hop();
+        let (hop_type, hop) = entry.next_hop(cloud);
         json!({
             "RouteTableId": table.id,
             "RouteEntryId": entry.id(),
@@ -421,7 +425,7 @@ fn find(call: &Call, cloud: &Cloud, table: &str, destination: &str) -> Result<St
 
 /// Whether the entry leads where the caller believes.
 fn leads_to(draft: &Draft, id: &str, hop: Option<&str>) -> Result<(), Refusal> {
-    let has = next_hop_view(&draft.route(id)?.next_hop).1;
+    let has = Entry::Custom(draft.route(id)?).next_hop(draft).1;
     match hop {
         Some(hop) if hop != has => {
             let why = format!("The route entry leads to {has:?}, not to {hop:?}.");

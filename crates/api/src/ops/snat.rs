@@ -137,7 +137,9 @@ fn describe(call: &Call, cloud: &Cloud) -> Answer {
     }
     // No entry takes addresses of network interfaces.
     let of_interfaces = !call.list("NetworkInterfaceIds").is_empty();
-    let found = cloud.snat.iter().filter_map(|entry| {
+    let made = cloud.nat_firewalls.iter();
+    let made: Vec<SnatEntry> = made.flat_map(|it| cloud.shown_snat(it)).collect();
+    let found = cloud.snat.iter().chain(&made).filter_map(|entry| {
         let gateway = cloud.nat_gateways.get(&entry.gateway)?;
         let vpc = cloud.vpcs.get(&gateway.vpc)?;
         let eips = entry.eips.iter();

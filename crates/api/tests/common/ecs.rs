@@ -39,6 +39,7 @@ impl Net {
                 max_sessions: system.max_sessions,
                 regions: Vec::new(),
                 quotas: Quota::of_the_cloud(),
+                services: Default::default(),
             });
             Ok(())
         });

@@ -125,6 +125,12 @@ impl World {
         self.cloud = Cloud::new(Arc::clone(&self.control), sealer).with_tracer(tracer);
     }
 
+    /// Lets hits of policies and resolved names be told.
+    pub fn run_firewalls(&mut self, firewalls: Box<dyn api::firewall::Firewalls>) {
+        let sealer = Sealer::open(&self.dir.path().join("key")).unwrap();
+        self.cloud = Cloud::new(Arc::clone(&self.control), sealer).with_firewalls(firewalls);
+    }
+
     /// Everything that the store holds, as one text.
     pub fn stored(&self) -> String {
         let all = List::new(Range::all());
@@ -176,6 +182,11 @@ impl World {
     /// Calls an operation of the VPC product, in the default region.
     pub fn vpc(&self, action: &str, params: &[(&str, &str)]) -> Result<Value, ApiError> {
         self.call("2016-04-28", action, &with_region(params))
+    }
+
+    /// Calls an operation of Cloud Firewall.
+    pub fn cfw(&self, action: &str, params: &[(&str, &str)]) -> Result<Value, ApiError> {
+        self.call("2017-12-07", action, params)
     }
 
     /// Calls an operation of ECS, in the default region.

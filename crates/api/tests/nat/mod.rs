@@ -184,6 +184,7 @@ fn set_system(world: &World, change: impl FnOnce(&mut System)) {
             max_sessions: settings.max_sessions,
             regions: Vec::new(),
             quotas: Default::default(),
+            services: Default::default(),
         };
         change(&mut system);
         draft.system.put(system);

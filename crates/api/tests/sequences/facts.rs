@@ -1,6 +1,6 @@
 //! A naive model: what there is, what may be done to it, and what is there afterwards.
 
-use crate::op::{Hop, Op, Ports, Source};
+use super::op::{Hop, Op, Ports, Source};
 use control::Cloud;
 use control::records::{EipBinding, NextHop, SnatSource};
 use ipnet::Ipv4Net;

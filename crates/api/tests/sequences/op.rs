@@ -1,6 +1,6 @@
 //! Operations at random, and the calls that they are.
 
-use crate::facts::{Eip, Facts};
+use super::facts::{Eip, Facts};
 use proptest::prelude::*;
 use std::net::Ipv4Addr;
 

@@ -126,6 +126,11 @@ impl Cloud {
         if let Some(it) = nat_ip.and_then(gateway) {
             within(&it.vpc, &[("vpc", "natgateway", &it.id)]);
         }
+        let protected = self.nat_firewalls.get(id).map(|it| &it.gateway);
+        if let Some(it) = protected.and_then(gateway) {
+            let own = ("yundun-cloudfirewall", "natfirewall", id);
+            within(&it.vpc, &[own, ("vpc", "natgateway", &it.id)]);
+        }
         if let Some(it) = self.peerings.get(id) {
             for vpc in [&it.vpc, &it.accepting_vpc] {
                 within(vpc, &[("vpcpeer", "peerconnection", id)]);

@@ -52,6 +52,16 @@ pub const ALL: &[Builtin] = &[
         document: r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":["vpc:Check*","vpc:Describe*","vpc:Get*","vpc:List*","vpc:TraceFlow","vpcpeer:Get*","vpcpeer:List*"],"Resource":"*"}]}"#,
     },
     Builtin {
+        name: "AliyunYundunCloudFirewallFullAccess",
+        description: "Everything about firewalls, their policies and address books.",
+        document: r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":"yundun-cloudfirewall:*","Resource":"*"}]}"#,
+    },
+    Builtin {
+        name: "AliyunYundunCloudFirewallReadOnlyAccess",
+        description: "Seeing firewalls, their policies and address books.",
+        document: r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":"yundun-cloudfirewall:Describe*","Resource":"*"}]}"#,
+    },
+    Builtin {
         name: "ReadOnlyAccess",
         description: "Seeing everything, the audit trail too.",
         document: r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":["*:Check*","*:Describe*","*:Get*","*:List*","actiontrail:LookupEvents","vpc:TraceFlow"],"Resource":"*"}]}"#,

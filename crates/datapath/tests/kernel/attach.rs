@@ -1,6 +1,6 @@
 //! Attachments: what takes which program, how they outlive a daemon and are exchanged.
 
-use crate::rig::{Pins, need_root};
+use super::rig::{Pins, need_root};
 use aya::programs::{SchedClassifier, TcAttachType};
 use datapath::maps::{Maps, Sizes};
 use datapath::netns;

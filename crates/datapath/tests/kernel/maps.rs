@@ -1,6 +1,6 @@
 //! Maps: created, adopted, replaced, and never shared by two daemons.
 
-use crate::rig::{Pins, need_root};
+use super::rig::{Pins, need_root};
 use datapath::maps::{Adopted, Maps, Misfit, Sizes};
 use datapath::object::KernelError;
 use datapath::programs::Programs;

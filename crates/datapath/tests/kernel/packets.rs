@@ -1,6 +1,6 @@
 //! The programs on random packets, against what a slow and obvious reading of the rules says.
 
-use crate::rig::{LOOPBACK, MAC, Outcome, Rig, Verdict, ZONE};
+use super::rig::{LOOPBACK, MAC, Outcome, Rig, Verdict, ZONE};
 use datapath::maps::Sizes;
 use datapath::programs::Hook;
 use flow::abi::{Punt, PuntHeader, Station, hop, port};

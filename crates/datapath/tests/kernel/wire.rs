@@ -5,8 +5,8 @@
 //!  in2 ----> in1  the program  out1 ----> out2, in a namespace of its own
 //! ```
 
-use crate::attach::{Namespace, index, ip};
-use crate::rig::Pins;
+use super::attach::{Namespace, index, ip};
+use super::rig::Pins;
 use aya::maps::{MapData, RingBuf};
 use datapath::maps::{Maps, Sizes};
 use datapath::programs::{Attached, Hook, Programs};

@@ -2,10 +2,12 @@
 //! answer ARP and verify every frame that they receive, and packets as values.
 #![allow(dead_code, missing_docs)]
 
+mod firewall;
 mod kernel;
 mod packet;
 mod world;
 
+pub use firewall::*;
 pub use packet::*;
 pub use world::*;
 

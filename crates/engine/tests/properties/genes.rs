@@ -353,6 +353,7 @@ fn eips_and_gateways(g: &mut Reader, c: &mut Config, overlapping: bool) {
             ]),
             icmp_reply: !g.yes(),
             tcp_out_of_state: g.of(&[OutOfState::Reset, OutOfState::Drop]),
+            source_metrics: g.yes(),
         });
     }
 }

@@ -390,6 +390,8 @@ impl Reference {
                     };
                 }
                 Some(Hop::By(NextHop::Eni(id))) => return Ok(Target::Eni(id, true)),
+                // None of the generated networks has firewalls.
+                Some(Hop::By(NextHop::NatFirewall(_))) => unreachable!(),
                 Some(Hop::By(NextHop::NatGateway(id))) => return Ok(Target::Nat(id)),
                 Some(Hop::By(NextHop::Blackhole)) => return Err("blackhole"),
                 Some(Hop::By(NextHop::Peering(id))) => {

@@ -13,6 +13,8 @@ fn trace(world: &World, from: &str, packet: &Packet) -> TraceView {
         to: packet.dst,
         dst_port: packet.dport(),
         protocol: packet.proto(),
+        app: None,
+        domain: None,
     };
     world.engine.trace(&probe).expect("a trace")
 }
@@ -157,6 +159,8 @@ fn a_trace_of_nobody() {
         to: ip(SERVER),
         dst_port: 1,
         protocol: UDP,
+        app: None,
+        domain: None,
     };
     let error = world
         .engine

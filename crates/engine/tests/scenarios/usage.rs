@@ -228,3 +228,53 @@ fn what_is_counted_in_an_entry_on_its_way_out_counts() {
     let seen = account(&mut world, "eip-1", "ngw");
     assert_eq!(numbers(&seen), [1, back, 2, out + 1000]);
 }
+
+/// What a gateway's private addresses have done: address, live, opened, bytes received and sent.
+fn sources(world: &mut World) -> Vec<(Ipv4Addr, u32, u64, u64, u64)> {
+    world.seconds(2);
+    let gateways = world.engine.usage().sources;
+    let sources = gateways.into_iter().flat_map(|it| it.sources);
+    let mut rows: Vec<_> = sources
+        .map(|it| {
+            (
+                it.address,
+                it.live,
+                it.opened,
+                it.bytes_received,
+                it.bytes_sent,
+            )
+        })
+        .collect();
+    rows.sort();
+    rows
+}
+
+#[test]
+fn private_addresses_are_watched_where_that_is_wanted() {
+    let watched = base(&[("id = \"ngw\"", "id = \"ngw\"\nsource_metrics = true")]);
+    let mut world = World::new(&watched);
+    let [out, back] = exchange(&mut world, "a", A, 5000, 100);
+    let [more, again] = exchange(&mut world, "a", A, 5001, 50);
+    // What comes in by DNAT is its receiver's.
+    let syn = Packet::tcp((SERVER, 4000), (EIP1, 80), SYN);
+    let there = world.net(syn.clone());
+    let answer = there[0].packet.answer(SYN | ACK);
+    assert_eq!(world.from("b", answer.clone()).len(), 1);
+    let (a, b) = (A.parse().unwrap(), there[0].packet.dst);
+    let of_a = |live| (a, live, 2, back + again, out + more);
+    let of_b = |live| (b, live, 1, frame(&syn), frame(&answer));
+    let mut expected = vec![of_a(2), of_b(1)];
+    expected.sort();
+    assert_eq!(sources(&mut world), expected);
+    // Ends keep what was counted, until that was told.
+    world.seconds(90);
+    let mut expected = vec![of_a(0), of_b(0)];
+    expected.sort();
+    assert_eq!(sources(&mut world), expected);
+    assert_eq!(sources(&mut world), []);
+
+    world.apply(BASE);
+    exchange(&mut world, "a", A, 5002, 10);
+    assert_eq!(sources(&mut world), []);
+    assert_eq!(world.engine.usage().sources, []);
+}

@@ -1,7 +1,11 @@
 //! From what the file says to a checked [`Config`]: what is said once for all tables, and the tables
-//! of uplinks, networks and instances. Those of gateways are in [`nat`].
+//! of uplinks, networks and instances. Those of gateways are in [`nat`], those of
+//! firewalls in [`nat_firewall`] and [`firewall`].
 
+mod firewall;
 mod nat;
+mod services;
+mod nat_firewall;
 
 use super::entry::{Entry, Found, address, any, block, place, word};
 use super::schema::{self, Number, Text, Texts, Value};
@@ -20,6 +24,7 @@ pub fn build(file: &schema::File, lines: Lines<'_>) -> Result<Config, Error> {
         builder.system(system);
     }
     builder.quotas(&file.quotas);
+    builder.services(file);
     file.region.iter().for_each(|it| builder.region(it));
     file.uplink.iter().for_each(|it| builder.uplink(it));
     file.vpc.iter().for_each(|it| builder.vpc(it));
@@ -41,6 +46,11 @@ pub fn build(file: &schema::File, lines: Lines<'_>) -> Result<Config, Error> {
     tables.iter().for_each(|it| builder.route_table(it));
     builder.system_tables(tables);
     builder.default_routes();
+    builder.nat_firewalls(&file.nat_firewall);
+    if let Some(license) = &file.firewall_license {
+        builder.firewall_license(license);
+    }
+    builder.firewalls(file);
     builder.finish(lines)
 }
 

@@ -7,6 +7,7 @@
 mod build;
 mod entry;
 mod schema;
+mod time;
 mod write;
 
 #[cfg(test)]

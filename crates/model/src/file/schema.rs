@@ -16,6 +16,10 @@ pub type Flag = Option<Spanned<bool>>;
 pub type Scalar = Option<Spanned<Value>>;
 /// Limits by name, and `preset`.
 pub type Quotas = BTreeMap<String, Spanned<Value>>;
+/// Words by name.
+pub type Threats = BTreeMap<String, Spanned<String>>;
+/// A date with a time that may be left out.
+pub type Time = Option<Spanned<toml::value::Datetime>>;
 /// A list of texts.
 pub type Texts = Vec<Spanned<String>>;
 
@@ -70,6 +74,9 @@ tables! {
     File {
         system: Option<Spanned<System>>,
         quotas: Quotas,
+        records: Option<Spanned<Records>>,
+        resolver: Option<Spanned<Resolver>>,
+        locations: Option<Spanned<Locations>>,
         region: Vec<Spanned<Region>>,
         uplink: Vec<Spanned<Uplink>>,
         vpc: Vec<Spanned<Vpc>>,
@@ -83,9 +90,22 @@ tables! {
         nat_gateway: Vec<Spanned<NatGateway>>,
         nat_ip: Vec<Spanned<NatIp>>,
         peering: Vec<Spanned<Peering>>,
+        nat_firewall: Vec<Spanned<NatFirewall>>,
+        firewall_license: Option<Spanned<FirewallLicense>>,
+        address_book: Vec<Spanned<AddressBook>>,
+        policy: Vec<Spanned<Policy>>,
+        border_firewall: Option<Spanned<BorderFirewall>>,
+        dns_firewall: Option<Spanned<DnsFirewall>>,
+        threat_feed: Vec<Spanned<ThreatFeed>>,
     }
     /// `[system]`
     System { name: Text, hook: Text, max_sessions: Number }
+    /// `[records]`
+    Records { enabled: Flag, directory: Text, max_size: Number, keep: Number }
+    /// `[resolver]`
+    Resolver { servers: Texts, min_ttl: Number, max_ttl: Number }
+    /// `[locations]`
+    Locations { path: Text }
     /// `[[uplink]]`
     Uplink { id: Text, device: Text, mode: Text, address: Text, gateway: Text, mtu: Number, pool: Texts }
     /// `[[region]]`
@@ -164,6 +184,7 @@ tables! {
         snat_ports: Scalar,
         icmp_reply: Flag,
         tcp_out_of_state: Text,
+        source_metrics: Flag,
         timeouts: Option<Spanned<Timeouts>>,
         snat: Vec<Spanned<Snat>>,
         dnat: Vec<Spanned<Dnat>>,
@@ -202,4 +223,82 @@ tables! {
     NatIp { id: Text, nat_gateway: Text, address: Text }
     /// `[[peering]]`
     Peering { id: Text, vpcs: Texts }
+    /// `[[nat_firewall]]`
+    NatFirewall {
+        id: Text,
+        nat_gateway: Text,
+        enabled: Flag,
+        inbound: Flag,
+        route_tables: Option<Texts>,
+        vswitch: Text,
+        mode: Text,
+        default_action: Text,
+        on_drop: Text,
+        name_check: Text,
+        threats: Threats,
+    }
+    /// `[firewall_license]`
+    FirewallLicense {
+        firewalls: Number,
+        capacity: Number,
+        over_capacity: Text,
+        expires: Time,
+        auto_renew: Number,
+    }
+    /// `[[address_book]]`
+    AddressBook {
+        id: Text,
+        name: Text,
+        ip: Option<Texts>,
+        ipv6: Option<Texts>,
+        domains: Option<Texts>,
+        ports: Option<Vec<Spanned<Value>>>,
+        tagged: Option<Texts>,
+        threat: Text,
+    }
+    /// `[[policy]]`
+    Policy {
+        firewall: Text,
+        id: Text,
+        description: Text,
+        source: Text,
+        source_book: Text,
+        source_location: Option<Texts>,
+        destination: Text,
+        domain: Text,
+        destination_book: Text,
+        destination_location: Option<Texts>,
+        protocol: Text,
+        ports: Scalar,
+        port_book: Text,
+        applications: Texts,
+        action: Text,
+        enabled: Flag,
+        resolve: Text,
+        validity: Option<Spanned<Validity>>,
+    }
+    /// `[policy.validity]`
+    Validity {
+        repeat: Text,
+        from: Time,
+        until: Time,
+        days: Vec<Spanned<i64>>,
+        start: Text,
+        end: Text,
+        offset: Text,
+    }
+    /// `[border_firewall]`
+    BorderFirewall {
+        eips: Texts,
+        strict_eips: Texts,
+        mode: Text,
+        default_action: Text,
+        on_drop: Text,
+        name_check: Text,
+        threats: Threats,
+    }
+    /// `[dns_firewall]`
+    DnsFirewall { refusal: Text, default_action: Text }
+    /// `[[threat_feed]]`
+    ThreatFeed { id: Text, location: Text, category: Text, format: Text, refresh: Number }
 }

@@ -45,6 +45,9 @@ fn tables() -> Vec<(&'static str, BTreeSet<&'static str>)> {
         ("[system]", keys::<schema::System>()),
         // And the names of the quotas, which another reference lists.
         ("[quotas]", BTreeSet::from(["preset"])),
+        ("[records]", keys::<schema::Records>()),
+        ("[resolver]", keys::<schema::Resolver>()),
+        ("[locations]", keys::<schema::Locations>()),
         ("[[uplink]]", keys::<schema::Uplink>()),
         ("[[region]]", keys::<schema::Region>()),
         ("[[vpc]]", keys::<schema::Vpc>()),
@@ -63,6 +66,14 @@ fn tables() -> Vec<(&'static str, BTreeSet<&'static str>)> {
         ("[[nat_gateway.dnat]]", keys::<schema::Dnat>()),
         ("[[nat_ip]]", keys::<schema::NatIp>()),
         ("[[peering]]", keys::<schema::Peering>()),
+        ("[[nat_firewall]]", keys::<schema::NatFirewall>()),
+        ("[firewall_license]", keys::<schema::FirewallLicense>()),
+        ("[[address_book]]", keys::<schema::AddressBook>()),
+        ("[[policy]]", keys::<schema::Policy>()),
+        ("[policy.validity]", keys::<schema::Validity>()),
+        ("[border_firewall]", keys::<schema::BorderFirewall>()),
+        ("[dns_firewall]", keys::<schema::DnsFirewall>()),
+        ("[[threat_feed]]", keys::<schema::ThreatFeed>()),
     ]
 }
 
@@ -156,7 +167,16 @@ fn example() -> Config {
 fn example_is_right() {
     let config = example();
     assert_eq!(validate::check(&config), []);
-    assert_eq!(config.system, System::default());
+    let services = config.system.services.clone();
+    assert!(services.records != Records::default() && services.resolver != Resolver::default());
+    let default = System::default();
+    assert_eq!(
+        config.system,
+        System {
+            services,
+            ..default
+        }
+    );
     let wan = Uplink {
         id: "wan".into(),
         device: "eth1".into(),
@@ -320,4 +340,30 @@ fn vpc_nat_gateways() {
 #[test]
 fn nothing_is_a_configuration() {
     assert_eq!(parse("").unwrap(), Config::default());
+}
+
+#[test]
+fn services_are_read_with_their_bounds() {
+    let services = |text: &str| parse(text).map(|it| it.system.services);
+    assert_eq!(services("").unwrap(), Services::default());
+    let given = services("[resolver]\nservers = ['192.0.2.53', '192.0.2.54:5353', '2001:db8::53']");
+    let servers = given.unwrap().resolver.servers;
+    let texts: Vec<String> = servers.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        texts,
+        ["192.0.2.53:53", "192.0.2.54:5353", "[2001:db8::53]:53"]
+    );
+    for (text, told) in [
+        ("[records]\nmax_size = 0", "line 2: records: max_size 0"),
+        ("[records]\ndirectory = 'x'", "no path that begins with `/`"),
+        ("[resolver]\nservers = ['dns']", "like 192.0.2.53"),
+        (
+            "[resolver]\nmin_ttl = 60\nmax_ttl = 30",
+            "more than max_ttl",
+        ),
+        ("[locations]", "path is missing"),
+    ] {
+        let error = parse(text).unwrap_err().to_string();
+        assert!(error.contains(told), "{text}: {error}");
+    }
 }

@@ -2,6 +2,9 @@
 //!
 //! Structures are taken apart field by field, so that a new field is an error here until it is written.
 
+mod firewall;
+mod nat_firewall;
+
 use crate::text::{ports, protocol_name};
 use crate::*;
 use std::fmt::Display;
@@ -26,6 +29,7 @@ pub fn write(config: &Config) -> String {
         nat_gateways,
         nat_ips,
         peerings,
+        firewalls,
     } = config;
     let mut out = Out(String::new());
     out.system(system);
@@ -45,8 +49,11 @@ pub fn write(config: &Config) -> String {
     for table in route_tables {
         let mut gateways = nat_gateways.iter();
         let gateway = gateways.any(|it| it.vpc == table.vpc && it.vswitch().is_none());
-        out.route_table(table, enis, gateway);
+        out.route_table(table, enis, gateway, firewalls);
     }
+    out.nat_firewalls(firewalls);
+    out.firewall_license(&firewalls.license);
+    out.firewalls(firewalls);
     out.0
 }
 
@@ -96,6 +103,7 @@ impl Out {
             hook,
             max_sessions,
             quotas,
+            services,
         } = system;
         self.table("[system]");
         self.set("name", name);
@@ -107,6 +115,7 @@ impl Out {
         for (name, limit) in quotas {
             self.number(name, *limit);
         }
+        self.services(services);
     }
 
     fn region(&mut self, region: &Region) {
@@ -114,6 +123,43 @@ impl Out {
         self.table("[[region]]");
         self.set("id", id);
         self.list("zones", zones);
+    }
+
+    fn services(&mut self, services: &Services) {
+        let Services {
+            records,
+            resolver,
+            locations,
+        } = services;
+        if *records != Records::default() {
+            let Records {
+                enabled,
+                directory,
+                max_size,
+                keep,
+            } = records;
+            self.table("[records]");
+            enabled.iter().for_each(|it| self.flag("enabled", *it));
+            let path = directory.iter();
+            path.for_each(|it| self.set("directory", it.display()));
+            self.number("max_size", *max_size);
+            self.number("keep", *keep);
+        }
+        if *resolver != Resolver::default() {
+            let Resolver {
+                servers,
+                min_ttl,
+                max_ttl,
+            } = resolver;
+            self.table("[resolver]");
+            self.list("servers", servers);
+            self.number("min_ttl", *min_ttl);
+            self.number("max_ttl", *max_ttl);
+        }
+        if let Some(path) = locations {
+            self.table("[locations]");
+            self.set("path", path.display());
+        }
     }
 
     fn uplink(&mut self, uplink: &Uplink) {
@@ -167,7 +213,13 @@ impl Out {
     }
 
     /// `gateway`: whether its VPC has a NAT gateway for the Internet.
-    fn route_table(&mut self, table: &RouteTable, enis: &[Eni], gateway: bool) {
+    fn route_table(
+        &mut self,
+        table: &RouteTable,
+        enis: &[Eni],
+        gateway: bool,
+        firewalls: &Firewalls,
+    ) {
         let RouteTable {
             id,
             vpc,
@@ -194,6 +246,11 @@ impl Out {
             match next_hop {
                 NextHop::Eni(id) => self.set(leg(id, enis), id),
                 NextHop::NatGateway(id) => self.set("nat_gateway", id),
+                // The firewall says that it diverts it.
+                NextHop::NatFirewall(id) => {
+                    let firewall = firewalls.nat.iter().find(|it| it.id == *id);
+                    self.set("nat_gateway", firewall.map_or(id, |it| &it.gateway));
+                }
                 NextHop::Peering(id) => self.set("peering", id),
                 NextHop::Blackhole => self.flag("blackhole", true),
             }
@@ -336,6 +393,7 @@ impl Out {
             snat_ports,
             icmp_reply,
             tcp_out_of_state,
+            source_metrics,
         } = gateway;
         self.table("[[nat_gateway]]");
         self.set("id", id);
@@ -364,6 +422,9 @@ impl Out {
             self.flag("icmp_reply", false);
         }
         self.unless("tcp_out_of_state", *tcp_out_of_state, OutOfState::default());
+        if *source_metrics {
+            self.flag("source_metrics", true);
+        }
         let Timeouts {
             tcp_established,
             tcp_transitory,

@@ -2,13 +2,18 @@
 //!
 //! The rules, by file: `outside` the program's own settings, uplinks, EIPs and bandwidth; `network` VPCs,
 //! vSwitches, route tables and peerings; `instances` security groups and network interfaces;
-//! `nat` gateways with their entries and NAT IPs. A rule whose reference leads nowhere says so and stops there:
+//! `nat` gateways with their entries and NAT IPs; `firewalls` NAT firewalls; `policies` those of firewalls, and
+//! address books. A rule whose reference leads nowhere says so and stops there:
 //! one mistake, one problem.
+mod firewalls;
 mod instances;
 mod nat;
 mod network;
 mod outside;
 mod overlap;
+mod policies;
+
+pub use policies::PolicyFault;
 
 use crate::problem::Known;
 use crate::*;
@@ -38,6 +43,11 @@ pub fn check(config: &Config) -> Vec<Problem> {
     checker.bandwidths();
     checker.gateways();
     checker.nat_ips();
+    checker.nat_firewalls();
+    checker.border();
+    checker.books();
+    checker.policies();
+    checker.feeds();
     checker.problems.sort_by_key(|problem| problem.place);
     checker.problems
 }
@@ -138,6 +148,25 @@ impl<'a> Checker<'a> {
         all.extend(
             items(&config.peerings, Item::Peering).map(|(item, it)| (Kind::Peering, item, &it.id)),
         );
+        all.extend(
+            items(&config.firewalls.nat, Item::NatFirewall)
+                .map(|(item, it)| (Kind::NatFirewall, item, &it.id)),
+        );
+        let (on, off) = (config.firewalls.nat.len(), &config.firewalls.nat_off);
+        let off = off.iter().enumerate();
+        all.extend(off.map(|(n, it)| (Kind::NatFirewall, Item::NatFirewall(on + n), &it.id)));
+        all.extend(
+            items(&config.firewalls.books, Item::AddressBook)
+                .map(|(item, it)| (Kind::AddressBook, item, &it.id)),
+        );
+        all.extend(
+            items(&config.firewalls.feeds, Item::ThreatFeed)
+                .map(|(item, it)| (Kind::ThreatFeed, item, &it.id)),
+        );
+        for (n, list) in config.firewalls.policies.iter().enumerate() {
+            let policies = list.policies.iter().enumerate();
+            all.extend(policies.map(|(k, it)| (Kind::Policy, Item::Policy(n, k), &it.id)));
+        }
         for (n, gateway) in config.nat_gateways.iter().enumerate() {
             let snat = gateway.snat.iter().enumerate();
             all.extend(snat.map(|(k, it)| (Kind::SnatEntry, Item::Snat(n, k), &it.id)));
@@ -162,10 +191,11 @@ impl<'a> Checker<'a> {
                 Item::Uplink(n) | Item::Vpc(n) | Item::VSwitch(n) | Item::RouteTable(n) => n,
                 Item::SecurityGroup(n) | Item::Eni(n) | Item::Eip(n) => n,
                 Item::BandwidthPackage(n) | Item::NatGateway(n) | Item::Peering(n) => n,
-                Item::NatIp(n) => n,
+                Item::NatIp(n) | Item::NatFirewall(n) | Item::AddressBook(n) => n,
                 // Nothing refers to these.
                 Item::System | Item::Route(..) | Item::Rule(..) => continue,
-                Item::Snat(..) | Item::Dnat(..) => continue,
+                Item::Snat(..) | Item::Dnat(..) | Item::Policy(..) => continue,
+                Item::Border | Item::ThreatFeed(..) => continue,
             };
             self.ids.insert((kind, id), position);
         }
@@ -190,6 +220,7 @@ impl<'a> Checker<'a> {
                 Kind::NatGateway => Known::new(config.nat_gateways.iter().map(|it| &it.id)),
                 Kind::NatIp => Known::new(config.nat_ips.iter().map(|it| &it.id)),
                 Kind::Peering => Known::new(config.peerings.iter().map(|it| &it.id)),
+                Kind::NatFirewall => Known::new(config.firewalls.nat.iter().map(|it| &it.id)),
                 Kind::Instance => Known::new(
                     config
                         .enis
@@ -197,7 +228,9 @@ impl<'a> Checker<'a> {
                         .filter(|it| it.is_primary())
                         .map(|it| &it.id),
                 ),
+                Kind::AddressBook => Known::new(config.firewalls.books.iter().map(|it| &it.id)),
                 Kind::System | Kind::SnatEntry | Kind::DnatEntry => Known::default(),
+                Kind::BorderFirewall | Kind::Policy | Kind::ThreatFeed => Known::default(),
             };
             let id = id.clone();
             self.report(place, Fault::Unknown { kind, id, known });

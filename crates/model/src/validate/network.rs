@@ -178,6 +178,19 @@ impl<'a> Checker<'a> {
                     self.same_vpc(Kind::NatGateway, id, vpc, expected, place);
                 }
             }
+            NextHop::NatFirewall(id) => {
+                let Some(n) = self.find(Kind::NatFirewall, id, place) else {
+                    return;
+                };
+                let Some(firewall) = config.firewalls.nat.get(n) else {
+                    self.report(place, Fault::FirewallOff(id.clone()));
+                    return;
+                };
+                let mut gateways = config.nat_gateways.iter();
+                if let Some(gateway) = gateways.find(|it| it.id == firewall.gateway) {
+                    self.same_vpc(Kind::NatFirewall, id, &gateway.vpc, expected, place);
+                }
+            }
             NextHop::Peering(id) => {
                 if let Some(n) = self.find(Kind::Peering, id, place)
                     && !config.peerings[n].vpcs.contains(expected)

@@ -3,6 +3,7 @@
 use super::ask;
 use crate::cli::{Backup, Restore};
 use crate::error::Error;
+use crate::output::progress::Progress;
 use crate::output::units;
 use crate::socket::protocol::{Request, Response};
 use crate::state::{StateDir, read_config};
@@ -29,7 +30,9 @@ pub fn restore(args: &Restore, out: &mut impl Write) -> Result<(), Error> {
     // Locked: no gateway uses it, nor starts meanwhile.
     let state = StateDir::open(&args.state, &config.system.name)?;
     let database = state.database();
+    let progress = Progress::show("Checking and copying");
     store::restore(&args.file, &database).map_err(|error| Error::Other(error.to_string()))?;
+    drop(progress);
     writeln!(
         out,
         "{} holds what {} held. `sluice serve` goes on from there.",

@@ -7,8 +7,11 @@ mod backup;
 mod call;
 mod exec;
 mod export;
+mod firewall;
+mod intel;
 mod ports;
 mod quotas;
+mod records;
 mod resource;
 mod sessions;
 mod stats;
@@ -18,6 +21,7 @@ mod version;
 
 use crate::cli::{Cli, Command};
 use crate::error::Error;
+use crate::output::progress::Progress;
 use crate::socket::client::Client;
 use crate::socket::protocol::{Request, Response};
 use clap::CommandFactory;
@@ -45,6 +49,8 @@ pub fn run(command: Command, out: &mut impl Write) -> Result<ExitCode, Error> {
         Command::Quotas(args) => quotas::run(&args, out)?,
         Command::Usage(args) => usage::run(&args, out)?,
         Command::Trace(args) => trace::run(&args, out)?,
+        Command::Records(args) => records::run(&args, out)?,
+        Command::Intel(args) => intel::run(&args, out)?,
         Command::Version(args) => version::run(&args, out)?,
         Command::Call(args) => call::run(&args, out)?,
         Command::Vpc(args) => resource::run("vpc", &args, out)?,
@@ -56,6 +62,7 @@ pub fn run(command: Command, out: &mut impl Write) -> Result<ExitCode, Error> {
         Command::Route(args) => resource::run("route", &args, out)?,
         Command::Sg(args) => resource::run("sg", &args, out)?,
         Command::Instance(args) => resource::run("instance", &args, out)?,
+        Command::Firewall(args) => firewall::run(&args, out)?,
         Command::Key(args) => access::key(&args, out)?,
         Command::User(args) => access::user(&args, out)?,
         Command::Access(args) => access::access(&args, out)?,
@@ -79,6 +86,7 @@ fn ask<T>(
     answer: impl FnOnce(Response) -> Result<T, Response>,
 ) -> Result<T, Error> {
     let mut client = Client::connect(socket)?;
+    let _progress = Progress::show("Waiting for the gateway");
     let response = client.ask(request)?;
     answer(response).map_err(|other| client.unexpected(&other).into())
 }

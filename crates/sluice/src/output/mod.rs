@@ -1,5 +1,6 @@
 //! What is printed: tables and human units, or JSON.
 
+pub mod progress;
 pub mod table;
 pub mod units;
 

@@ -1,7 +1,7 @@
 //! What is said over the control socket.
 
 use crate::target::Host;
-use engine::{BandwidthView, DropView, EipView, SessionView, TraceView};
+use engine::{BandwidthView, DropView, EipView, FirewallView, SessionView, TraceView};
 use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -41,6 +41,19 @@ pub enum Request {
     Stats,
     /// What would happen to a packet. Answer: [`Response::Trace`].
     Trace(TraceQuery),
+    /// Where records of sessions are, and what has become of them. Answer: [`Response::Records`].
+    Records,
+    /// What firewalls go by beside policies. Answer: [`Response::Intel`].
+    Intel {
+        /// Fetch this threat list now, or all if it is empty.
+        #[serde(default)]
+        refresh: Option<String>,
+    },
+    /// Ask the name servers for a name now. Answer: [`Response::Resolved`].
+    Resolve {
+        /// The name.
+        name: String,
+    },
     /// An operation of the cloud API. Answer: [`Response::Answer`].
     Call {
         /// The version of its product.
@@ -152,6 +165,12 @@ pub enum Response {
     Stats(Box<StatsReport>),
     /// What would happen to the packet.
     Trace(TraceView),
+    /// Records of sessions.
+    Records(RecordsView),
+    /// What firewalls go by beside policies.
+    Intel(IntelView),
+    /// What the name stands for.
+    Resolved(NameView),
     /// What the operation has answered.
     Answer {
         /// Its fields.
@@ -287,6 +306,81 @@ pub struct StatsReport {
     /// Bandwidth limits, and what did not keep to them.
     #[serde(default)]
     pub bandwidth: Vec<BandwidthView>,
+    /// Records of sessions.
+    #[serde(default)]
+    pub records: RecordsView,
+    /// The firewalls.
+    #[serde(default)]
+    pub firewall: FirewallView,
+}
+
+/// Records of sessions: where they are, and what has become of them since the start.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordsView {
+    /// The directory of their files, if they are written.
+    pub directory: Option<PathBuf>,
+    /// Records that were written.
+    pub written: u64,
+    /// Records that were lost since they came faster than they could be written.
+    pub overrun: u64,
+    /// Records that were lost since they could not be written: the disk is full, say.
+    pub failed: u64,
+}
+
+/// What firewalls go by beside policies. Times are RFC 3339.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IntelView {
+    /// Indicators of threats in force, those that are built in included.
+    pub indicators: u64,
+    /// Threat lists.
+    pub feeds: Vec<FeedView>,
+    /// Names that policies look at by DNS.
+    pub names: Vec<NameView>,
+    /// Where addresses are, if the configuration names a file.
+    pub locations: Option<LocationsView>,
+}
+
+/// A threat list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FeedView {
+    /// Identifier.
+    pub id: String,
+    /// The category of what is in it.
+    pub category: String,
+    /// Where it comes from.
+    pub location: String,
+    /// Indicators in it.
+    pub indicators: u64,
+    /// Lines of it that could not be read.
+    pub skipped: u64,
+    /// When the one in force was fetched.
+    pub fetched: Option<String>,
+    /// Why it was not fetched the last time, if it was not.
+    pub error: Option<String>,
+}
+
+/// What a name stands for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NameView {
+    /// The name.
+    pub name: String,
+    /// Its addresses.
+    pub addresses: Vec<Ipv4Addr>,
+    /// When the last answer came.
+    pub answered: Option<String>,
+    /// Why there was none the last time, if there was none.
+    pub error: Option<String>,
+}
+
+/// The file that says where addresses are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LocationsView {
+    /// The file.
+    pub path: PathBuf,
+    /// When it was made.
+    pub made: Option<String>,
+    /// Why it cannot be read, if it cannot.
+    pub error: Option<String>,
 }
 
 /// Packets by the way that they took.
@@ -345,6 +439,11 @@ mod tests {
             Request::Ports,
             Request::Stats,
             Request::Export,
+            Request::Records,
+            Request::Intel { refresh: None },
+            Request::Resolve {
+                name: "a.test".into(),
+            },
             Request::Backup {
                 path: "/var/backups/gw.db".into(),
             },

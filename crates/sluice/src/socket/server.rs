@@ -42,6 +42,12 @@ pub trait Gateway: Send + Sync + 'static {
     fn stats(&self) -> Result<StatsReport, String>;
     /// What would happen to a packet.
     fn trace(&self, query: &TraceQuery) -> Result<TraceView, String>;
+    /// What has become of records of sessions.
+    fn records(&self) -> RecordsView;
+    /// What firewalls go by beside policies; fetches a threat list first, or all.
+    fn intel(&self, refresh: Option<&str>) -> Result<IntelView, String>;
+    /// Asks the name servers for a name.
+    fn resolve(&self, name: &str) -> Result<NameView, String>;
     /// Calls an operation of the cloud API in the name of a user of this machine.
     fn call(
         &self,
@@ -247,6 +253,9 @@ fn answer(
         Request::Ports => gateway.ports().map(|ports| Response::Ports { ports }),
         Request::Stats => gateway.stats().map(|stats| Response::Stats(stats.into())),
         Request::Trace(query) => gateway.trace(&query).map(Response::Trace),
+        Request::Records => Ok(Response::Records(gateway.records())),
+        Request::Intel { refresh } => gateway.intel(refresh.as_deref()).map(Response::Intel),
+        Request::Resolve { name } => gateway.resolve(&name).map(Response::Resolved),
         Request::Call {
             version,
             action,
@@ -461,6 +470,15 @@ mod tests {
         }
         fn stats(&self) -> Result<StatsReport, String> {
             Ok(StatsReport::default())
+        }
+        fn records(&self) -> RecordsView {
+            RecordsView::default()
+        }
+        fn intel(&self, _: Option<&str>) -> Result<IntelView, String> {
+            Ok(IntelView::default())
+        }
+        fn resolve(&self, name: &str) -> Result<NameView, String> {
+            Err(format!("{name}: no answer"))
         }
         fn trace(&self, query: &TraceQuery) -> Result<TraceView, String> {
             match &query.to {

@@ -143,6 +143,7 @@ impl Builder {
             snat_ports: snat_ports.unwrap_or(SNAT_PORTS),
             icmp_reply,
             tcp_out_of_state: tcp_out_of_state.unwrap_or_default(),
+            source_metrics: raw.source_metrics.as_ref().is_some_and(|it| *it.get_ref()),
         };
         let mut ids = HashSet::new();
         for table in &raw.snat {

@@ -4,7 +4,7 @@ mod naive;
 
 use std::time::Duration;
 
-use naive::Naive;
+use self::naive::Naive;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use store::{

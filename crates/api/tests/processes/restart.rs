@@ -1,7 +1,6 @@
 //! A server that is killed: no call is carried out twice.
 
-mod support;
-
+use crate::support::{Answer, Draft, KEY, Message, SECRET};
 use api::wire::{Limits, Listen, Server};
 use api::{ApiError, Request, Service};
 use serde_json::{Map, Value};
@@ -13,7 +12,6 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
-use support::{Answer, Draft, KEY, Message, SECRET};
 
 /// Writes down what it carries out.
 struct Record(std::path::PathBuf);
@@ -68,7 +66,7 @@ struct Process {
 impl Process {
     fn start(state: &Path) -> Process {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["child", "--exact", "--ignored", "--nocapture"])
+            .args(["restart::child", "--exact", "--ignored", "--nocapture"])
             .env("STATE", state)
             .stdout(Stdio::piped())
             .spawn()
@@ -135,7 +133,7 @@ fn no_call_is_carried_out_twice_however_often_the_server_is_killed() {
                         let mut sent = Vec::new();
                         loop {
                             let mut draft = Draft::new("Note", &[]);
-                            draft.query = support::pairs(&[("Number", &draft.nonce)]);
+                            draft.query = crate::support::pairs(&[("Number", &draft.nonce)]);
                             let message = draft.acs3();
                             let answer = process.send(&message);
                             let end = answer.is_none();

@@ -8,11 +8,11 @@
 mod facts;
 mod op;
 
+use self::facts::Facts;
+use self::op::{Op, genes};
 use api::{ApiError, Caller, Cloud, Request, Sealer, Service};
 use control::{Control, DataPlane, StartError};
-use facts::Facts;
 use model::Config;
-use op::{Op, genes};
 use proptest::prelude::*;
 use serde_json::Value;
 use std::path::PathBuf;

@@ -1,13 +1,11 @@
 //! HTTPS, with curl as a client that trusts nothing but the certificate it is given.
 
-mod support;
-
+use crate::support::{Draft, Echo, Message, run, run_on};
 use api::wire::{Limits, Listen, Server};
 use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::Arc;
 use std::time::Duration;
-use support::{Draft, Echo, Message, run, run_on};
 
 fn curl(url: &str, message: &Message, options: &[&str]) -> Output {
     let mut command = Command::new("curl");
@@ -35,9 +33,9 @@ fn curl(url: &str, message: &Message, options: &[&str]) -> Output {
 #[track_caller]
 fn works(url: &str, options: &[&str]) {
     let mut draft = Draft::new("CreateVpc", &[("VpcName", "a b")]);
-    draft.form = support::pairs(&[("Description", "ü + 1")]);
+    draft.form = crate::support::pairs(&[("Description", "ü + 1")]);
     let mut again = draft.clone();
-    again.nonce = support::nonce();
+    again.nonce = crate::support::nonce();
     for message in [draft.acs3(), again.rpc(true)] {
         let output = curl(url, &message, options);
         let said = String::from_utf8_lossy(&output.stdout);

@@ -1,0 +1,311 @@
+//! Address books, through the API.
+
+mod common;
+mod nat;
+
+use api::ApiError;
+use common::{World, refused, text};
+use model::BookContent;
+use nat::*;
+use serde_json::{Value, json};
+
+fn try_add(world: &World, kind: &str, name: &str, list: &str) -> Result<Value, ApiError> {
+    let params = [
+        ("GroupType", kind),
+        ("GroupName", name),
+        ("Description", "a book"),
+        ("AddressList", list),
+    ];
+    world.cfw("AddAddressBook", &params)
+}
+
+fn add(world: &World, kind: &str, name: &str, list: &str) -> String {
+    text(&try_add(world, kind, name, list).unwrap(), "/GroupUuid")
+}
+
+fn modify(world: &World, id: &str, name: &str, more: &[(&str, &str)]) -> Result<Value, ApiError> {
+    let params = [
+        ("GroupUuid", id),
+        ("GroupName", name),
+        ("Description", "a book"),
+    ];
+    world.cfw("ModifyAddressBook", &[&params, more].concat())
+}
+
+fn shown(world: &World, id: &str) -> Value {
+    let answer = world.cfw("DescribeAddressBook", &[("GroupUuid", id)]);
+    let answer = answer.unwrap();
+    assert_eq!(answer["TotalCount"], "1", "{answer:#}");
+    answer["Acls"][0].clone()
+}
+
+/// A book as the engine is told.
+fn told(world: &World, id: &str) -> BookContent {
+    let config = world.control.config();
+    let mut books = config.firewalls.books.iter();
+    let book = books.find(|it| it.id == id).unwrap();
+    (*book.content).clone()
+}
+
+/// A policy that uses books.
+fn policy(world: &World, site: &Site, more: &[(&str, &str)]) -> Result<Value, ApiError> {
+    let params = [
+        ("NatGatewayId", &*site.gateway),
+        ("Direction", "out"),
+        ("NewOrder", "-1"),
+        ("Description", "uses books"),
+        ("AclAction", "drop"),
+        ("Proto", "TCP"),
+        ("ApplicationNameList.1", "ANY"),
+    ];
+    world.cfw("CreateNatFirewallControlPolicy", &[&params, more].concat())
+}
+
+#[test]
+fn books_hold_addresses_domains_and_ports_with_notes() {
+    let world = World::new();
+    let ip = add(
+        &world,
+        "ip",
+        "office",
+        "192.0.2.0/24 the office, 198.51.100.7,192.0.2.0/24 later",
+    );
+    let one = shown(&world, &ip);
+    assert_eq!(
+        one["AddressList"],
+        json!(["192.0.2.0/24", "198.51.100.7/32"])
+    );
+    assert_eq!(one["Addresses"][0]["Note"], "later");
+    assert_eq!(
+        (&one["GroupType"], &one["AddressListCount"]),
+        (&json!("ip"), &json!(2))
+    );
+    let ports = add(&world, "port", "web", "80 HTTP port,100/200,3306");
+    assert_eq!(
+        shown(&world, &ports)["AddressList"],
+        json!(["80/80", "100/200", "3306/3306"])
+    );
+    let domains = add(&world, "domain", "shops", "*.Shop.example,bücher.example");
+    assert_eq!(
+        shown(&world, &domains)["AddressList"],
+        json!(["*.shop.example", "xn--bcher-kva.example"])
+    );
+    let six = add(&world, "ipv6", "six", "2001:db8::/32,2001:db8::1");
+    assert_eq!(shown(&world, &six)["AddressListCount"], 2);
+    let same_name = try_add(&world, "ip", "office", "192.0.2.1");
+    assert_eq!(refused(same_name), "ErrorAddressBookNameExist");
+    for (kind, list, code) in [
+        ("ip", "a.example", "InvalidParameter"),
+        ("ip", "192.0.2.1/24", "InvalidParameter"),
+        ("ipv6", "192.0.2.1", "ErrorParametersAddressList"),
+        ("domain", "192.0.2.1", "ErrorParametersAddressList"),
+        ("port", "0", "ErrorParametersAddressList"),
+        ("ip", "", "MissingParameter"),
+        ("ip", ",", "MissingParameter"),
+        ("nets", "192.0.2.1", "InvalidParameter"),
+    ] {
+        assert_eq!(
+            refused(try_add(&world, kind, "bad", list)),
+            code,
+            "{kind} {list}"
+        );
+    }
+
+    // Instead, besides, without.
+    let list = [
+        ("AddressList", "203.0.113.0/24 new,192.0.2.0/24"),
+        ("ModifyMode", "Append"),
+    ];
+    modify(&world, &ip, "office", &list).unwrap();
+    let one = shown(&world, &ip);
+    assert_eq!(
+        one["AddressList"],
+        json!(["192.0.2.0/24", "198.51.100.7/32", "203.0.113.0/24"])
+    );
+    assert_eq!(one["Addresses"][2]["Note"], "new");
+    let list = [("AddressList", "192.0.2.0/24"), ("ModifyMode", "Delete")];
+    modify(&world, &ip, "office", &list).unwrap();
+    assert_eq!(shown(&world, &ip)["AddressListCount"], 2);
+    let list = [("AddressList", "10.0.0.0/8")];
+    modify(&world, &ip, "office", &list).unwrap();
+    assert_eq!(shown(&world, &ip)["AddressList"], json!(["10.0.0.0/8"]));
+
+    let world = world.restart();
+    assert_eq!(shown(&world, &ip)["AddressList"], json!(["10.0.0.0/8"]));
+    let count = |more: &[(&str, &str)]| {
+        let answer = world.cfw("DescribeAddressBook", more).unwrap();
+        answer["Acls"].as_array().unwrap().len()
+    };
+    assert_eq!(count(&[]), 4);
+    assert_eq!(count(&[("GroupType", "port")]), 1);
+    assert_eq!(count(&[("ContainPort", "150")]), 1);
+    assert_eq!(count(&[("Query", "SHOP")]), 1);
+    assert!(count(&[("GroupType", "threat")]) > 0);
+}
+
+#[test]
+fn books_have_so_many_entries() {
+    let world = World::new();
+    let nets: Vec<String> = (0..2_001u32)
+        .map(|n| format!("10.{}.{}.0/24", n / 256, n % 256))
+        .collect();
+    let ports: Vec<String> = (1..=51).map(|n| n.to_string()).collect();
+    let id = add(&world, "ip", "full", &nets[..2_000].join(","));
+    let full = "ErrorAddressCountExceed";
+    let more = [("AddressList", "192.0.2.1"), ("ModifyMode", "Append")];
+    assert_eq!(refused(modify(&world, &id, "full", &more)), full);
+    assert_eq!(
+        refused(try_add(&world, "ip", "many", &nets.join(","))),
+        full
+    );
+    assert_eq!(
+        refused(try_add(&world, "port", "ports", &ports.join(","))),
+        full
+    );
+    add(&world, "port", "ports", &ports[..50].join(","));
+    set_quotas(
+        &world,
+        &[("address-books", 2), ("ports-per-address-book", 51)],
+    );
+    let third = try_add(&world, "port", "ports-2", &ports.join(","));
+    assert_eq!(refused(third), "ErrorAddressBookCountExceed");
+}
+
+#[test]
+fn policies_name_books_and_follow_them() {
+    let world = World::new();
+    let site = site(&world);
+    let from = add(&world, "ip", "from", "192.168.1.0/24,192.168.2.0/24");
+    let to = add(&world, "domain", "to", "a.example,b.example,c.example");
+    let ports = add(&world, "port", "web", "80,443");
+    let uses = [
+        ("SourceType", "group"),
+        ("Source", "from"),
+        ("DestinationType", "group"),
+        ("Destination", "to"),
+        ("DestPortType", "group"),
+        ("DestPortGroup", "web"),
+    ];
+    let made = text(&policy(&world, &site, &uses).unwrap(), "/AclUuid");
+    let gateway = [("NatGatewayId", &*site.gateway), ("Direction", "out")];
+    let one = || {
+        let answer = world.cfw("DescribeNatFirewallControlPolicy", &gateway);
+        answer.unwrap()["Policys"][0].clone()
+    };
+    assert_eq!(one()["SpreadCnt"], "12");
+    assert_eq!(one()["DestinationGroupType"], "domain");
+    assert_eq!(one()["DestPortGroupPorts"], json!(["80/80", "443/443"]));
+    assert_eq!(shown(&world, &to)["ReferenceCount"], 1);
+    modify(&world, &from, "renamed", &[]).unwrap();
+    assert_eq!(one()["Source"], "renamed");
+    modify(&world, &to, "to", &[("AddressList", "d.example")]).unwrap();
+    assert_eq!(one()["DestinationGroupCidrs"], json!(["d.example"]));
+    assert_eq!(
+        told(&world, &to),
+        BookContent::Domain(vec!["d.example".parse().unwrap()])
+    );
+    for id in [&from, &to, &ports] {
+        let gone = world.cfw("DeleteAddressBook", &[("GroupUuid", id)]);
+        assert_eq!(refused(gone), "ErrorAddressBookReferenced");
+    }
+    // A book where it does not fit.
+    let wrong = [
+        ("SourceType", "group"),
+        ("Source", "to"),
+        ("DestinationType", "net"),
+        ("Destination", "0.0.0.0/0"),
+    ];
+    assert_eq!(
+        refused(policy(&world, &site, &wrong)),
+        "ErrorParametersSource"
+    );
+    let delete = [&gateway[..], &[("AclUuid", &*made)]].concat();
+    world
+        .cfw("DeleteNatFirewallControlPolicy", &delete)
+        .unwrap();
+    world
+        .cfw("DeleteAddressBook", &[("GroupUuid", &from)])
+        .unwrap();
+    // What threat intelligence knows is a book that need not be made.
+    let threat = [
+        ("SourceType", "net"),
+        ("Source", "0.0.0.0/0"),
+        ("DestinationType", "group"),
+        ("Destination", "IpOutThreatTorExit"),
+    ];
+    policy(&world, &site, &threat).unwrap();
+    let threat = BookContent::Threat("IpOutThreatTorExit".into());
+    assert_eq!(told(&world, "IpOutThreatTorExit"), threat);
+}
+
+#[test]
+fn tag_books_follow_the_tags_of_instances_at_once() {
+    let world = World::new();
+    let site = site(&world);
+    let (a, _) = instance(&world, &site.vswitch, "192.168.1.10");
+    let (b, _) = instance(&world, &site.vswitch, "192.168.1.11");
+    let (c, _) = instance(&world, &site.vswitch, "192.168.1.12");
+    let tag = |action: &str, id: &str, key: &str, value: &str| {
+        let mut params = vec![("ResourceType", "instance"), ("ResourceId.1", id)];
+        match action {
+            "TagResources" => params.extend([("Tag.1.Key", key), ("Tag.1.Value", value)]),
+            _ => params.push(("TagKey.1", key)),
+        }
+        world.ecs(action, &params).unwrap();
+    };
+    tag("TagResources", &a, "env", "prod");
+    tag("TagResources", &a, "team", "shop");
+    tag("TagResources", &b, "env", "prod");
+    let book = |name: &str, relation: &str, auto: &str| {
+        let params = [
+            ("GroupType", "tag"),
+            ("GroupName", name),
+            ("Description", "by tag"),
+            ("TagList.1.TagKey", "env"),
+            ("TagList.1.TagValue", "prod"),
+            ("TagList.2.TagKey", "team"),
+            ("TagList.2.TagValue", "shop"),
+            ("TagRelation", relation),
+            ("AutoAddTagEcs", auto),
+        ];
+        text(&world.cfw("AddAddressBook", &params).unwrap(), "/GroupUuid")
+    };
+    let (both, any) = (book("both", "and", "1"), book("any", "or", "1"));
+    let fixed = book("fixed", "or", "0");
+    let addresses = |id: &str| match told(&world, id) {
+        BookContent::Tag(list) => list.iter().map(|it| it.octets()[3]).collect::<Vec<u8>>(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(addresses(&both), [10]);
+    assert_eq!(addresses(&any), [10, 11]);
+    assert_eq!(addresses(&fixed), [10, 11]);
+    tag("TagResources", &b, "team", "shop");
+    tag("TagResources", &c, "env", "prod");
+    assert_eq!(addresses(&both), [10, 11]);
+    assert_eq!(addresses(&any), [10, 11, 12]);
+    assert_eq!(addresses(&fixed), [10, 11]);
+    tag("UntagResources", &a, "env", "");
+    assert_eq!(addresses(&both), [11]);
+    assert_eq!(addresses(&any), [10, 11, 12]);
+    let delete = [("InstanceId", &*a), ("Force", "true")];
+    world.ecs("DeleteInstance", &delete).unwrap();
+    assert_eq!(addresses(&fixed), [11]);
+    // A change takes those who have the tags now.
+    modify(&world, &fixed, "fixed", &[("TagRelation", "or")]).unwrap();
+    assert_eq!(addresses(&fixed), [11, 12]);
+    let list = [("AddressList", "192.0.2.1")];
+    assert_eq!(
+        refused(modify(&world, &fixed, "fixed", &list)),
+        "InvalidParameter"
+    );
+    let one = shown(&world, &both);
+    assert_eq!(
+        (&one["GroupType"], &one["TagRelation"]),
+        (&json!("tag"), &json!("and"))
+    );
+    assert_eq!(
+        one["TagList"][1],
+        json!({"TagKey": "team", "TagValue": "shop"})
+    );
+    assert_eq!(one["AddressList"], json!(["192.168.1.11/32"]));
+}

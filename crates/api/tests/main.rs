@@ -1,0 +1,32 @@
+//! The cloud API, by its calls and by its bytes. One binary, since linking each file by itself takes longer than
+//! running it; what starts programs has one of its own (`processes`), since a program that is just being started
+//! holds the files that are open here, and their locks.
+
+mod common;
+mod nat;
+mod support;
+
+mod access;
+mod audit;
+mod dnat;
+mod ecs;
+mod eips;
+mod enis;
+mod hostile;
+mod instance_networks;
+mod instances;
+mod nat_gateways;
+mod packages;
+mod peerings;
+mod quotas;
+mod security_groups;
+mod security_rules;
+mod sequences;
+mod server;
+mod signatures;
+mod snat;
+mod trace;
+mod usage;
+mod vectors;
+mod vpc;
+mod vpc_nat;

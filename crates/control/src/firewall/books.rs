@@ -1,0 +1,302 @@
+//! Address books.
+
+use super::policies::shared;
+use super::policy::capitalised;
+use crate::cloud::{Cloud, found};
+use crate::draft::Draft;
+use crate::quota::Quota;
+use crate::records::{Eni, Instance, Meta, Seconds, record};
+use crate::refusal::{Refusal, Result};
+use crate::table::Record;
+use model::{BookContent, Id};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+/// Categories of threat intelligence: identifier, what it is. Each is an address book, too.
+pub const CATEGORIES: &[(&str, &str)] = &[
+    ("IpOutThreatBotnet", "Command and control of botnets"),
+    ("IpOutThreatMining", "Mining pools"),
+    ("IpOutThreatPhishing", "Phishing"),
+    ("IpOutThreatMalware", "Sources of malicious software"),
+    ("IpOutThreatTorExit", "Tor exits"),
+    ("IpOutThreatScanner", "Scanners and brute force"),
+    ("IpOutThreatProxy", "Open proxies"),
+];
+
+/// An address book.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AddressBook {
+    /// Identifier.
+    pub id: Id,
+    /// Name and the like.
+    #[serde(default)]
+    pub meta: Meta,
+    /// What is in it. Of a book that follows tags [`Cloud::content`] tells.
+    #[serde(with = "shared")]
+    pub content: Arc<BookContent>,
+    /// Notes on entries, by their texts.
+    #[serde(default)]
+    pub notes: BTreeMap<String, String>,
+    /// The tags that it follows.
+    #[serde(default)]
+    pub tags: Option<TagRule>,
+    /// When it was changed last; 0: never.
+    #[serde(default)]
+    pub modified: Seconds,
+}
+record!(AddressBook, "address-book");
+
+/// Which instances are in a book.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TagRule {
+    /// Tags: key and value; an empty value is any.
+    pub tags: Vec<(String, String)>,
+    /// Whether instances have all of them, or one of them.
+    pub all: bool,
+    /// Whether instances that get the tags later are in it, too.
+    pub auto: bool,
+    /// The instances that had the tags when the book was changed last: those that are in it if it is not `auto`.
+    pub members: Vec<Id>,
+}
+
+/// What is to be another of a book; `None` stays as it is.
+#[derive(Clone, Debug, Default)]
+pub struct BookChange {
+    /// Its name.
+    pub name: Option<String>,
+    /// For people.
+    pub description: Option<String>,
+    /// What is in it.
+    pub content: Option<(BookContent, BTreeMap<String, String>)>,
+    /// The tags that it follows.
+    pub tags: Option<TagRule>,
+}
+
+impl AddressBook {
+    /// Whether it holds ports.
+    pub fn is_of_ports(&self) -> bool {
+        matches!(*self.content, BookContent::Port(_))
+    }
+
+    /// How many entries it has; tags count.
+    pub fn entries(&self) -> usize {
+        match &self.tags {
+            Some(rule) => rule.tags.len(),
+            None => self.content.len(),
+        }
+    }
+}
+
+impl Draft {
+    /// Makes an address book.
+    ///
+    /// # Errors
+    /// If the name is taken, it holds too much, or there are too many.
+    pub fn create_book(
+        &mut self,
+        meta: Meta,
+        content: BookContent,
+        notes: BTreeMap<String, String>,
+        tags: Option<TagRule>,
+    ) -> Result<Id> {
+        self.free_name(&meta.name, None)?;
+        self.room_for(Quota::AddressBooks, "There are", self.books.len())?;
+        let book = AddressBook {
+            id: self.new_uuid()?,
+            meta,
+            content: Arc::new(content),
+            notes,
+            tags: tags.map(|it| self.with_members(it)),
+            modified: 0,
+        };
+        self.check_book(&book)?;
+        let id = book.id.clone();
+        self.books.put(book);
+        Ok(id)
+    }
+
+    /// Changes an address book; all policies that use it follow.
+    ///
+    /// # Errors
+    /// If it does not exist, the name is taken, or it would hold too much.
+    pub fn modify_book(&mut self, id: &str, change: BookChange) -> Result<()> {
+        let mut book = self.address_book(id)?.clone();
+        if let Some(name) = change.name {
+            self.free_name(&name, Some(id))?;
+            book.meta.name = name;
+        }
+        book.meta.description = change.description.unwrap_or(book.meta.description);
+        if let Some((content, notes)) = change.content {
+            book.content = Arc::new(content);
+            book.notes = notes;
+        }
+        if let Some(rule) = change.tags {
+            book.tags = Some(self.with_members(rule));
+        }
+        book.modified = self.now;
+        self.check_book(&book)?;
+        self.books.put(book);
+        Ok(())
+    }
+
+    /// Deletes an address book.
+    ///
+    /// # Errors
+    /// If it does not exist, or policies use it.
+    pub fn delete_book(&mut self, id: &str) -> Result<()> {
+        let book = self.address_book(id)?;
+        let users = self.users_of_books();
+        if let Some(count) = users.get(id) {
+            let why = format!(
+                "{count} policies use the address book {:?}: change or delete them first.",
+                book.meta.name
+            );
+            return Err(Refusal::bad("ErrorAddressBookReferenced", why));
+        }
+        self.books.remove(id);
+        Ok(())
+    }
+
+    /// The book with a name. Those of threat intelligence come into being when they are named first.
+    ///
+    /// # Errors
+    /// `ErrorAddressBookNotExist`.
+    pub fn book_to_use(&mut self, name: &str) -> Result<Id> {
+        let known = CATEGORIES.iter().find(|(id, _)| *id == name);
+        if let (Err(_), Some((id, description))) = (self.book_named(name), known) {
+            let book = threat_book(id, self.meta(*id, *description));
+            self.books.put(book);
+        }
+        self.book_named(name).map(|it| it.id.clone())
+    }
+
+    fn with_members(&self, rule: TagRule) -> TagRule {
+        let members = self.instances.iter().filter(|it| rule.matches(it));
+        let members = members.map(|it| it.id.clone()).collect();
+        TagRule { members, ..rule }
+    }
+
+    fn free_name(&self, name: &str, own: Option<&str>) -> Result<()> {
+        let taken = |it: &AddressBook| it.meta.name == name && Some(&*it.id) != own;
+        if self.books.find(taken).is_none() {
+            return Ok(());
+        }
+        let why = format!("There is another address book {name:?}.");
+        Err(Refusal::bad("ErrorAddressBookNameExist", why))
+    }
+
+    fn check_book(&self, book: &AddressBook) -> Result<()> {
+        if let Some(fault) = book.content.fault() {
+            let why = capitalised(&fault.to_string());
+            return Err(Refusal::bad("ErrorParametersAddressList", why));
+        }
+        let quota = match book.is_of_ports() {
+            true => Quota::BookPorts,
+            false => Quota::BookEntries,
+        };
+        let many = book.entries();
+        if many > self.limit(quota) as usize {
+            let whose = format!("The address book {:?} would have", book.meta.name);
+            self.room_for(quota, &whose, many)?;
+        }
+        Ok(())
+    }
+}
+
+impl TagRule {
+    fn matches(&self, instance: &Instance) -> bool {
+        let tags = &instance.meta.tags;
+        let has = |(key, value): &(String, String)| {
+            let had = tags.get(key);
+            had.is_some_and(|had| value.is_empty() || had == value)
+        };
+        match self.all {
+            true => !self.tags.is_empty() && self.tags.iter().all(has),
+            false => self.tags.iter().any(has),
+        }
+    }
+}
+
+/// A book of threat intelligence.
+pub(super) fn threat_book(category: &str, meta: Meta) -> AddressBook {
+    AddressBook {
+        id: category.into(),
+        meta,
+        content: Arc::new(BookContent::Threat(category.into())),
+        notes: BTreeMap::new(),
+        tags: None,
+        modified: 0,
+    }
+}
+
+impl Cloud {
+    /// An address book.
+    ///
+    /// # Errors
+    /// `ErrorAddressBookNotExist`.
+    pub fn address_book(&self, id: &str) -> Result<&AddressBook> {
+        found(&self.books, id, "address book", "ErrorAddressBookNotExist")
+    }
+
+    /// The address book with a name; an identifier is taken for one, too.
+    ///
+    /// # Errors
+    /// `ErrorAddressBookNotExist`.
+    pub fn book_named(&self, name: &str) -> Result<&AddressBook> {
+        let named = self.books.find(|it| it.meta.name == name);
+        named.map_or_else(|| self.address_book(name), Ok)
+    }
+
+    /// What is in a book now.
+    pub fn content(&self, book: &AddressBook) -> Arc<BookContent> {
+        match &book.tags {
+            None => Arc::clone(&book.content),
+            Some(rule) => Arc::new(BookContent::Tag(self.tagged(rule))),
+        }
+    }
+
+    /// How many entries are in a book now.
+    pub fn addresses_in(&self, book: &AddressBook) -> usize {
+        match &book.tags {
+            None => book.content.len(),
+            Some(rule) => self.tagged(rule).len(),
+        }
+    }
+
+    /// The addresses of the instances with certain tags, in their order.
+    fn tagged(&self, rule: &TagRule) -> Vec<Ipv4Addr> {
+        let members: BTreeSet<&str> = match rule.auto {
+            true => {
+                let members = self.instances.iter().filter(|it| rule.matches(it));
+                members.map(|it| &*it.id).collect()
+            }
+            false => rule.members.iter().map(|it| &**it).collect(),
+        };
+        if members.is_empty() {
+            return Vec::new();
+        }
+        let of_member = |eni: &&Eni| {
+            let instance = eni.instance.as_deref();
+            instance.is_some_and(|it| members.contains(it))
+        };
+        let enis = self.enis.iter().filter(of_member);
+        let addresses = enis.flat_map(|it| [it.address].into_iter().chain(it.secondary.clone()));
+        let addresses: BTreeSet<Ipv4Addr> = addresses.collect();
+        addresses.into_iter().collect()
+    }
+
+    /// How many policies use each book that any uses.
+    pub fn users_of_books(&self) -> BTreeMap<&str, usize> {
+        let mut users = BTreeMap::new();
+        for list in self.policies.lists() {
+            for policy in list.policies().iter() {
+                for (_, id) in policy.books().into_iter().flatten() {
+                    *users.entry(&**id).or_default() += 1;
+                }
+            }
+        }
+        users
+    }
+}

@@ -1,0 +1,278 @@
+//! Sessions that ask for names. While some policy looks at names, or the DNS firewall has policies, they stay behind
+//! the [curtain](crate::curtain): the DNS firewall is asked about each question, and what clients are answered is
+//! learned, for them and for as long as it counts.
+
+use crate::curtain::Segment;
+use crate::engine::{Arrival, Core};
+use crate::explain::Recorder;
+use crate::firewall::Dns;
+use crate::io::{Output, Time};
+use crate::record::FirewallKind;
+use crate::sessions::{SessionIx, Way};
+use crate::snapshot::Snapshot;
+use crate::tuple;
+use crate::verdicts::{Ruling, Says};
+use crate::wire::{self, Ipv4};
+use flow::reason::Reason;
+use flow::{Key, proto};
+use hashbrown::HashMap;
+use inspect::dns::{self, Message};
+use model::{App, DnsRefusal, EngineMode};
+use policy::{Because, Identity, Subject, Verdict};
+use std::net::IpAddr;
+
+/// The most bytes of a question over TCP that are put together; one that is longer is not a question of any client.
+const MOST_QUESTION: usize = 2_048;
+/// The most bytes of an answer over TCP that are put together (RFC 1035, section 4.2.2).
+const MOST_ANSWER: usize = 65_537;
+/// Bytes of all messages that are put together.
+const MOST_BYTES: usize = 16 << 20;
+
+/// What has come of messages over TCP that are not whole yet.
+#[derive(Debug, Default)]
+pub(crate) struct Halves {
+    by_session: HashMap<(SessionIx, bool), Half>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Half {
+    /// The sequence number of the next byte.
+    next: u32,
+    bytes: Vec<u8>,
+}
+
+impl Halves {
+    /// Forgets a session.
+    pub fn remove(&mut self, ix: SessionIx) {
+        for way in [false, true] {
+            if let Some(half) = self.by_session.remove(&(ix, way)) {
+                self.bytes -= half.bytes.len();
+            }
+        }
+    }
+
+    /// Takes a segment and gives the messages that are whole with it; `None` if it must not go on, since what comes
+    /// before it is missing or it belongs to no message.
+    fn take(&mut self, ix: SessionIx, way: Way, segment: &Segment) -> Option<Vec<Vec<u8>>> {
+        let reply = way == Way::Reply;
+        let most = if reply { MOST_ANSWER } else { MOST_QUESTION };
+        let half = self.by_session.entry((ix, reply)).or_insert_with(|| Half {
+            next: segment.seq,
+            bytes: Vec::new(),
+        });
+        if segment.flags & 0x02 != 0 {
+            half.next = segment.seq.wrapping_add(1);
+        }
+        if segment.payload.is_empty() {
+            return Some(Vec::new());
+        }
+        let ahead = segment.seq.wrapping_sub(half.next);
+        if ahead != 0 {
+            // What was seen already may pass again, what is to come later will be sent again.
+            let again = segment.end().wrapping_sub(half.next) as i32 <= 0;
+            return again.then(Vec::new);
+        }
+        let before = half.bytes.len();
+        half.bytes.extend_from_slice(segment.payload);
+        half.next = half.next.wrapping_add(segment.payload.len() as u32);
+        let (messages, taken) = dns::split(&half.bytes);
+        let messages = messages.into_iter().map(<[u8]>::to_vec).collect();
+        half.bytes.drain(..taken.min(half.bytes.len()));
+        let after = half.bytes.len();
+        self.bytes = self.bytes + after - before;
+        (after <= most && self.bytes <= MOST_BYTES).then_some(messages)
+    }
+
+    /// Checks the books.
+    #[cfg(any(test, feature = "check"))]
+    pub fn check(&self, is_watched: impl Fn(SessionIx) -> bool) {
+        assert!(self.by_session.keys().all(|&(ix, _)| is_watched(ix)));
+        let bytes: usize = self.by_session.values().map(|it| it.bytes.len()).sum();
+        assert_eq!(bytes, self.bytes);
+    }
+}
+
+impl Core {
+    /// Looks at a packet of a session that asks for names. An error is a packet that must not go on.
+    #[expect(clippy::too_many_arguments, reason = "a packet and its context")]
+    pub(crate) fn look_at_names(
+        &mut self,
+        s: &Snapshot,
+        at: Arrival,
+        ix: SessionIx,
+        way: Way,
+        frame: &[u8],
+        packet: &Ipv4,
+        out: &mut impl Output,
+    ) -> Result<(), Reason> {
+        if packet.is_fragment() {
+            // A question has no parts; an answer that has is not learned.
+            return match (way, &s.firewalls.dns) {
+                (Way::Original, Some(_)) => Err(Reason::DnsFirewall),
+                _ => Ok(()),
+            };
+        }
+        if packet.proto == proto::TCP {
+            let Some(segment) = Segment::read(frame, packet) else {
+                return Err(Reason::Malformed);
+            };
+            let Some(messages) = self.watch.dns.take(ix, way, &segment) else {
+                return Err(Reason::DnsFirewall);
+            };
+            for message in messages {
+                if let Some(ruling) = self.name(s, ix, way, &message, at.now) {
+                    self.refuse(s, ix, ruling, at.now);
+                    return Err(self.at_the_wall(s, at, ix, way, frame, packet, out));
+                }
+            }
+            return Ok(());
+        }
+        let message = frame.get(packet.l4 + 8..packet.end).unwrap_or(&[]);
+        let Some(ruling) = self.name(s, ix, way, message, at.now) else {
+            return Ok(());
+        };
+        self.watch.tally.refused_names += 1;
+        let empty = s.firewalls.dns.as_ref().map(|dns| dns.refusal) == Some(DnsRefusal::Empty);
+        if let Some(answer) = dns::refuse(message, empty) {
+            let key = self.sessions.session(ix).keys[Way::Original as usize];
+            let mut answer = wire::datagram(&tuple::reverse(&key, 0), &answer);
+            self.answer(at, wire::source_mac(frame), &mut answer, out);
+        }
+        Err(ruling.reason())
+    }
+
+    /// Deals with a message: a question is put before the DNS firewall, an answer is learned. Gives the refusal, if it
+    /// is refused.
+    fn name(
+        &mut self,
+        s: &Snapshot,
+        ix: SessionIx,
+        way: Way,
+        message: &[u8],
+        now: Time,
+    ) -> Option<Ruling> {
+        let message = Message::parse(message);
+        let original = self.sessions.session(ix).keys[0];
+        let client = tuple::ip(original.src);
+        match (way, message) {
+            (Way::Original, Some(question)) if !question.response => {
+                let name = question.question.name;
+                let ruling = s
+                    .firewalls
+                    .dns
+                    .as_ref()
+                    .map(|dns| self.ask_dns(s, dns, &original, Some(&name), now));
+                self.note_name(ix, &name, ruling, now);
+                ruling.filter(Ruling::refuses)
+            }
+            // What is not a question goes nowhere while questions are looked at.
+            (Way::Original, _) => {
+                let dns = s.firewalls.dns.as_ref()?;
+                let ruling = self.ask_dns(s, dns, &original, None, now);
+                ruling.refuses().then_some(ruling)
+            }
+            (Way::Reply, Some(answer)) if answer.response && s.firewalls.learns => {
+                let wall = self.watch.wall(now);
+                let seen_as = tuple::ip(self.sessions.session(ix).keys[1].dst);
+                for it in &answer.addresses {
+                    if let IpAddr::V4(address) = it.address {
+                        let until = wall + u64::from(it.ttl.max(1));
+                        let name = &answer.question.name;
+                        self.watch.answers.learn(client, name, address, until);
+                        if seen_as != client {
+                            // The Internet border sees the client as its EIP.
+                            self.watch.answers.learn(seen_as, name, address, until);
+                        }
+                    }
+                }
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// What the DNS firewall says about a question.
+    pub(crate) fn ask_dns(
+        &self,
+        s: &Snapshot,
+        dns: &Dns,
+        key: &Key,
+        name: Option<&str>,
+        now: Time,
+    ) -> Ruling {
+        let subject = Subject {
+            source: tuple::ip(key.src),
+            destination: tuple::ip(key.dst),
+            protocol: key.proto,
+            port: Some(u16::from_be(key.dport)),
+            identity: match name {
+                Some(_) => Identity::Known {
+                    app: App::Dns,
+                    domain: name,
+                },
+                None => Identity::Unknown,
+            },
+        };
+        let list = &s.firewalls.lists[dns.list as usize];
+        let says = self.with_facts(now, |facts| {
+            match list
+                .policies
+                .check(&subject, facts, EngineMode::Strict, dns.default)
+            {
+                Verdict::Decided { action, because } => match because {
+                    Because::Policy(place) => Says::Policy(place, action),
+                    _ => Says::Default(action),
+                },
+                Verdict::Pending(place, needs) => Says::Pending(place, needs),
+            }
+        });
+        Ruling {
+            kind: FirewallKind::Dns,
+            list: dns.list,
+            says,
+            pre: None,
+            threat: None,
+            misnamed: false,
+        }
+    }
+
+    /// Puts down what a session has asked for last, and what was said about it.
+    fn note_name(&mut self, ix: SessionIx, name: &str, ruling: Option<Ruling>, now: Time) {
+        let wall = self.watch.wall(now);
+        if let Some(ruling) = &ruling {
+            self.watch.hits.decided_one(ruling, wall);
+        }
+        let Some(judged) = self.sessions.session(ix).judged else {
+            return;
+        };
+        let name = self.watch.intern(&name.into());
+        self.watch.get_mut(judged).asked(name, ruling);
+    }
+
+    /// What the DNS firewall would say, for a trace.
+    pub(crate) fn trace_dns(
+        &self,
+        s: &Snapshot,
+        key: &Key,
+        name: Option<&str>,
+        now: Time,
+        rec: &mut impl Recorder,
+    ) -> Option<Ruling> {
+        let dns = s.firewalls.dns.as_ref()?;
+        let asked = name?;
+        let ruling = self.ask_dns(s, dns, key, Some(asked), now);
+        rec.step("DNS firewall", || {
+            let list = &s.firewalls.lists[dns.list as usize];
+            let text = match ruling.says {
+                Says::Policy(place, action) => {
+                    let id = list.policy(place).map_or("?", |policy| policy.id.as_str());
+                    format!("{asked}: policy {id} ({}): {action}", place + 1)
+                }
+                _ => format!("{asked}: no policy matches: {}", dns.default),
+            };
+            (None, text)
+        });
+        Some(ruling)
+    }
+}

@@ -1,0 +1,432 @@
+//! Finding out what sessions are whose firewalls want to know: their first packets are shown to [`inspect`].
+//!
+//! Such a session is behind a [curtain](crate::curtain): its handshake and its first bytes pass, one packet at a time
+//! through here, until its application and domain are known or given up. Then it is judged by that, before the packet
+//! that told it goes on.
+//!
+//! Bounded: so many sessions and bytes at once. If there are more, those that began first are given up.
+
+use crate::curtain::Segment;
+use crate::engine::{Arrival, Core};
+use crate::io::{Output, Time};
+use crate::record::{AppState, Identified};
+use crate::sessions::{SessionIx, Way};
+use crate::snapshot::Snapshot;
+use crate::tuple;
+use crate::verdicts::Outcome;
+use crate::wire::Ipv4;
+use flow::reason::Reason;
+use flow::{Key, proto};
+use hashbrown::HashMap;
+use inspect::{Flags, From, Limits, Progress, Stream};
+use model::App;
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// Sessions under inspection at once.
+const MOST: usize = 16_384;
+/// Bytes that are kept of all of them.
+const MOST_BYTES: u64 = 64 << 20;
+/// Names that wait for being resolved.
+const MOST_UNRESOLVED: usize = 4_096;
+/// Data connections that control connections have announced and that are not there yet.
+const MOST_EXPECTED: usize = 4_096;
+/// How long one is waited for.
+const EXPECTED_FOR: Duration = Duration::from_secs(60);
+
+/// What is looked at of one session.
+const LIMITS: Limits = Limits {
+    packets: 32,
+    bytes: 16 * 1024,
+    time: Duration::from_secs(5),
+};
+
+/// A session under inspection.
+#[derive(Debug)]
+struct Inspection {
+    stream: Stream,
+    /// Tells it from an earlier one in the same place.
+    number: u64,
+    /// Bytes of payload that it may hold.
+    bytes: u32,
+    /// When its handshake was complete.
+    established: Option<Time>,
+    /// Somebody has said something.
+    spoken: bool,
+    /// It was judged by its silence.
+    silent: bool,
+    /// Sequence numbers that come next, of what goes either way.
+    next: [u32; 2],
+}
+
+/// An announced connection: zone and address of the client, address and port of the server.
+type Expected = (u16, u32, u32, u16);
+
+/// All of them.
+#[derive(Debug, Default)]
+pub(crate) struct Inspections {
+    live: HashMap<SessionIx, Inspection>,
+    /// Those that began first are in front; some have ended.
+    order: VecDeque<(u64, SessionIx)>,
+    number: u64,
+    bytes: u64,
+    expected: HashMap<Expected, Time>,
+}
+
+impl Inspections {
+    fn add(&mut self, ix: SessionIx, stream: Stream, now: Option<Time>) {
+        self.number += 1;
+        let inspection = Inspection {
+            stream,
+            number: self.number,
+            bytes: 0,
+            established: now,
+            spoken: false,
+            silent: false,
+            next: [0; 2],
+        };
+        self.live.insert(ix, inspection);
+        self.order.push_back((self.number, ix));
+        if self.order.len() > 2 * self.live.len() + 1_024 {
+            let live = &self.live;
+            let is_live = |(number, ix): &(u64, SessionIx)| {
+                live.get(ix).is_some_and(|it| it.number == *number)
+            };
+            self.order.retain(is_live);
+        }
+    }
+
+    /// Ends an inspection, if there is one.
+    pub fn remove(&mut self, ix: SessionIx) {
+        if let Some(inspection) = self.live.remove(&ix) {
+            self.bytes -= u64::from(inspection.bytes);
+        }
+    }
+
+    /// The one that began first, if there are too many.
+    fn too_many(&mut self) -> Option<SessionIx> {
+        if self.live.len() <= MOST && self.bytes <= MOST_BYTES {
+            return None;
+        }
+        while let Some((number, ix)) = self.order.pop_front() {
+            if self.live.get(&ix).is_some_and(|it| it.number == number) {
+                return Some(ix);
+            }
+        }
+        None
+    }
+
+    /// Whether a session's packets are of interest though it is known what it is.
+    pub fn watches(&self, ix: SessionIx) -> bool {
+        // TLS shows its certificate later, but nothing is decided by that.
+        let is_ftp = |it: &Inspection| matches!(it.stream.progress(), Progress::Done(identity) if identity.app == App::Ftp);
+        self.live
+            .get(&ix)
+            .is_some_and(|it| is_ftp(it) && it.stream.watches())
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.live.len()
+    }
+
+    /// Checks the books.
+    #[cfg(any(test, feature = "check"))]
+    pub fn check(&self, is_inspected: impl Fn(SessionIx) -> bool) {
+        assert!(self.live.keys().all(|&ix| is_inspected(ix)));
+        let bytes: u64 = self.live.values().map(|it| u64::from(it.bytes)).sum();
+        assert_eq!(bytes, self.bytes);
+        assert!(self.live.len() <= MOST && self.expected.len() <= MOST_EXPECTED);
+    }
+}
+
+fn duration(now: Time) -> Duration {
+    Duration::from_nanos(now.0)
+}
+
+impl Core {
+    /// A session is inspected from its first packet on.
+    pub(crate) fn inspect_from_start(&mut self, ix: SessionIx, key: &Key, now: Time) {
+        let port = u16::from_be(key.dport);
+        let (stream, established) = match key.proto {
+            proto::TCP => (Stream::tcp(port, LIMITS), None),
+            _ => (Stream::udp(port, LIMITS), Some(now)),
+        };
+        self.watch.inspections.add(ix, stream, established);
+    }
+
+    /// A session is inspected whose first packets went by unseen.
+    pub(crate) fn inspect_midstream(&mut self, ix: SessionIx, key: &Key, now: Time) {
+        let port = u16::from_be(key.dport);
+        let stream = match key.proto {
+            proto::TCP => Stream::midstream(port, LIMITS),
+            _ => Stream::udp(port, LIMITS),
+        };
+        self.watch.inspections.add(ix, stream, Some(now));
+    }
+
+    /// Shows the inspection a packet. An error is a packet that must not go on.
+    #[expect(clippy::too_many_arguments, reason = "a packet and its context")]
+    pub(crate) fn inspect(
+        &mut self,
+        s: &Snapshot,
+        at: Arrival,
+        ix: SessionIx,
+        way: Way,
+        frame: &[u8],
+        packet: &Ipv4,
+        out: &mut impl Output,
+    ) -> Result<(), Reason> {
+        // What is in parts is not put together: if it tells what is asked for, it stays untold.
+        if !packet.is_fragment() {
+            self.show_inspection(ix, way, frame, packet, at.now);
+            self.take_related(ix, at.now);
+            let outcome = self.learn(s, ix, at.now);
+            if let Outcome::Refused(ruling) = outcome {
+                self.refuse(s, ix, ruling, at.now);
+                return Err(self.at_the_wall(s, at, ix, way, frame, packet, out));
+            }
+        }
+        while let Some(oldest) = self.watch.inspections.too_many() {
+            self.watch.tally.given_up += 1;
+            self.give_up(s, oldest, at.now, out);
+        }
+        // It may have been this one.
+        let session = self.sessions.session(ix);
+        self.is_refused(session).map_or(Ok(()), Err)
+    }
+
+    fn show_inspection(&mut self, ix: SessionIx, way: Way, frame: &[u8], packet: &Ipv4, now: Time) {
+        let Some(it) = self.watch.inspections.live.get_mut(&ix) else {
+            return;
+        };
+        let from = match way {
+            Way::Original => From::Client,
+            Way::Reply => From::Server,
+        };
+        let payload = match packet.proto {
+            proto::TCP => {
+                let Some(segment) = Segment::read(frame, packet) else {
+                    return;
+                };
+                let (syn, ack) = (segment.flags & 0x02 != 0, segment.flags & 0x10 != 0);
+                let next = &mut it.next[way as usize];
+                if syn || segment.end().wrapping_sub(*next) < 1 << 31 || *next == 0 {
+                    *next = segment.end();
+                }
+                if way == Way::Original && ack && !syn && it.established.is_none() {
+                    it.established = Some(now);
+                }
+                let flags = Flags {
+                    syn,
+                    fin: segment.flags & 0x05 != 0,
+                };
+                let payload = segment.payload;
+                it.stream
+                    .segment(from, segment.seq, flags, payload, duration(now));
+                payload
+            }
+            _ => {
+                let payload = frame.get(packet.l4 + 8..packet.end).unwrap_or(&[]);
+                it.stream.datagram(from, payload, duration(now));
+                payload
+            }
+        };
+        it.spoken |= !payload.is_empty();
+        let room = LIMITS.bytes.saturating_sub(it.bytes);
+        let more = room.min(payload.len() as u32);
+        it.bytes += more;
+        self.watch.inspections.bytes += u64::from(more);
+    }
+
+    /// Judges a session by what its inspection has found, if that is new.
+    fn learn(&mut self, s: &Snapshot, ix: SessionIx, now: Time) -> Outcome {
+        let Some(judged_ix) = self.sessions.session(ix).judged else {
+            return Outcome::Unseen;
+        };
+        let Some(it) = self.watch.inspections.live.get(&ix) else {
+            return Outcome::Unseen;
+        };
+        let (spoken, established) = (it.spoken, it.established.is_some());
+        let progress = it.stream.progress().clone();
+        let judged = self.watch.get_mut(judged_ix);
+        if judged.complete {
+            if !self.watch.inspections.watches(ix) {
+                self.lift(ix);
+            }
+            return Outcome::Allowed;
+        }
+        judged.state = match () {
+            () if !established => AppState::TcpNotEstablish,
+            () if !spoken => AppState::NoPayload,
+            () => AppState::Analysing,
+        };
+        match progress {
+            Progress::Analysing => return Outcome::Pending,
+            Progress::App(app) if judged.app == Some(app) => return Outcome::Pending,
+            Progress::App(app) => judged.app = Some(app),
+            Progress::Done(identity) => {
+                judged.app = Some(identity.app);
+                judged.complete = true;
+                judged.state = AppState::Success;
+                judged.identified = Some(Identified::Payload);
+                let domain = identity.domain.map(|name| self.watch.intern(&name));
+                if s.firewalls.checks_names
+                    && let Some(name) = &domain
+                    && self.watch.world.resolved.addresses(name).is_none()
+                    && self.watch.unresolved.len() < MOST_UNRESOLVED
+                {
+                    self.watch.unresolved.insert(name.clone());
+                }
+                self.watch.get_mut(judged_ix).domain = domain;
+            }
+            Progress::GaveUp(_) => judged.complete = true,
+        }
+        self.decide_known(s, ix, now)
+    }
+
+    /// Judges a session under inspection by what is known now. If it is allowed, the kernel takes it.
+    fn decide_known(&mut self, s: &Snapshot, ix: SessionIx, now: Time) -> Outcome {
+        let outcome = self.judge_known(s, ix, now);
+        let Some(judged_ix) = self.sessions.session(ix).judged else {
+            return outcome;
+        };
+        let wall = self.watch.wall(now);
+        let judged = self.watch.get_mut(judged_ix);
+        if judged.complete && judged.state != AppState::Success {
+            judged.state = Core::state_unknown(&judged.rulings);
+        }
+        if matches!(outcome, Outcome::Allowed | Outcome::Unseen) {
+            let rulings = judged.rulings;
+            self.watch.hits.decided(&rulings, wall);
+            if !self.watch.inspections.watches(ix) {
+                self.lift(ix);
+            } else {
+                self.watch.get_mut(judged_ix).complete = true;
+            }
+        }
+        outcome
+    }
+
+    /// What a session is, will not be known.
+    fn give_up(&mut self, s: &Snapshot, ix: SessionIx, now: Time, out: &mut impl Output) {
+        let Some(judged) = self.sessions.session(ix).judged else {
+            return self.watch.inspections.remove(ix);
+        };
+        let next = self.watch.inspections.live.get(&ix).map(|it| it.next);
+        let known = std::mem::replace(&mut self.watch.get_mut(judged).complete, true);
+        self.watch.inspections.remove(ix);
+        if known {
+            return self.lift(ix);
+        }
+        if let Outcome::Refused(ruling) = self.decide_known(s, ix, now) {
+            self.refuse(s, ix, ruling, now);
+            self.tell_ends(s, ix, next, now, out);
+        }
+    }
+
+    fn tell_ends(
+        &mut self,
+        s: &Snapshot,
+        ix: SessionIx,
+        next: Option<[u32; 2]>,
+        now: Time,
+        out: &mut impl Output,
+    ) {
+        let is_tcp = self.sessions.session(ix).keys[0].proto == proto::TCP;
+        if let Some(next) = next.filter(|next| is_tcp && next[0] != 0 && next[1] != 0) {
+            self.tell_both(s, ix, next, now, out);
+        }
+    }
+
+    /// Looks after sessions that are silent. One that has said nothing when its time is up is judged as one that is
+    /// not known; if that is allowed, it stays under inspection, for it may still speak.
+    pub(crate) fn tick_inspections(&mut self, s: &Snapshot, now: Time, out: &mut impl Output) {
+        let mut over = Vec::new();
+        let mut silent = Vec::new();
+        for (&ix, it) in &mut self.watch.inspections.live {
+            if it.spoken {
+                it.stream.timeout(duration(now));
+                over.push(ix);
+            } else if let Some(since) = it.established
+                && !it.silent
+                && now.since(since) >= LIMITS.time
+            {
+                it.silent = true;
+                silent.push((ix, it.next));
+            }
+        }
+        for ix in over {
+            let next = self.watch.inspections.live.get(&ix).map(|it| it.next);
+            if let Outcome::Refused(ruling) = self.learn(s, ix, now) {
+                self.refuse(s, ix, ruling, now);
+                self.tell_ends(s, ix, next, now, out);
+            }
+        }
+        for (ix, next) in silent {
+            let Some(judged) = self.sessions.session(ix).judged else {
+                continue;
+            };
+            self.watch.get_mut(judged).complete = true;
+            let rulings = self.watch.get(judged).rulings;
+            let outcome = self.judge_known(s, ix, now);
+            let judged = self.watch.get_mut(judged);
+            judged.complete = false;
+            match outcome {
+                Outcome::Refused(ruling) => {
+                    judged.state = AppState::NoPayload;
+                    self.refuse(s, ix, ruling, now);
+                    self.tell_ends(s, ix, Some(next), now, out);
+                }
+                _ => judged.rulings = rulings,
+            }
+        }
+        self.watch
+            .inspections
+            .expected
+            .retain(|_, until| *until > now);
+    }
+
+    /// Takes down the data connections that a control connection has announced. Only those of the session's own ends
+    /// count: nobody can announce others.
+    fn take_related(&mut self, ix: SessionIx, now: Time) {
+        let original = self.sessions.session(ix).keys[0];
+        let inspections = &mut self.watch.inspections;
+        let Some(it) = inspections.live.get_mut(&ix) else {
+            return;
+        };
+        for related in it.stream.related() {
+            let server = tuple::ip(original.dst);
+            let is_server = related.address.is_none_or(|it| it == IpAddr::V4(server));
+            if related.from == From::Server
+                && is_server
+                && inspections.expected.len() < MOST_EXPECTED
+            {
+                let key = (
+                    original.zone,
+                    original.src,
+                    original.dst,
+                    related.port.to_be(),
+                );
+                inspections.expected.insert(key, now + EXPECTED_FOR);
+            }
+        }
+    }
+
+    /// Whether a session was announced by another one: then it is FTP's.
+    pub(crate) fn is_related(&self, key: &Key, now: Time) -> Option<App> {
+        let expected = &self.watch.inspections.expected;
+        if key.proto != proto::TCP || expected.is_empty() {
+            return None;
+        }
+        let until = expected.get(&(key.zone, key.src, key.dst, key.dport))?;
+        (*until > now).then_some(App::Ftp)
+    }
+
+    /// An announced session has begun.
+    pub(crate) fn met_related(&mut self, key: &Key) {
+        let key = (key.zone, key.src, key.dst, key.dport);
+        self.watch.inspections.expected.remove(&key);
+    }
+}

@@ -1,0 +1,219 @@
+//! What is put down of a session: one record says what elsewhere takes a join of three logs.
+
+use crate::view::TupleView;
+use model::{App, ControlPolicy, Id, NameCheck, PolicyAction, ThreatAction};
+use serde::{Serialize, Serializer};
+use std::sync::Arc;
+
+/// A session, or a first packet that was refused. Names are shared: making one costs no copies of them.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Record {
+    /// Why it is told of.
+    pub kind: RecordKind,
+    /// IP protocol.
+    pub protocol: u8,
+    /// `out`, `in`, `hairpin` or `local`.
+    pub direction: &'static str,
+    /// The tuple as the opener sends it: of what goes out the private one.
+    pub original: TupleView,
+    /// The tuple as the receiver gets it: of what goes out the public one.
+    pub translated: TupleView,
+    /// Where in the cloud it belongs.
+    #[serde(flatten)]
+    pub place: Arc<Place>,
+    /// The NAT gateway, if one took part.
+    pub gateway: Option<Arc<str>>,
+    /// The EIP that it went out or came in by.
+    pub eip: Option<Arc<str>>,
+    /// What decided its translation.
+    pub entry: Option<RecordEntry>,
+    /// What it speaks, if that was found out.
+    pub app: Option<App>,
+    /// The domain that it is for, if it told one.
+    pub domain: Option<Arc<str>>,
+    /// How application and domain were found out.
+    pub identified: Option<Identified>,
+    /// How far finding them out has come.
+    pub state: AppState,
+    /// What each firewall that it met says, in the order in which they are asked.
+    pub firewalls: Vec<FirewallRecord>,
+    /// What became of it.
+    pub result: RecordResult,
+    /// Packets from the opener, since the start.
+    pub packets_out: u64,
+    /// Their bytes.
+    pub bytes_out: u64,
+    /// Packets to the opener, since the start.
+    pub packets_in: u64,
+    /// Their bytes.
+    pub bytes_in: u64,
+    /// When it began, in seconds since 1970 UTC.
+    pub start: u64,
+    /// When it ended, or now if it goes on.
+    pub end: u64,
+    /// Why it ended, if it has.
+    pub close: Option<CloseReason>,
+}
+
+/// Why a session is told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecordKind {
+    /// It has ended.
+    Ended,
+    /// It goes on; told of each minute.
+    Ongoing,
+    /// Its first packet was refused: there is no session.
+    Refused,
+}
+
+/// Where a session belongs: of what goes out its opener, of what comes in its receiver.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct Place {
+    /// The VPC.
+    pub vpc: Id,
+    /// The vSwitch.
+    pub vswitch: Id,
+    /// The network interface.
+    pub eni: Id,
+    /// The instance that it belongs to.
+    pub instance: Id,
+}
+
+/// What decided a translation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "kind", content = "id")]
+pub enum RecordEntry {
+    /// An SNAT entry.
+    Snat(Arc<str>),
+    /// A DNAT entry.
+    Dnat(Arc<str>),
+    /// An EIP that is bound one to one.
+    Eip(Arc<str>),
+}
+
+/// How application and domain were found out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Identified {
+    /// By what the session said.
+    Payload,
+    /// By the session that it belongs to (the data connection of an FTP session).
+    Related,
+}
+
+/// How far finding out application and domain has come; the words are the cloud's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AppState {
+    /// Nobody has asked.
+    #[default]
+    None,
+    /// It was refused before it came to that.
+    PolicyDiscard,
+    /// The handshake of TCP is not complete.
+    TcpNotEstablish,
+    /// Nothing was said yet.
+    NoPayload,
+    /// What was said does not suffice yet.
+    Analysing,
+    /// It was given up, and what was asked for it is allowed.
+    UnknownLoose,
+    /// It was given up, and the policies that ask for it were skipped.
+    UnknownStrict,
+    /// Both are known.
+    Success,
+}
+
+/// A firewall on a session's way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FirewallKind {
+    /// The Internet border, on the way out.
+    BorderOut,
+    /// A NAT firewall, on the way out.
+    Nat,
+    /// The DNS firewall.
+    Dns,
+    /// The Internet border, on the way in.
+    BorderIn,
+    /// A NAT firewall, on the way in.
+    NatIn,
+}
+
+/// What a firewall says about a session.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FirewallRecord {
+    /// Which one.
+    pub kind: FirewallKind,
+    /// Its identifier, of NAT firewalls.
+    pub firewall: Option<Arc<str>>,
+    /// What it does.
+    pub action: PolicyAction,
+    /// What decided.
+    pub by: DecidedBy,
+    /// The policy that decided or, if the session was not identified, that allows it for that reason.
+    #[serde(serialize_with = "policy_id")]
+    pub policy: Option<Arc<ControlPolicy>>,
+    /// The policy that the session met first on addresses, protocol and port, and that needed to know more.
+    #[serde(serialize_with = "policy_id")]
+    pub pre_policy: Option<Arc<ControlPolicy>>,
+    /// The category of threat that the session belongs to, and what is done about it.
+    pub threat: Option<(Id, ThreatAction)>,
+    /// The name that the session tells does not stand for the address that it goes to.
+    pub name_check: Option<NameCheck>,
+}
+
+/// What decided about a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DecidedBy {
+    /// A policy.
+    Policy,
+    /// A policy that needs what is not known, in loose mode.
+    Unidentified,
+    /// No policy matches.
+    Default,
+    /// A policy needs to know more: it is not decided yet.
+    Pending,
+    /// It was decided before the daemon was started again.
+    Earlier,
+    /// Threat intelligence.
+    Threat,
+    /// The check of names.
+    NameCheck,
+}
+
+/// What became of a session, over all firewalls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecordResult {
+    /// It passed.
+    Allow,
+    /// It passed, and somebody wants to know.
+    Alert,
+    /// It was refused.
+    Drop,
+}
+
+/// Why a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CloseReason {
+    /// Both ends of a TCP connection have said goodbye.
+    TcpFin,
+    /// An end of a TCP connection has reset it.
+    TcpRst,
+    /// No packet came for too long.
+    Idle,
+    /// A firewall has refused it.
+    Refused,
+    /// The configuration does not allow it any more.
+    Reconfigured,
+    /// A new connection has taken its place.
+    Replaced,
+}
+
+fn policy_id<S: Serializer>(policy: &Option<Arc<ControlPolicy>>, to: S) -> Result<S::Ok, S::Error> {
+    policy.as_ref().map(|policy| &policy.id).serialize(to)
+}

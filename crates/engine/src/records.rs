@@ -1,0 +1,286 @@
+//! Making records of sessions that firewalls see, if the configuration asks for them.
+
+use crate::decide::{Direction, Entry, Plan};
+use crate::engine::Core;
+use crate::io::{Output, Time};
+use crate::record::{
+    AppState, CloseReason, DecidedBy, FirewallKind, FirewallRecord, Place, Record, RecordEntry,
+    RecordKind, RecordResult,
+};
+use crate::sessions::SessionIx;
+use crate::snapshot::{EniIx, GatewayIx, Snapshot};
+use crate::tuple;
+use crate::verdicts::{Ruling, Rulings, Says};
+use crate::watch::Judged;
+use flow::{Activity, Key};
+use model::{NameCheck, PolicyAction};
+use std::sync::Arc;
+
+/// Records that are made before somebody takes them: all of one call to the engine, and no more.
+const MOST: usize = 65_536;
+/// How often sessions that go on are told of, in seconds.
+const EVERY: u32 = 60;
+
+/// The names of resources, shared by all records.
+#[derive(Debug)]
+pub(crate) struct RecordNames {
+    places: Vec<Arc<Place>>,
+    gateways: Vec<Arc<str>>,
+    eips: Vec<Arc<str>>,
+    /// By gateway.
+    snat: Vec<Vec<Arc<str>>>,
+    dnat: Vec<Vec<Arc<str>>>,
+}
+
+impl RecordNames {
+    pub fn new(s: &Snapshot) -> RecordNames {
+        let place = |eni: &crate::snapshot::Eni| {
+            Arc::new(Place {
+                vpc: s.vpc(eni.vpc).id.clone(),
+                vswitch: s.vswitch_of(eni).id.clone(),
+                eni: eni.id.clone(),
+                instance: eni.instance.clone(),
+            })
+        };
+        let name = |id: &model::Id| Arc::<str>::from(id.as_str());
+        let gateways = s.gateways.iter();
+        RecordNames {
+            places: s.enis.iter().map(place).collect(),
+            gateways: gateways.clone().map(|it| name(&it.id)).collect(),
+            eips: s.eips.iter().map(|it| name(&it.id)).collect(),
+            snat: gateways
+                .clone()
+                .map(|it| it.entries.iter().map(|it| name(&it.id)).collect())
+                .collect(),
+            dnat: gateways
+                .map(|it| it.dnat.iter().map(name).collect())
+                .collect(),
+        }
+    }
+
+    fn entry(&self, entry: Entry) -> RecordEntry {
+        match entry {
+            Entry::Snat(g, n) => RecordEntry::Snat(self.snat[g as usize][n as usize].clone()),
+            Entry::Dnat(g, n) => RecordEntry::Dnat(self.dnat[g as usize][n as usize].clone()),
+            Entry::Eip(eip) => RecordEntry::Eip(self.eips[eip as usize].clone()),
+        }
+    }
+}
+
+/// What a record says of the network.
+struct Path<'a> {
+    keys: &'a [Key; 2],
+    direction: Direction,
+    eni: EniIx,
+    gateway: Option<GatewayIx>,
+    entry: Option<Entry>,
+}
+
+/// How far a session has come.
+struct Course {
+    kind: RecordKind,
+    activity: [Activity; 2],
+    start: u64,
+    close: Option<CloseReason>,
+}
+
+impl Core {
+    /// Hands records over.
+    #[inline]
+    pub(crate) fn send_records(&mut self, out: &mut impl Output) {
+        if !self.watch.records.is_empty() {
+            let mut records = std::mem::take(&mut self.watch.records);
+            records.drain(..).for_each(|record| out.record(record));
+            // The next ones need no new memory.
+            self.watch.records = records;
+        }
+    }
+
+    /// A first packet was refused.
+    pub(crate) fn record_refused(
+        &mut self,
+        s: &Snapshot,
+        plan: &Plan,
+        keys: &[Key; 2],
+        rulings: Rulings,
+        now: Time,
+    ) {
+        let mut judged = Judged::new(rulings, 0, now);
+        judged.state = AppState::PolicyDiscard;
+        let path = Path {
+            keys,
+            direction: plan.direction,
+            eni: plan.eni,
+            gateway: plan.gateway,
+            entry: plan.entry,
+        };
+        let course = Course {
+            kind: RecordKind::Refused,
+            activity: Default::default(),
+            start: self.watch.wall(now),
+            close: Some(CloseReason::Refused),
+        };
+        self.record(s, path, &judged, course, now);
+    }
+
+    /// A live session was refused: its record is not to wait until it is idle.
+    pub(crate) fn record_refusal(
+        &mut self,
+        s: &Snapshot,
+        ix: SessionIx,
+        close: CloseReason,
+        now: Time,
+    ) {
+        let Some(judged_ix) = self.sessions.session(ix).judged else {
+            return;
+        };
+        let judged = self.watch.get_mut(judged_ix);
+        if !std::mem::replace(&mut judged.recorded, true) {
+            let judged = judged.clone();
+            self.record_end(s, ix, &judged, close, now);
+        }
+    }
+
+    /// A session has ended.
+    pub(crate) fn record_end(
+        &mut self,
+        s: &Snapshot,
+        ix: SessionIx,
+        judged: &Judged,
+        close: CloseReason,
+        now: Time,
+    ) {
+        self.record_session(s, ix, judged, RecordKind::Ended, Some(close), now);
+    }
+
+    /// A session goes on: it is told of if it was not for a minute.
+    pub(crate) fn record_ongoing(&mut self, s: &Snapshot, ix: SessionIx, now: Time) {
+        let Some(judged_ix) = self.sessions.session(ix).judged else {
+            return;
+        };
+        let judged = self.watch.get_mut(judged_ix);
+        if judged.recorded || now.second().saturating_sub(judged.reported) < EVERY {
+            return;
+        }
+        judged.reported = now.second();
+        let judged = judged.clone();
+        if judged.rulings.iter().any(Option::is_some) {
+            self.record_session(s, ix, &judged, RecordKind::Ongoing, None, now);
+        }
+    }
+
+    fn record_session(
+        &mut self,
+        s: &Snapshot,
+        ix: SessionIx,
+        judged: &Judged,
+        kind: RecordKind,
+        close: Option<CloseReason>,
+        now: Time,
+    ) {
+        let session = self.sessions.session(ix);
+        let activity = self.activity(session);
+        let keys = session.keys;
+        let path = Path {
+            keys: &keys,
+            direction: session.direction,
+            eni: session.eni,
+            gateway: session.gateway,
+            entry: session.entry,
+        };
+        let start = self.watch.origin + u64::from(session.start);
+        let course = Course {
+            kind,
+            activity,
+            start,
+            close,
+        };
+        self.record(s, path, judged, course, now);
+    }
+
+    fn record(&mut self, s: &Snapshot, path: Path, judged: &Judged, course: Course, now: Time) {
+        let Some(names) = s.records.as_ref() else {
+            return;
+        };
+        if self.watch.records.len() >= MOST {
+            self.watch.tally.records_lost += 1;
+            return;
+        }
+        let [original, reply] = path.keys;
+        let translated = tuple::reverse(reply, 0);
+        let public = match path.direction {
+            Direction::In => original.dst,
+            _ => translated.src,
+        };
+        let eip = s.by_eip.get(&tuple::ip(public));
+        let rulings = || judged.rulings.iter().flatten().chain(&judged.dns);
+        let alerts = |it: &Ruling| {
+            it.threat.is_some()
+                || it.misnamed
+                || matches!(it.says, Says::Policy(_, PolicyAction::Log))
+        };
+        let [there, back] = course.activity;
+        self.watch.records.push(Record {
+            kind: course.kind,
+            protocol: original.proto,
+            direction: path.direction.name(),
+            original: tuple::view(original),
+            translated: tuple::view(&translated),
+            place: names.places[path.eni as usize].clone(),
+            gateway: path.gateway.map(|g| names.gateways[g as usize].clone()),
+            eip: eip.map(|&eip| names.eips[eip as usize].clone()),
+            entry: path.entry.map(|entry| names.entry(entry)),
+            app: judged.app,
+            domain: judged.domain.clone(),
+            identified: judged.identified,
+            state: judged.state,
+            firewalls: rulings().map(|ruling| tell(s, ruling)).collect(),
+            result: match () {
+                () if rulings().any(Ruling::refuses) => RecordResult::Drop,
+                () if rulings().any(alerts) => RecordResult::Alert,
+                () => RecordResult::Allow,
+            },
+            packets_out: there.packets,
+            bytes_out: there.bytes,
+            packets_in: back.packets,
+            bytes_in: back.bytes,
+            start: course.start,
+            end: self.watch.wall(now),
+            close: course.close,
+        });
+    }
+}
+
+/// What a firewall says, for a record.
+fn tell(s: &Snapshot, ruling: &Ruling) -> FirewallRecord {
+    let list = &s.firewalls.lists[ruling.list as usize];
+    let policy = |place: u32| list.policy(place).cloned();
+    let (action, by, place) = match ruling.says {
+        Says::Policy(place, action) => (action, DecidedBy::Policy, Some(place)),
+        Says::Default(action) => (action, DecidedBy::Default, None),
+        Says::Unidentified(place) => (PolicyAction::Accept, DecidedBy::Unidentified, Some(place)),
+        Says::Pending(..) | Says::Observe => (PolicyAction::Accept, DecidedBy::Pending, None),
+        Says::Earlier => (PolicyAction::Accept, DecidedBy::Earlier, None),
+        Says::Threat => (PolicyAction::Drop, DecidedBy::Threat, None),
+        Says::Misnamed => (PolicyAction::Drop, DecidedBy::NameCheck, None),
+    };
+    let nat = matches!(ruling.kind, FirewallKind::Nat | FirewallKind::NatIn);
+    let firewall = s.firewalls.nat.get(ruling.list as usize).filter(|_| nat);
+    let settings = s.firewalls.settings_of(ruling.list);
+    let threat = ruling
+        .threat
+        .and_then(|rule| settings.threats.get(rule as usize));
+    FirewallRecord {
+        kind: ruling.kind,
+        firewall: firewall.map(|it| it.id.clone()),
+        action,
+        by,
+        policy: place.and_then(policy),
+        pre_policy: ruling.pre.and_then(policy),
+        threat: threat.map(|rule| (rule.category.clone(), rule.action)),
+        name_check: ruling.misnamed.then_some(match ruling.says {
+            Says::Misnamed => NameCheck::Drop,
+            _ => NameCheck::Report,
+        }),
+    }
+}

@@ -1,0 +1,263 @@
+//! Firewalls that decide by addresses, ports and protocols: on the first packet.
+
+use crate::common::*;
+use flow::reason::Reason;
+use model::{NextHop, PolicyScope, Route};
+
+fn to(port: u16) -> Packet {
+    Packet::tcp((A, 5000), (SERVER, port), SYN)
+}
+
+#[test]
+fn the_first_policy_that_matches_decides() {
+    let mut world = world(loose(vec![
+        accept("web").port(443),
+        refuse("net").to_net("198.51.100.0/24"),
+        accept("rest"),
+    ]));
+    at("wan", world.from("a", to(443)));
+    let told = at("a", world.from("a", to(80)));
+    assert!(matches!(
+        told.body,
+        Body::Icmp {
+            kind: 3,
+            code: 13,
+            ..
+        }
+    ));
+    assert_eq!(world.dropped(Reason::NatFirewall), 1);
+    at(
+        "wan",
+        world.from("a", Packet::udp((A, 5000), ("192.0.2.1", 80))),
+    );
+    assert_eq!(world.sessions().len(), 2);
+    let hits = world.engine.policy_hits(&scope());
+    let hits: Vec<_> = hits
+        .iter()
+        .map(|it| (it.policy.as_str(), it.hits))
+        .collect();
+    assert_eq!(hits, [("web", 1), ("net", 1), ("rest", 1)]);
+}
+
+#[test]
+fn what_no_policy_matches_passes_unless_the_default_says_otherwise() {
+    let mut config = loose(vec![accept("web").port(443)]);
+    let mut open = world(config.clone());
+    at("wan", open.from("a", to(80)));
+    config.firewalls.nat[0].settings.default_action = model::Policy::Drop;
+    config.firewalls.nat[0].settings.on_drop = model::OnDrop::Silent;
+    let mut closed = world(config);
+    assert_eq!(
+        reason(&mut closed, |w| none(w.from("a", to(80)))),
+        "nat_firewall"
+    );
+    at("wan", closed.from("a", to(443)));
+}
+
+/// The kernel forwards what is allowed by addresses alone from the second packet on, as without a firewall.
+#[test]
+fn an_allowed_session_goes_through_the_kernel() {
+    let mut world = world(loose(vec![accept("all")]));
+    let packet = Packet::udp((A, 5000), (SERVER, 53));
+    world.from("a", packet.clone());
+    let out = one(world.from("a", packet));
+    assert!(out.fast);
+    assert!(one(world.net(out.packet.answer(0))).fast);
+}
+
+/// A more specific route straight to the gateway goes past the firewall.
+#[test]
+fn a_more_specific_route_bypasses_the_firewall() {
+    let mut config = loose(vec![refuse("all")]);
+    let routes = &mut config.route_tables[0].routes;
+    routes.push(Route {
+        destination: "198.51.100.0/24".parse().unwrap(),
+        next_hop: NextHop::NatGateway("ngw".into()),
+    });
+    let mut world = world(config);
+    at("wan", world.from("a", to(443)));
+    let why = reason(&mut world, |w| {
+        w.from("a", Packet::tcp((A, 5000), ("192.0.2.1", 443), SYN));
+    });
+    assert_eq!(why, "nat_firewall");
+}
+
+/// The border sees EIPs, the NAT firewall private addresses, and the border is asked first.
+#[test]
+fn each_firewall_sees_its_own_addresses_and_the_border_comes_first() {
+    let mut config = border(
+        vec![refuse("eip").from_net("203.0.113.10/32").port(25)],
+        vec![],
+    );
+    add_firewall(&mut config, model::EngineMode::Loose);
+    set_policies(
+        &mut config,
+        scope(),
+        vec![
+            refuse("private").from_net("10.0.1.10/32").port(25),
+            refuse("telnet").from_net("10.0.1.10/32").port(23),
+        ],
+    );
+    let mut world = world(config);
+    assert_eq!(
+        reason(&mut world, |w| drop(w.from("a", to(25)))),
+        "border_firewall"
+    );
+    assert_eq!(
+        reason(&mut world, |w| drop(w.from("a", to(23)))),
+        "nat_firewall"
+    );
+    at("wan", world.from("a", to(443)));
+    let private = world.engine.policy_hits(&scope());
+    assert_eq!(
+        private[0].hits, 0,
+        "the first refusal is the one that counts"
+    );
+}
+
+#[test]
+fn the_border_decides_about_what_comes_in() {
+    let mut world = world(border(
+        vec![],
+        vec![accept("friend").from_net("198.51.100.7/32"), refuse("all")],
+    ));
+    at("b", world.net(Packet::tcp((SERVER, 7), (EIP1, 80), SYN)));
+    let stranger = Packet::tcp(("198.51.100.8", 7), (EIP1, 80), SYN);
+    assert_eq!(
+        reason(&mut world, |w| none(w.net(stranger))),
+        "border_firewall"
+    );
+    let hits = world.engine.policy_hits(&PolicyScope::BorderIn);
+    assert_eq!(hits.iter().map(|it| it.hits).collect::<Vec<_>>(), [1, 1]);
+}
+
+#[test]
+fn what_comes_in_goes_through_the_nat_firewall_if_it_is_to() {
+    let mut config = loose(vec![refuse("b").to_net("10.0.2.10/32").port(8080)]);
+    let knock = || Packet::tcp((SERVER, 7), (EIP1, 80), SYN);
+    let mut outward = world(config.clone());
+    at("b", outward.net(knock()));
+    config.firewalls.nat[0].inbound = true;
+    let mut both = world(config);
+    assert_eq!(reason(&mut both, |w| none(w.net(knock()))), "nat_firewall");
+}
+
+/// What an instance sends to an EIP of ours leaves by one and comes in by the other.
+#[test]
+fn a_hairpin_is_asked_about_on_both_sides() {
+    let knock = || Packet::tcp((A, 5000), (EIP1, 80), SYN);
+    for (out, inward) in [
+        (vec![refuse("out").to_net("203.0.113.10/32")], vec![]),
+        (vec![], vec![refuse("in").from_net("203.0.113.10/32")]),
+    ] {
+        let mut world = world(border(out, inward));
+        assert_eq!(
+            reason(&mut world, |w| drop(w.from("a", knock()))),
+            "border_firewall"
+        );
+    }
+    let mut world = world(border(
+        vec![],
+        vec![refuse("private").from_net("10.0.0.0/8")],
+    ));
+    at("b", world.from("a", knock()));
+}
+
+/// What is forbidden from now on ends; the entries of the rest are not touched.
+#[test]
+fn a_change_of_policies_ends_the_forbidden_and_touches_nothing_else() {
+    let mut config = loose(vec![accept("all")]);
+    let mut world = world(config.clone());
+    let kept = Packet::udp((A, 5000), (SERVER, 53));
+    let gone = Packet::udp((A, 5001), (SERVER, 123));
+    for packet in [&kept, &gone] {
+        world.from("a", packet.clone());
+    }
+    let flows = world.flows();
+    set_policies(&mut config, scope(), vec![refuse("ntp").port(123)]);
+    world.apply_config(config.clone());
+    assert!(one(world.from("a", kept.clone())).fast);
+    assert_eq!(
+        reason(&mut world, |w| none(w.from("a", gone.clone()))),
+        "nat_firewall"
+    );
+    let untouched = world
+        .flows()
+        .into_iter()
+        .filter(|(_, key, ..)| key.dport != 123u16.to_be());
+    let untouched = untouched.filter(|(_, key, ..)| key.sport != 123u16.to_be());
+    for (slot, key, action, _) in untouched {
+        let same = flows
+            .iter()
+            .any(|it| (it.0, it.1, it.2) == (slot, key, action));
+        assert!(same, "{key:?}");
+    }
+    // It is allowed again before it was forgotten: it goes on.
+    set_policies(&mut config, scope(), vec![accept("all")]);
+    world.apply_config(config);
+    world.from("a", gone.clone());
+    assert!(one(world.from("a", gone)).fast);
+}
+
+/// The firewall is switched on and off under traffic: no packet is lost, no entry of the flow table changes.
+#[test]
+fn toggling_loses_nothing() {
+    let mut config = loose(vec![
+        refuse("domain").to_domain("*.bad.example"),
+        accept("all"),
+    ]);
+    divert(&mut config, false);
+    let mut world = world(config.clone());
+    let mut tcp = Connection::open(&mut world, 5000, SERVER, 22);
+    let flows = |world: &World| -> Vec<_> {
+        let flows = world.flows().into_iter();
+        flows
+            .map(|(slot, key, action, _)| (slot, key, action))
+            .collect()
+    };
+    let before = flows(&world);
+    let with = loose(vec![
+        refuse("domain").to_domain("*.bad.example"),
+        accept("all"),
+    ]);
+    for n in 0..50 {
+        world.apply_config(if n % 2 == 0 {
+            with.clone()
+        } else {
+            config.clone()
+        });
+        let ping = tcp.client_says(ACK, b"ping");
+        assert!(one(world.from("a", ping)).fast);
+        let pong = tcp.server_says(ACK, b"pong");
+        assert!(one(world.net(pong)).fast);
+        assert_eq!(flows(&world), before);
+    }
+}
+
+#[test]
+fn counters_follow_their_policies_and_can_be_reset() {
+    let mut config = loose(vec![accept("web").port(443), accept("rest")]);
+    let mut world = world(config.clone());
+    world.from("a", to(443));
+    world.from("a", Packet::udp((A, 1), (SERVER, 1)).len(972));
+    set_policies(
+        &mut config,
+        scope(),
+        vec![
+            refuse("new").port(1),
+            accept("rest").port(2),
+            accept("web").port(443),
+        ],
+    );
+    world.apply_config(config);
+    let hits = world.engine.policy_hits(&scope());
+    let hits: Vec<_> = hits
+        .iter()
+        .map(|it| (it.policy.as_str(), it.hits, it.bytes))
+        .collect();
+    assert_eq!(hits, [("new", 1, 0), ("rest", 1, 1014), ("web", 1, 54)]);
+    assert!(world.engine.reset_policy(&scope(), Some(&"web".into())));
+    assert!(!world.engine.reset_policy(&scope(), Some(&"none".into())));
+    let hits = world.engine.policy_hits(&scope());
+    assert_eq!((hits[1].hits, hits[2].hits), (1, 0));
+}

@@ -1,0 +1,321 @@
+//! Firewalls that decide by application and domain: when the session has told them.
+
+use crate::common::*;
+use flow::reason::Reason;
+use model::{App, OnDrop};
+
+/// A ClientHello for a name.
+pub fn hello(name: &str) -> Vec<u8> {
+    let with_length = |bytes: &[u8]| [&(bytes.len() as u16).to_be_bytes()[..], bytes].concat();
+    let named = with_length(&[&[0][..], &with_length(name.as_bytes())].concat());
+    let extensions = [&[0, 0][..], &with_length(&named)].concat();
+    let mut body = vec![3, 3];
+    body.extend([7; 32]);
+    body.push(0);
+    body.extend(with_length(&[0x13, 0x01, 0xc0, 0x2f]));
+    body.extend([1, 0]);
+    body.extend(with_length(&extensions));
+    let message = [&[1, 0][..], &with_length(&body)].concat();
+    [&[22, 3, 1][..], &with_length(&message)].concat()
+}
+
+fn request(name: &str) -> Vec<u8> {
+    format!("GET /index.html HTTP/1.1\r\nHost: {name}\r\n\r\n").into_bytes()
+}
+
+fn bad() -> model::ControlPolicy {
+    refuse("bad").to_domain("*.bad.example")
+}
+
+/// Both ends are reset, with numbers that each of them takes for the next.
+#[track_caller]
+fn is_reset(seen: &[Seen], connection: &Connection, denied: usize) {
+    let flags = |at: &str| {
+        let found: Vec<_> = seen.iter().filter(|it| it.at == at).collect();
+        assert_eq!(found.len(), 1, "{seen:#?}");
+        assert_eq!(found[0].packet.flags() & RST, RST);
+        numbers(&found[0].packet).0
+    };
+    assert_eq!(flags("a"), connection.server_next);
+    assert_eq!(flags("wan"), connection.client_next - denied as u32);
+}
+
+#[test]
+fn a_forbidden_domain_is_reset_and_another_one_goes_to_the_kernel() {
+    for (port, data) in [
+        (443u16, hello as fn(&str) -> Vec<u8>),
+        (80, request as fn(&str) -> Vec<u8>),
+    ] {
+        let mut world = world(loose(vec![bad(), accept("rest")]));
+        let mut good = Connection::open(&mut world, 5000, SERVER, port);
+        let first = data("www.good.example");
+        let out = one(world.from("a", good.client_says(ACK, &first)));
+        assert_eq!((out.at.as_str(), out.packet.data()), ("wan", &first[..]));
+        assert!(one(world.from("a", good.client_says(ACK, b"more"))).fast);
+        assert!(one(world.net(good.server_says(ACK, b"answer"))).fast);
+
+        let mut connection = Connection::open(&mut world, 5001, SERVER, port);
+        let first = data("www.bad.example");
+        let seen = world.from("a", connection.client_says(ACK, &first));
+        assert_eq!(seen.len(), 2, "{seen:#?}");
+        is_reset(&seen, &connection, first.len());
+        assert_eq!(world.dropped(Reason::NatFirewall), 1);
+
+        // What is still on its way is dropped, and answered by a reset to its sender.
+        let late = world.net(connection.server_says(ACK, b"late"));
+        assert_eq!(one(late).at, "wan");
+        assert_eq!(world.dropped(Reason::NatFirewall), 2);
+        let hits = world.engine.policy_hits(&scope());
+        assert_eq!((hits[0].hits, hits[1].hits), (1, 1));
+        world.seconds(60);
+        assert_eq!(world.sessions().len(), 1, "the refused one is forgotten");
+    }
+}
+
+#[test]
+fn a_refused_connection_makes_room_for_a_new_one() {
+    let mut world = world(loose(vec![bad()]));
+    let mut connection = Connection::open(&mut world, 5000, SERVER, 443);
+    world.from("a", connection.client_says(ACK, &hello("x.bad.example")));
+    let mut again = Connection::open(&mut world, 5000, SERVER, 443);
+    let out = one(world.from("a", again.client_says(ACK, &hello("x.good.example"))));
+    assert_eq!(out.at, "wan");
+    assert_eq!(world.sessions().len(), 1);
+}
+
+/// The documented example: a bare connection that says nothing passes a policy about a domain in loose mode; in strict
+/// mode, with a refusal of everything below, it is blocked.
+#[test]
+fn telnet_connects_in_loose_mode_and_is_blocked_in_strict_mode() {
+    let policies = || vec![bad(), refuse("all")];
+    let mut world = World::of(loose(policies()), 16_384);
+    let mut telnet = Connection::open(&mut world, 5000, SERVER, 443);
+    world.seconds(30);
+    none(world.take());
+    // What it says later is still looked at.
+    let seen = world.from("a", telnet.client_says(ACK, &hello("www.bad.example")));
+    assert_eq!(seen.len(), 2);
+
+    let mut world = World::of(strict(policies()), 16_384);
+    let telnet = Connection::open(&mut world, 5000, SERVER, 443);
+    world.seconds(10);
+    let seen = world.take();
+    is_reset(&seen, &telnet, 0);
+    assert_eq!(world.engine.firewall_stats().refused, 1);
+}
+
+/// What cannot be recognised is allowed by the policy that needs it (loose), or goes on to the next ones (strict).
+#[test]
+fn what_is_not_recognised_goes_by_the_mode() {
+    let policies = || vec![bad(), refuse("all")];
+    for (config, passes) in [(loose(policies()), true), (strict(policies()), false)] {
+        let mut world = World::of(config, 16_384);
+        let mut it = Connection::open(&mut world, 5000, SERVER, 9999);
+        let mut seen = Vec::new();
+        for _ in 0..40 {
+            seen.extend(world.from(
+                "a",
+                it.client_says(ACK, b"\x01\x02 nothing that is known \xff"),
+            ));
+            seen.extend(world.net(it.server_says(ACK, b"\xfe nor this \x03")));
+        }
+        world.seconds(10);
+        let resets = seen
+            .iter()
+            .chain(&world.take())
+            .filter(|it| it.packet.flags() & RST != 0)
+            .count();
+        assert_eq!(resets == 0, passes);
+        let last = world.from("a", it.client_says(ACK, b"more"));
+        assert_eq!(last.iter().any(|it| it.fast), passes);
+    }
+}
+
+#[test]
+fn a_hello_in_single_bytes_and_out_of_order_is_understood() {
+    for name in ["www.bad.example", "www.good.example"] {
+        let mut world = world(loose(vec![bad()]));
+        let mut it = Connection::open(&mut world, 5000, SERVER, 443);
+        let mut segments: Vec<_> = hello(name)
+            .iter()
+            .map(|byte| it.client_says(ACK, &[*byte]))
+            .collect();
+        segments.swap(3, 9);
+        segments.swap(20, 30);
+        let seen: Vec<_> = segments
+            .into_iter()
+            .flat_map(|it| world.from("a", it))
+            .collect();
+        let reset = seen.iter().any(|it| it.packet.flags() & RST != 0);
+        let understood = world.engine.firewall_stats().inspected == 0;
+        // Thirty-two packets are looked at; more of them is not what any client does.
+        assert_eq!((reset, understood), (false, true));
+        let _ = name;
+    }
+    let mut world = world(loose(vec![bad()]));
+    let mut it = Connection::open(&mut world, 5000, SERVER, 443);
+    let bytes = hello("www.bad.example");
+    let mut segments: Vec<_> = bytes
+        .chunks(7)
+        .map(|part| it.client_says(ACK, part))
+        .collect();
+    segments.swap(0, 2);
+    segments.swap(4, 9);
+    let seen: Vec<_> = segments
+        .into_iter()
+        .flat_map(|it| world.from("a", it))
+        .collect();
+    assert!(seen.iter().any(|it| it.packet.flags() & RST != 0));
+    assert_eq!(world.engine.firewall_stats().refused, 1);
+}
+
+#[test]
+fn applications_are_told_apart_by_what_they_say() {
+    let mut world = world(strict(vec![accept("ssh").apps(&[App::Ssh]), refuse("all")]));
+    let mut ssh = Connection::open(&mut world, 5000, SERVER, 443);
+    at(
+        "a",
+        world.net(ssh.server_says(ACK, b"SSH-2.0-OpenSSH_9.7\r\n")),
+    );
+    at(
+        "wan",
+        world.from("a", ssh.client_says(ACK, b"SSH-2.0-OpenSSH_9.6\r\n")),
+    );
+    assert!(one(world.from("a", ssh.client_says(ACK, b"keys"))).fast);
+    let mut http = Connection::open(&mut world, 5001, SERVER, 22);
+    let seen = world.from("a", http.client_says(ACK, &request("www.good.example")));
+    assert_eq!(seen.len(), 2);
+    let app = |sport| {
+        let all = world.sessions();
+        let it = all.iter().find(|it| it.original.src_port == sport).unwrap();
+        it.app.clone()
+    };
+    assert_eq!(
+        (app(5000).as_deref(), app(5001).as_deref()),
+        (Some("SSH"), Some("HTTP"))
+    );
+}
+
+#[test]
+fn a_silent_firewall_says_nothing() {
+    let mut config = loose(vec![bad()]);
+    config.firewalls.nat[0].settings.on_drop = OnDrop::Silent;
+    let mut world = world(config);
+    let mut it = Connection::open(&mut world, 5000, SERVER, 443);
+    none(world.from("a", it.client_says(ACK, &hello("www.bad.example"))));
+    none(world.from("a", it.client_says(ACK, b"again")));
+    assert_eq!(world.dropped(Reason::NatFirewall), 2);
+}
+
+/// What a live session was found to be is kept: a change of policies judges it by that.
+#[test]
+fn a_change_judges_by_what_is_known() {
+    let mut config = loose(vec![refuse("other").to_domain("*.other.example")]);
+    let mut world = world(config.clone());
+    let mut connections: Vec<_> = ["www.bad.example", "www.good.example"]
+        .into_iter()
+        .zip(5000..)
+        .map(|(name, port)| {
+            let mut it = Connection::open(&mut world, port, SERVER, 443);
+            world.from("a", it.client_says(ACK, &hello(name)));
+            it
+        })
+        .collect();
+    let mut pending = Connection::open(&mut world, 6000, SERVER, 443);
+    set_policies(&mut config, scope(), vec![bad()]);
+    world.apply_config(config);
+    let [one_bad, one_good] = &mut connections[..] else {
+        panic!()
+    };
+    let seen = world.from("a", one_bad.client_says(ACK, b"data"));
+    is_reset(&seen, one_bad, 4);
+    assert!(one(world.from("a", one_good.client_says(ACK, b"data"))).fast);
+    // One that is under inspection goes on being so, by the new policies.
+    let seen = world.from("a", pending.client_says(ACK, &hello("new.bad.example")));
+    assert_eq!(seen.len(), 2);
+}
+
+/// Sessions that began before the firewall was there cannot be identified.
+#[test]
+fn what_was_there_before_goes_by_the_mode() {
+    for (mode, passes) in [
+        (model::EngineMode::Loose, true),
+        (model::EngineMode::Strict, false),
+    ] {
+        let with = protect(BASE, mode, vec![bad(), refuse("all")]);
+        let mut world = World::new(BASE);
+        let mut it = Connection::open(&mut world, 5000, SERVER, 443);
+        world.apply_config(with);
+        let seen = world.from("a", it.client_says(ACK, b"data"));
+        assert_eq!(seen.iter().any(|it| it.fast), passes);
+    }
+}
+
+#[test]
+fn a_restart_keeps_the_allowed_the_refused_and_those_in_between() {
+    let mut world = world(strict(vec![
+        accept("good").to_domain("*.good.example"),
+        refuse("all"),
+    ]));
+    let mut good = Connection::open(&mut world, 5000, SERVER, 443);
+    world.from("a", good.client_says(ACK, &hello("www.good.example")));
+    let mut refused = Connection::open(&mut world, 5001, SERVER, 443);
+    world.from("a", refused.client_says(ACK, &hello("www.bad.example")));
+    let mut between = Connection::open(&mut world, 5002, SERVER, 80);
+    world.restart();
+    assert_eq!(world.sessions().len(), 3);
+    assert!(one(world.from("a", good.client_says(ACK, b"data"))).fast);
+    let late = world.net(refused.server_says(ACK, b"late"));
+    assert!(
+        late.iter().all(|it| it.packet.flags() & RST != 0),
+        "{late:#?}"
+    );
+    let seen = world.from("a", between.client_says(ACK, &request("www.good.example")));
+    at("wan", seen);
+    assert!(one(world.from("a", between.client_says(ACK, b"data"))).fast);
+}
+
+/// The data connection that an FTP server announces is FTP's; no other one is.
+#[test]
+fn a_data_connection_is_what_its_control_connection_is() {
+    let mut world = world(strict(vec![accept("ftp").apps(&[App::Ftp]), refuse("all")]));
+    let mut ftp = Connection::open(&mut world, 5000, SERVER, 21);
+    at(
+        "a",
+        world.net(ftp.server_says(ACK, b"220 FTP server ready\r\n")),
+    );
+    at(
+        "wan",
+        world.from("a", ftp.client_says(ACK, b"USER anonymous\r\n")),
+    );
+    at(
+        "a",
+        world.net(ftp.server_says(ACK, b"331 Password please\r\n")),
+    );
+    at("wan", world.from("a", ftp.client_says(ACK, b"PASV\r\n")));
+    let answer = b"227 Entering Passive Mode (198,51,100,7,200,10)\r\n";
+    at("a", world.net(ftp.server_says(ACK, answer)));
+    let mut data = Connection::open(&mut world, 5001, SERVER, 200 * 256 + 10);
+    assert!(one(world.from("a", data.client_says(ACK, b"bytes"))).fast);
+    let _other = Connection::open(&mut world, 5002, SERVER, 200 * 256 + 11);
+    world.seconds(10);
+    assert_eq!(world.engine.firewall_stats().refused, 1);
+}
+
+/// So many at once are inspected, in bounded memory; those that began first give up.
+#[test]
+fn inspection_is_bounded() {
+    let mut config = loose(vec![bad()]);
+    config.system.max_sessions = 40_000;
+    let mut world = World::of(config, 131_072);
+    world.checked = false;
+    let server = |n: u32| format!("198.51.{}.{}", n / 250, 1 + n % 250);
+    for n in 0..20_000 {
+        let syn = Packet::tcp((A, 5000), (&server(n), 443), SYN);
+        at("wan", world.from("a", syn));
+    }
+    world.engine.check();
+    let stats = world.engine.firewall_stats();
+    assert_eq!(stats.inspected, 16_384);
+    assert_eq!(stats.given_up, 20_000 - 16_384);
+}

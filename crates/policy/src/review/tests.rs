@@ -1,0 +1,313 @@
+use super::*;
+use ipnet::Ipv4Net;
+use std::time::Instant;
+
+fn plain(id: &str) -> ControlPolicy {
+    ControlPolicy {
+        id: id.parse().unwrap(),
+        description: String::new(),
+        source: PolicySource::Net("10.0.0.0/8".parse().unwrap()),
+        destination: PolicyDestination::Net("192.0.2.0/24".parse().unwrap()),
+        protocol: Some(6),
+        ports: PolicyPorts::Range(443..=443),
+        applications: Vec::new(),
+        action: PolicyAction::Accept,
+        enabled: true,
+        validity: Validity::Permanent,
+        resolve: DomainResolve::Fqdn,
+    }
+}
+
+fn with(id: &str, change: impl FnOnce(&mut ControlPolicy)) -> ControlPolicy {
+    let mut policy = plain(id);
+    change(&mut policy);
+    policy
+}
+
+fn net(text: &str) -> Ipv4Net {
+    text.parse().unwrap()
+}
+
+fn domain(text: &str) -> PolicyDestination {
+    PolicyDestination::Domain(text.parse().unwrap())
+}
+
+fn book(id: &str, content: BookContent) -> AddressBook {
+    AddressBook {
+        id: id.parse().unwrap(),
+        name: id.into(),
+        content: Arc::new(content),
+    }
+}
+
+fn named(id: &str) -> Id {
+    id.parse().unwrap()
+}
+
+/// What is found, as `flaw policy other`.
+fn found(policies: Vec<ControlPolicy>, books: &[AddressBook]) -> Vec<String> {
+    found_with(policies, books, &Resolved::default(), Policy::Drop)
+}
+
+fn found_with(
+    policies: Vec<ControlPolicy>,
+    books: &[AddressBook],
+    resolved: &Resolved,
+    default_action: Policy,
+) -> Vec<String> {
+    let policies: Vec<_> = policies.into_iter().map(Arc::new).collect();
+    let findings = review(&Review {
+        policies: &policies,
+        books,
+        default_action,
+        hits: &|id| (*id == named("unused")).then_some(0),
+        resolved,
+    });
+    let text = |it: &Finding| {
+        assert!(it.explanation.ends_with('.'));
+        let ids = it
+            .policies
+            .iter()
+            .inspect(|id| assert!(it.explanation.contains(id.as_str())));
+        ids.fold(it.flaw.to_string(), |all, id| format!("{all} {id}"))
+    };
+    findings.iter().map(text).collect()
+}
+
+#[test]
+fn what_is_never_reached() {
+    let log = |it: &mut ControlPolicy| it.action = PolicyAction::Drop;
+    let cases: Vec<(ControlPolicy, ControlPolicy, Option<&str>)> = vec![
+        (plain("a"), plain("b"), Some("duplicate b a")),
+        (plain("a"), with("b", log), Some("conflicting b a")),
+        (
+            plain("a"),
+            with("b", |it| it.source = PolicySource::Net(net("10.1.0.0/16"))),
+            Some("shadowed b a"),
+        ),
+        (
+            with("a", |it| it.source = PolicySource::Net(net("10.1.0.0/16"))),
+            plain("b"),
+            None,
+        ),
+        (plain("a"), with("b", |it| it.protocol = None), None),
+        (
+            with("a", |it| it.protocol = None),
+            plain("b"),
+            Some("shadowed b a"),
+        ),
+        (
+            plain("a"),
+            with("b", |it| it.ports = PolicyPorts::Any),
+            None,
+        ),
+        (
+            with("a", |it| it.ports = PolicyPorts::Range(0..=65_535)),
+            with("b", |it| it.ports = PolicyPorts::Any),
+            None,
+        ),
+        (
+            with("a", |it| it.applications = vec![model::App::Http]),
+            plain("b"),
+            None,
+        ),
+        (with("a", |it| it.enabled = false), plain("b"), None),
+        (
+            with("a", |it| it.validity = Validity::Once { from: 0, until: 1 }),
+            plain("b"),
+            None,
+        ),
+        (
+            plain("a"),
+            with("b", |it| it.validity = Validity::Once { from: 0, until: 1 }),
+            Some("shadowed b a"),
+        ),
+        (
+            with("a", |it| it.destination = domain("*.x.test")),
+            with("b", |it| it.destination = domain("a.x.test")),
+            Some("shadowed b a"),
+        ),
+        (
+            with("a", |it| it.destination = domain("*.x.test")),
+            with("b", |it| it.destination = domain("x.test")),
+            None,
+        ),
+        (
+            with("a", |it| it.destination = domain("*")),
+            with("b", |it| it.destination = domain("x.test")),
+            Some("shadowed b a"),
+        ),
+        (
+            plain("a"),
+            with("b", |it| it.destination = domain("x.test")),
+            None,
+        ),
+        (
+            with("a", |it| it.destination = domain("x.test")),
+            plain("b"),
+            None,
+        ),
+        (
+            with("a", |it| {
+                it.destination = PolicyDestination::Location(vec!["CN".into(), "US".into()])
+            }),
+            with("b", |it| {
+                it.destination = PolicyDestination::Location(vec!["US".into()])
+            }),
+            Some("shadowed b a"),
+        ),
+        (
+            with("a", |it| {
+                it.destination = PolicyDestination::Book(named("nets"))
+            }),
+            plain("b"),
+            Some("shadowed b a"),
+        ),
+        (
+            plain("a"),
+            with("b", |it| {
+                it.destination = PolicyDestination::Book(named("nets"))
+            }),
+            None,
+        ),
+        (
+            with("a", |it| {
+                it.destination = PolicyDestination::Book(named("names"))
+            }),
+            with("b", |it| it.destination = domain("b.y.test")),
+            Some("shadowed b a"),
+        ),
+        (
+            with("a", |it| it.destination = domain("*.y.test")),
+            with("b", |it| {
+                it.destination = PolicyDestination::Book(named("names"))
+            }),
+            None,
+        ),
+        (
+            with("a", |it| {
+                it.destination = PolicyDestination::Book(named("names"))
+            }),
+            with("b", |it| {
+                it.destination = PolicyDestination::Book(named("fewer"))
+            }),
+            Some("shadowed b a"),
+        ),
+        (
+            with("a", |it| {
+                it.destination = domain("x.test");
+                it.resolve = DomainResolve::Both;
+            }),
+            with("b", |it| {
+                it.destination = domain("x.test");
+                it.resolve = DomainResolve::Dns;
+            }),
+            Some("shadowed b a"),
+        ),
+        (
+            with("a", |it| it.destination = domain("x.test")),
+            with("b", |it| {
+                it.destination = domain("x.test");
+                it.resolve = DomainResolve::Dns;
+            }),
+            None,
+        ),
+    ];
+    let patterns =
+        |all: &[&str]| BookContent::Domain(all.iter().map(|it| it.parse().unwrap()).collect());
+    let books = [
+        book(
+            "nets",
+            BookContent::Ip(vec![
+                net("192.0.2.128/25"),
+                net("192.0.2.0/25"),
+                net("198.51.100.0/24"),
+            ]),
+        ),
+        book("names", patterns(&["x.test", "*.y.test"])),
+        book("fewer", patterns(&["z.y.test", "x.test"])),
+    ];
+    for (n, (a, b, expected)) in cases.into_iter().enumerate() {
+        let found = found(vec![a, b], &books);
+        assert_eq!(found, expected.into_iter().collect::<Vec<_>>(), "case {n}");
+    }
+}
+
+#[test]
+fn what_says_too_much_or_nothing() {
+    let anywhere =
+        |it: &mut ControlPolicy| it.destination = PolicyDestination::Net(Ipv4Net::default());
+    let all = |it: &mut ControlPolicy| {
+        anywhere(it);
+        it.source = PolicySource::Net(Ipv4Net::default());
+        (it.ports, it.protocol) = (PolicyPorts::Any, None);
+    };
+    let resolved = Resolved::new([("gone.test".into(), vec![])]);
+    let policies = vec![
+        with("unused", |it| it.ports = PolicyPorts::Range(1..=2)),
+        with("ssh", |it| {
+            anywhere(it);
+            it.ports = PolicyPorts::Range(20..=22);
+        }),
+        with("empty", |it| {
+            it.source = PolicySource::Book(named("nothing"))
+        }),
+        with("off", |it| {
+            it.enabled = false;
+            it.source = PolicySource::Book(named("nothing"));
+        }),
+        with("gone", |it| {
+            (it.destination, it.resolve) = (domain("gone.test"), DomainResolve::Dns)
+        }),
+        with("top", |it| it.destination = domain("*.com")),
+        with("broad", |it| {
+            anywhere(it);
+            it.ports = PolicyPorts::Any;
+        }),
+        with("rest", |it| {
+            all(it);
+            it.action = PolicyAction::Drop;
+        }),
+    ];
+    let expected = [
+        "never-hit unused",
+        "high-risk-port ssh",
+        "ineffective empty",
+        "invalid-domain gone",
+        "invalid-domain top",
+        "over-broad broad",
+    ];
+    let found = |policies, default| found_with(policies, &[], &resolved, default);
+    assert_eq!(found(policies.clone(), Policy::Accept), expected);
+    let rest = found(policies[..1].to_vec(), Policy::Accept);
+    assert_eq!(rest, ["never-hit unused", "default-not-deny"]);
+}
+
+// How long it takes is told, not tested: `cargo test --release -p policy -- --ignored --nocapture ten_thousand`.
+#[test]
+#[ignore = "a measurement"]
+fn ten_thousand() {
+    let policies: Vec<_> = (0..10_000u32)
+        .map(|n| {
+            Arc::new(with(&format!("p{n}"), |it| {
+                let source = Ipv4Net::new((0x0a00_0000 | (n << 8)).into(), 16 + (n % 17) as u8);
+                it.source = PolicySource::Net(source.unwrap());
+                it.destination = match n % 3 {
+                    0 => PolicyDestination::Net(Ipv4Net::default()),
+                    1 => domain(&format!("{}.x.test", n % 100)),
+                    _ => PolicyDestination::Net(Ipv4Net::new((n << 16).into(), 24).unwrap()),
+                };
+                it.ports = PolicyPorts::Range(n as u16..=n as u16);
+            }))
+        })
+        .collect();
+    let begin = Instant::now();
+    let findings = review(&Review {
+        policies: &policies,
+        books: &[],
+        default_action: Policy::Accept,
+        hits: &|_| None,
+        resolved: &Resolved::default(),
+    });
+    println!("{} findings in {:?}", findings.len(), begin.elapsed());
+}

@@ -1,0 +1,225 @@
+//! Policies as a list that is read from the top: what the matcher has to agree with.
+
+use model::{
+    AddressBook, BookContent, ControlPolicy, DomainResolve, EngineMode, Id, PolicyAction,
+    PolicyDestination, PolicyPorts, PolicySource, RepeatDays, Validity, domain::Pattern,
+};
+use policy::{Because, Facts, Identity, Needs, Subject, Verdict};
+use std::collections::HashMap;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+/// Policies that can be asked.
+#[derive(Debug, Default)]
+pub struct List {
+    list: Vec<Arc<ControlPolicy>>,
+    books: HashMap<Id, Arc<BookContent>>,
+}
+
+/// Whether a policy is about a session.
+enum Match {
+    Yes,
+    No,
+    Needs(Needs),
+}
+
+impl List {
+    /// Compiles policies, in their order, with the books that they name. A book that there is not is empty.
+    pub fn compile(policies: &[Arc<ControlPolicy>], books: &[AddressBook]) -> List {
+        let books = books.iter().map(|it| (it.id.clone(), it.content.clone()));
+        List {
+            list: policies.to_vec(),
+            books: books.collect(),
+        }
+    }
+
+    /// What the policies say. `default` happens to what none matches.
+    pub fn check(
+        &self,
+        subject: &Subject,
+        facts: &Facts,
+        mode: EngineMode,
+        default: PolicyAction,
+    ) -> Verdict {
+        for (place, policy) in (0..).zip(&self.list) {
+            let because = match self.matches(policy, subject, facts) {
+                Match::No => continue,
+                Match::Yes => Because::Policy(place),
+                Match::Needs(what) => match (subject.identity, mode) {
+                    (Identity::Pending(_), _) => return Verdict::Pending(place, what),
+                    (_, EngineMode::Strict) => continue,
+                    (_, EngineMode::Loose) => Because::Unidentified(place, what),
+                },
+            };
+            let action = match because {
+                Because::Policy(_) => policy.action,
+                _ => PolicyAction::Accept,
+            };
+            return Verdict::Decided { action, because };
+        }
+        Verdict::Decided {
+            action: default,
+            because: Because::Default,
+        }
+    }
+
+    fn matches(&self, policy: &ControlPolicy, subject: &Subject, facts: &Facts) -> Match {
+        let locate = |address, codes: &[String]| {
+            let mut found = false;
+            facts.locations.locate(address, &mut |code| {
+                found |= codes.iter().any(|it| it == code)
+            });
+            found
+        };
+        let source = match &policy.source {
+            PolicySource::Net(net) => net.contains(&subject.source),
+            PolicySource::Book(id) => self.in_book(id, subject.source, facts),
+            PolicySource::Location(codes) => locate(subject.source, codes),
+        };
+        let ports = match (&policy.ports, subject.port) {
+            (PolicyPorts::Any, _) => true,
+            (_, None) => false,
+            (PolicyPorts::Range(range), Some(port)) => range.contains(&port),
+            (PolicyPorts::Book(id), Some(port)) => match self.books.get(id).map(|it| &**it) {
+                Some(BookContent::Port(ranges)) => ranges.iter().any(|it| it.contains(&port)),
+                _ => false,
+            },
+        };
+        let protocol = policy.protocol.is_none_or(|it| it == subject.protocol);
+        if !policy.enabled || !source || !ports || !protocol || !valid(&policy.validity, facts.now)
+        {
+            return Match::No;
+        }
+        let mut category = None;
+        let patterns: &[Pattern] = match &policy.destination {
+            PolicyDestination::Net(net) if net.contains(&subject.destination) => &[],
+            PolicyDestination::Net(_) => return Match::No,
+            PolicyDestination::Location(codes) if locate(subject.destination, codes) => &[],
+            PolicyDestination::Location(_) => return Match::No,
+            PolicyDestination::Domain(pattern) => std::slice::from_ref(pattern),
+            PolicyDestination::Book(id) => match self.books.get(id).map(|it| &**it) {
+                Some(BookContent::Domain(patterns)) if patterns.is_empty() => return Match::No,
+                Some(BookContent::Domain(patterns)) => patterns,
+                _ if self.in_book(id, subject.destination, facts) => &[],
+                // The domains of a category are as those of a book.
+                Some(BookContent::Threat(id)) if facts.threats.has_domains(id) => {
+                    category = Some(id.as_str());
+                    &[]
+                }
+                _ => return Match::No,
+            },
+        };
+        let by_name = category.is_some() || !patterns.is_empty();
+        let app = match subject.identity {
+            Identity::Pending(app) => app,
+            Identity::Known { app, .. } => Some(app),
+            Identity::Unknown => None,
+        };
+        let applications = &policy.applications;
+        if let Some(app) = app
+            && !applications.is_empty()
+            && !applications.contains(&app)
+        {
+            return Match::No;
+        }
+        let needs_app = !applications.is_empty() && app.is_none();
+        if !by_name {
+            return match needs_app {
+                true => Match::Needs(Needs::App),
+                false => Match::Yes,
+            };
+        }
+        let among = |name: &str| {
+            patterns.iter().any(|it| it.matches(name))
+                || category.is_some() && facts.threats.find_domain(name) == category
+        };
+        let mut by_dns = false;
+        if policy.resolve != DomainResolve::Fqdn {
+            let (client, address) = (subject.source, subject.destination);
+            facts
+                .names
+                .names(client, address, &mut |name| by_dns |= among(name));
+        }
+        if by_dns {
+            return match needs_app {
+                true => Match::Needs(Needs::App),
+                false => Match::Yes,
+            };
+        }
+        if policy.resolve == DomainResolve::Dns {
+            return Match::No;
+        }
+        // What tells no names is not meant by a policy that looks at them.
+        if app.is_some_and(|app| !app.has_domain()) {
+            return Match::No;
+        }
+        match subject.identity {
+            Identity::Known {
+                domain: Some(name), ..
+            } if among(name) => Match::Yes,
+            Identity::Known {
+                domain: Some(_), ..
+            } => Match::No,
+            _ if needs_app => Match::Needs(Needs::App),
+            _ => Match::Needs(Needs::Domain),
+        }
+    }
+
+    fn in_book(&self, id: &Id, address: Ipv4Addr, facts: &Facts) -> bool {
+        match self.books.get(id).map(|it| &**it) {
+            Some(BookContent::Ip(nets)) => nets.iter().any(|net| net.contains(&address)),
+            Some(BookContent::Tag(addresses)) => addresses.contains(&address),
+            Some(BookContent::Threat(id)) => {
+                facts.threats.find_address(address) == Some(id.as_str())
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Whether a policy counts at a moment.
+pub fn valid(validity: &Validity, now: u64) -> bool {
+    let within = |from: Option<u64>, until: Option<u64>| {
+        from.is_none_or(|from| from <= now) && until.is_none_or(|until| now < until)
+    };
+    match validity {
+        Validity::Permanent => true,
+        Validity::Once { from, until } => within(Some(*from), Some(*until)),
+        Validity::Repeated {
+            from,
+            until,
+            days,
+            start,
+            end,
+            offset,
+        } => {
+            let local = now as i64 + i64::from(*offset) * 60;
+            let (day, minute) = (local.div_euclid(86_400), local.rem_euclid(86_400) / 60);
+            let (start, end) = (i64::from(*start), i64::from(*end));
+            // A period that goes past midnight is that of the day on which it began.
+            let day = match start < end {
+                true if (start..end).contains(&minute) => day,
+                false if minute >= start => day,
+                false if minute < end => day - 1,
+                _ => return false,
+            };
+            let on = match days {
+                RepeatDays::Daily => true,
+                // 1970-01-01 was a Thursday.
+                RepeatDays::Weekly(days) => days.contains(&((day + 4).rem_euclid(7) as u8)),
+                RepeatDays::Monthly(days) => days.contains(&day_of_month(day)),
+            };
+            on && within(*from, *until)
+        }
+    }
+}
+
+/// The day of the month of a day since 1970-01-01 (H. Hinnant, "chrono-compatible low-level date algorithms").
+fn day_of_month(day: i64) -> u8 {
+    let z = day + 719_468;
+    let of_era = z.rem_euclid(146_097);
+    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let month = (5 * of_year + 2) / 153;
+    (of_year - (153 * month + 2) / 5 + 1) as u8
+}

@@ -1,0 +1,221 @@
+//! The matcher says what a list says that is read from the top.
+
+mod generate;
+mod list;
+
+use generate::{Case, LONG, case, subjects};
+use list::List;
+use model::{EngineMode, PolicyAction};
+use policy::review::{Flaw, Review, review};
+use policy::{Facts, Identity, Locations, Names, Policies, Resolved, Subject, Verdict};
+use proptest::prelude::*;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+/// Names and locations that are a function of the address.
+struct Known<'a>(&'a Case);
+
+impl Names for Known<'_> {
+    fn names(&self, client: Ipv4Addr, address: Ipv4Addr, each: &mut dyn FnMut(&str)) {
+        for (whose, of, name) in &self.0.names {
+            if *of == address && whose.is_none_or(|whose| whose == client) {
+                each(name);
+            }
+        }
+    }
+}
+
+impl Locations for Known<'_> {
+    fn locate(&self, address: Ipv4Addr, each: &mut dyn FnMut(&str)) {
+        let last = address.octets()[3];
+        each(["CN", "US", "DE"][usize::from(last % 3)]);
+        if last % 2 == 1 {
+            each("US-CA");
+        }
+    }
+}
+
+fn facts<'a>(case: &'a Case, known: &'a Known<'a>) -> Facts<'a> {
+    Facts {
+        names: known,
+        locations: known,
+        threats: &case.threats,
+        now: case.now,
+    }
+}
+
+fn modes() -> impl Iterator<Item = (EngineMode, PolicyAction)> {
+    let modes = [EngineMode::Loose, EngineMode::Strict];
+    modes
+        .into_iter()
+        .flat_map(|mode| [PolicyAction::Accept, PolicyAction::Drop].map(|default| (mode, default)))
+}
+
+fn agree(case: &Case, compiled: &Policies, subject: &Subject) {
+    let (known, list) = (Known(case), List::compile(&case.policies, &case.books));
+    let facts = facts(case, &known);
+    for (mode, default) in modes() {
+        let expected = list.check(subject, &facts, mode, default);
+        let found = compiled.check(subject, &facts, mode, default);
+        assert_eq!(found, expected, "{subject:?} {mode:?} {default:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+
+    #[test]
+    fn the_matcher_agrees_with_a_list(case in case(1..12)) {
+        let compiled = Policies::compile(&case.policies, &case.books);
+        for subject in subjects(&case) {
+            agree(&case, &compiled, &subject);
+        }
+    }
+
+    #[test]
+    fn it_agrees_when_sets_are_not_joined(case in case(1..40)) {
+        let compiled = Policies::compile_within(&case.policies, &case.books, 0);
+        for subject in subjects(&case) {
+            agree(&case, &compiled, &subject);
+        }
+    }
+
+    // What is pending is decided by what becomes known as if it had been known at once: no policy before the one that
+    // pre-matched does, and if nothing more becomes known, it is that policy that the mode is asked about.
+    #[test]
+    fn what_was_pending_is_decided_as_if_it_had_been_known(case in case(1..12)) {
+        let compiled = Policies::compile(&case.policies, &case.books);
+        let known = Known(&case);
+        let facts = facts(&case, &known);
+        for subject in subjects(&case) {
+            let Identity::Known { app, domain } = subject.identity else { continue };
+            for (mode, default) in modes() {
+                let check = |identity| compiled.check(&Subject { identity, ..subject }, &facts, mode, default);
+                let known = check(Identity::Known { app, domain });
+                for earlier in [check(Identity::Pending(None)), check(Identity::Pending(Some(app)))] {
+                    match earlier {
+                        Verdict::Decided { .. } => prop_assert_eq!(earlier, known),
+                        Verdict::Pending(place, _) => prop_assert!(decided_at(&known) >= place),
+                    }
+                }
+            }
+        }
+    }
+
+    // What a review calls covered by an earlier policy never decides, whatever is known.
+    #[test]
+    fn what_is_never_reached_never_decides(case in case(1..30)) {
+        let compiled = Policies::compile(&case.policies, &case.books);
+        let policies = case.policies.iter().enumerate().map(|(n, it)| {
+            let mut policy = (**it).clone();
+            policy.id = format!("p{n}").parse().unwrap();
+            Arc::new(policy)
+        });
+        let policies: Vec<_> = policies.collect();
+        let findings = review(&Review {
+            policies: &policies,
+            books: &case.books,
+            default_action: model::Policy::Accept,
+            hits: &|_| None,
+            resolved: &Resolved::default(),
+        });
+        let never = [Flaw::Duplicate, Flaw::Shadowed, Flaw::Conflicting, Flaw::Ineffective];
+        let never: Vec<_> = findings.iter().filter(|it| never.contains(&it.flaw)).map(|it| it.policies[0].clone()).collect();
+        let (known, subjects) = (Known(&case), subjects(&case));
+        let facts = facts(&case, &known);
+        for subject in &subjects {
+            for (mode, default) in modes() {
+                let decided = decided_at(&compiled.check(subject, &facts, mode, default));
+                if let Some(policy) = policies.get(decided as usize) {
+                    prop_assert!(!never.contains(&policy.id), "{:?} {:?}", policy, subject);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn compiling_twice_is_the_same(case in case(1..40)) {
+        let compiled = [0, 1].map(|_| Policies::compile(&case.policies, &case.books));
+        let known = Known(&case);
+        let facts = facts(&case, &known);
+        for subject in subjects(&case) {
+            for (mode, default) in modes() {
+                let [one, other] = compiled.each_ref().map(|it| it.check(&subject, &facts, mode, default));
+                prop_assert_eq!(one, other);
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_changes_before_it_is_said_to(case in case(1..12), steps in proptest::collection::vec(0u64..10, 8)) {
+        let compiled = Policies::compile(&case.policies, &case.books);
+        let counting = |now| {
+            let enabled = case.policies.iter().filter(|it| it.enabled);
+            enabled.map(|it| list::valid(&it.validity, now)).collect::<Vec<_>>()
+        };
+        match compiled.next_change(case.now) {
+            Some(at) => {
+                prop_assert!(at > case.now);
+                prop_assert_ne!(counting(at), counting(case.now));
+                prop_assert_eq!(counting(at - 1), counting(case.now));
+                for step in steps {
+                    prop_assert_eq!(counting(case.now + (at - 1 - case.now) * step / 10), counting(case.now));
+                }
+            }
+            None => {
+                for step in steps {
+                    prop_assert_eq!(counting(case.now + step * 86_400 * 9 + step * 3_600), counting(case.now));
+                }
+            }
+        }
+    }
+}
+
+fn decided_at(verdict: &Verdict) -> u32 {
+    match verdict {
+        Verdict::Pending(place, _) => *place,
+        Verdict::Decided { because, .. } => match because {
+            policy::Because::Policy(place) | policy::Because::Unidentified(place, _) => *place,
+            policy::Because::Default => u32::MAX,
+        },
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(3))]
+
+    // More than a page of blocks of places.
+    #[test]
+    fn the_matcher_agrees_with_a_long_list(case in case(LONG..LONG + 2_000)) {
+        let compiled = Policies::compile(&case.policies, &case.books);
+        for subject in subjects(&case).into_iter().take(24) {
+            agree(&case, &compiled, &subject);
+        }
+    }
+}
+
+#[test]
+fn the_names_to_resolve_are_told() {
+    let resolve = |text: &str, resolve| {
+        let mut policy = generate::plain();
+        policy.destination = model::PolicyDestination::Domain(text.parse().unwrap());
+        policy.resolve = resolve;
+        Arc::new(policy)
+    };
+    use model::DomainResolve::{Both, Dns, Fqdn};
+    let compiled = Policies::compile(
+        &[
+            resolve("a.test", Fqdn),
+            resolve("b.test", Dns),
+            resolve("c.test", Both),
+            resolve("b.test", Both),
+            resolve("*.d.test", Dns),
+        ],
+        &[],
+    );
+    let mut names: Vec<&str> = compiled.domains().collect();
+    names.sort_unstable();
+    assert_eq!(names, ["b.test", "c.test"]);
+    assert!(compiled.by_dns());
+    assert!(!Policies::compile(&[resolve("a.test", Fqdn)], &[]).by_dns());
+}

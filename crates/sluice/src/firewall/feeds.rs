@@ -1,0 +1,264 @@
+//! Lists of threat indicators: fetched on their schedule, kept on disk, told as one table.
+//!
+//! What was fetched and can be read is put into a file of the state directory, and from there the table is built. So a
+//! list that cannot be had, or has become nonsense, leaves the last good one in force, also after a restart; and
+//! only the table is in memory.
+
+use crate::state::hash;
+use model::ThreatFeed;
+use policy::{Threats, feed};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+/// The largest list in bytes.
+const MAX_SIZE: u64 = 256 << 20;
+/// How long fetching a list may take.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// How long to wait after a failure, if the list is not fetched more often.
+const RETRY: Duration = Duration::from_secs(60);
+
+/// A list, and what became of it.
+#[derive(Clone, Debug)]
+pub struct Feed {
+    /// What the configuration says.
+    pub feed: ThreatFeed,
+    /// Its indicators that are in force.
+    pub indicators: u64,
+    /// Its lines that could not be read.
+    pub skipped: u64,
+    /// When the one in force was fetched.
+    pub at: Option<SystemTime>,
+    /// Why it was not fetched the last time, if it was not.
+    pub error: Option<String>,
+    /// When it is fetched next; `None`: at once.
+    due: Option<Instant>,
+}
+
+/// All lists of a gateway.
+pub struct Feeds {
+    directory: PathBuf,
+    feeds: BTreeMap<String, Feed>,
+    /// Whether the table is not what the files are.
+    stale: bool,
+}
+
+impl Feeds {
+    /// With files in a directory, which is made when it is needed.
+    pub fn new(directory: PathBuf) -> Feeds {
+        Feeds {
+            directory,
+            feeds: BTreeMap::new(),
+            // The lists that are built in.
+            stale: true,
+        }
+    }
+
+    /// Goes on with these lists; whether they are others than before.
+    pub fn keep(&mut self, wanted: &[ThreatFeed]) -> bool {
+        let before = self.feeds.len();
+        let ids = |id: &String| wanted.iter().any(|it| it.id == *id);
+        self.feeds.retain(|id, _| ids(id));
+        let mut changed = self.feeds.len() < before;
+        for feed in wanted {
+            match self.feeds.get(&feed.id) {
+                Some(known) if known.feed == *feed => continue,
+                // What is in the file was read as something else, or somewhere else.
+                Some(known) if differs(&known.feed, feed) => self.forget(feed),
+                _ => {}
+            }
+            changed = true;
+            let new = Feed {
+                feed: feed.clone(),
+                indicators: 0,
+                skipped: 0,
+                at: None,
+                error: None,
+                due: None,
+            };
+            self.feeds.insert(feed.id.clone(), new);
+        }
+        self.stale |= changed;
+        changed
+    }
+
+    fn forget(&self, feed: &ThreatFeed) {
+        // If it is not there, there is nothing to forget.
+        let _ = fs::remove_file(self.path(feed));
+    }
+
+    /// The lists and what became of them.
+    pub fn all(&self) -> Vec<Feed> {
+        self.feeds.values().cloned().collect()
+    }
+
+    /// Fetches a list at once, or all; how many these are.
+    pub fn refresh(&mut self, id: Option<&str>) -> usize {
+        let wanted = |feed: &&mut Feed| id.is_none_or(|id| id == feed.feed.id);
+        let feeds = self.feeds.values_mut().filter(wanted);
+        feeds.map(|feed| feed.due = None).count()
+    }
+
+    /// Whether something is still to be fetched or built.
+    pub fn busy(&self) -> bool {
+        self.stale || self.due().is_some()
+    }
+
+    /// A list that has to be fetched now.
+    pub fn due(&self) -> Option<ThreatFeed> {
+        let now = Instant::now();
+        let due = |it: &&Feed| it.due.is_none_or(|due| due <= now);
+        self.feeds.values().find(due).map(|it| it.feed.clone())
+    }
+
+    /// How long until the next one has to be.
+    pub fn idle(&self) -> Option<Duration> {
+        let now = Instant::now();
+        let due = self.feeds.values().map(|it| it.due.unwrap_or(now));
+        due.min().map(|it| it.saturating_duration_since(now))
+    }
+
+    /// Takes in what became of fetching a list.
+    pub fn fetched(&mut self, feed: &ThreatFeed, result: Result<Vec<u8>, String>) {
+        let result = result.and_then(|content| {
+            let report = feed::read(&content[..], feed.format, &mut |_, _| ());
+            let report = report.map_err(|error| error.to_string())?;
+            match report.first_skipped.first() {
+                Some(first) if report.indicators == 0 => Err(format!(
+                    "there is no indicator in it; line {}: {}",
+                    first.line, first.why
+                )),
+                _ => self.write(feed, &content).map_err(|error| {
+                    let directory = self.directory.display();
+                    format!("it cannot be kept in {directory}: {error}")
+                }),
+            }
+        });
+        let Some(known) = self.feeds.get_mut(&feed.id).filter(|it| it.feed == *feed) else {
+            return;
+        };
+        match result {
+            Ok(changed) => {
+                known.error = None;
+                known.due = Some(Instant::now() + feed.refresh);
+                known.at = Some(SystemTime::now());
+                self.stale |= changed;
+            }
+            Err(error) => {
+                let (id, place) = (&feed.id, &feed.location);
+                tracing::warn!("the threat list {id} stays as it is: {place}: {error}");
+                known.error = Some(error);
+                known.due = Some(Instant::now() + RETRY.min(feed.refresh));
+            }
+        }
+    }
+
+    /// Puts a list into its file; whether it is another than before.
+    fn write(&self, feed: &ThreatFeed, content: &[u8]) -> io::Result<bool> {
+        let path = self.path(feed);
+        if fs::read(&path).is_ok_and(|before| before == content) {
+            // Its age is told by the file.
+            File::open(&path)?.set_modified(SystemTime::now())?;
+            return Ok(false);
+        }
+        fs::create_dir_all(&self.directory)?;
+        let mut file = tempfile::NamedTempFile::new_in(&self.directory)?;
+        file.write_all(content)?;
+        file.persist(path)?;
+        Ok(true)
+    }
+
+    fn path(&self, feed: &ThreatFeed) -> PathBuf {
+        // An identifier may have a `/` in it.
+        self.directory.join(hash(&feed.id))
+    }
+
+    /// The table of all lists, if it is another than before.
+    pub fn table(&mut self) -> Option<Threats> {
+        if !std::mem::take(&mut self.stale) {
+            return None;
+        }
+        self.tidy();
+        let directory = self.directory.clone();
+        let builtin = policy::test_indicators();
+        let mut all: Vec<(_, Arc<str>)> = builtin.map(|(it, of)| (it, of.into())).collect();
+        for known in self.feeds.values_mut() {
+            let path = directory.join(hash(&known.feed.id));
+            let Ok(file) = File::open(&path) else {
+                continue;
+            };
+            let at = file.metadata().and_then(|it| it.modified());
+            let category: Arc<str> = known.feed.category.as_str().into();
+            let before = all.len();
+            let read = feed::read(BufReader::new(file), known.feed.format, &mut |it, of| {
+                all.push((it, of.map_or_else(|| Arc::clone(&category), Arc::from)));
+            });
+            match read {
+                Ok(report) => {
+                    known.indicators = report.indicators;
+                    known.skipped = report.skipped;
+                    known.at = at.ok();
+                }
+                // It was read to its end once: the disk fails.
+                Err(error) => {
+                    all.truncate(before);
+                    known.error = Some(error.to_string());
+                }
+            }
+        }
+        Some(Threats::new(all))
+    }
+
+    /// Removes the files of lists that there are no more.
+    fn tidy(&self) {
+        let wanted: Vec<PathBuf> = self.feeds.values().map(|it| self.path(&it.feed)).collect();
+        for entry in fs::read_dir(&self.directory)
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            if !wanted.contains(&entry.path()) {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+    }
+}
+
+/// Whether the same content would be something else.
+fn differs(one: &ThreatFeed, other: &ThreatFeed) -> bool {
+    one.location != other.location || one.format != other.format
+}
+
+/// Fetches a list from a file or the network.
+///
+/// # Errors
+/// If it cannot be had, or is larger than 256 MiB.
+pub fn fetch(location: &str) -> Result<Vec<u8>, String> {
+    let mut content = Vec::new();
+    let size = match location.split_once("://") {
+        Some(("http" | "https", _)) => {
+            let agent = ureq::Agent::config_builder()
+                .timeout_global(Some(PATIENCE))
+                .user_agent(concat!("sluice/", env!("CARGO_PKG_VERSION")))
+                .build()
+                .new_agent();
+            let answer = agent.get(location).call();
+            let mut answer = answer.map_err(|error| error.to_string())?;
+            let body = answer.body_mut().as_reader();
+            body.take(MAX_SIZE + 1).read_to_end(&mut content)
+        }
+        _ => {
+            let path = Path::new(location.strip_prefix("file://").unwrap_or(location));
+            let file = File::open(path);
+            file.and_then(|file| file.take(MAX_SIZE + 1).read_to_end(&mut content))
+        }
+    };
+    let size = size.map_err(|error| error.to_string())?;
+    match size as u64 > MAX_SIZE {
+        true => Err(format!("it is larger than {} MiB", MAX_SIZE >> 20)),
+        false => Ok(content),
+    }
+}
