@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod firewall;
+pub mod policy;
 pub mod records;
 mod resource;
 
@@ -81,6 +82,9 @@ pub enum Command {
     /// Instances: list, show, create (run), modify, delete
     Instance(Resource),
     Firewall(firewall::Firewall),
+    Policy(policy::Policy),
+    /// Address books: list, show, create, modify, delete
+    Book(Resource),
     Key(access::Key),
     User(access::User),
     Access(access::Access),

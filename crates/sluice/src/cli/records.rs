@@ -1,6 +1,7 @@
 //! The arguments of the commands that tell what firewalls have done, and what they go by.
 
-use super::Daemon;
+use super::policy::IntelVerb;
+use super::{Callee, Daemon};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -84,7 +85,10 @@ Examples:
   sluice intel
   sluice intel --refresh            fetch all threat lists now
   sluice intel --refresh feed-1
-  sluice intel --resolve www.example.com")]
+  sluice intel --resolve www.example.com
+  sluice intel list                 categories of threats, and what is done about each
+  sluice intel set IpOutThreatTorExit drop")]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Intel {
     /// Fetch a threat list now, or all
     #[arg(long, value_name = "FEED", num_args = 0..=1, default_missing_value = "")]
@@ -97,5 +101,8 @@ pub struct Intel {
     pub json: bool,
     /// Which gateway.
     #[command(flatten)]
-    pub daemon: Daemon,
+    pub daemon: Callee,
+    /// What to do about categories of threats.
+    #[command(subcommand)]
+    pub verb: Option<IntelVerb>,
 }

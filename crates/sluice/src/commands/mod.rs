@@ -9,6 +9,7 @@ mod exec;
 mod export;
 mod firewall;
 mod intel;
+mod policy;
 mod ports;
 mod quotas;
 mod records;
@@ -63,6 +64,8 @@ pub fn run(command: Command, out: &mut impl Write) -> Result<ExitCode, Error> {
         Command::Sg(args) => resource::run("sg", &args, out)?,
         Command::Instance(args) => resource::run("instance", &args, out)?,
         Command::Firewall(args) => firewall::run(&args, out)?,
+        Command::Policy(args) => policy::run(&args, out)?,
+        Command::Book(args) => resource::run("book", &args, out)?,
         Command::Key(args) => access::key(&args, out)?,
         Command::User(args) => access::user(&args, out)?,
         Command::Access(args) => access::access(&args, out)?,
