@@ -7,6 +7,7 @@ mod nat;
 mod support;
 
 mod access;
+mod address_books;
 mod audit;
 mod dnat;
 mod ecs;
@@ -20,6 +21,7 @@ mod nat_firewalls;
 mod nat_gateways;
 mod packages;
 mod peerings;
+mod policies;
 mod quotas;
 mod security_groups;
 mod security_rules;

@@ -161,6 +161,9 @@ mod tests {
             dst_port: 443,
         };
         SessionView {
+            firewall: None,
+            app: None,
+            domain: None,
             protocol: protocol.into(),
             direction: "out".into(),
             vpc: "vpc".into(),
