@@ -45,8 +45,7 @@ impl Puppet {
     /// Opens a connection; `None` if nobody answers or it is refused. Everything that the host's kernel would say about
     /// it is dropped.
     pub fn connect(host: &Host, from: &str, to: &str) -> Option<Puppet> {
-        let (from, to): (SocketAddrV4, SocketAddrV4) =
-            (from.parse().unwrap(), to.parse().unwrap());
+        let (from, to): (SocketAddrV4, SocketAddrV4) = (from.parse().unwrap(), to.parse().unwrap());
         host.ok("nft add table ip puppet");
         host.ok("nft 'add chain ip puppet out { type filter hook output priority 0; }'");
         let port = from.port();

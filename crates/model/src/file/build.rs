@@ -4,8 +4,8 @@
 
 mod firewall;
 mod nat;
-mod services;
 mod nat_firewall;
+mod services;
 
 use super::entry::{Entry, Found, address, any, block, place, word};
 use super::schema::{self, Number, Text, Texts, Value};
