@@ -29,6 +29,11 @@ pub trait Firewalls: Send + Sync {
     /// nothing.
     fn hits(&self, scope: &PolicyScope, ids: &[&str]) -> Vec<Hits>;
 
+    /// Whether it is known what has matched.
+    fn counts(&self) -> bool {
+        true
+    }
+
     /// Counts anew from now on what matches a policy.
     fn reset(&self, scope: &PolicyScope, id: &str);
 
@@ -45,6 +50,10 @@ pub(crate) struct Idle;
 impl Firewalls for Idle {
     fn hits(&self, _: &PolicyScope, ids: &[&str]) -> Vec<Hits> {
         vec![Hits::default(); ids.len()]
+    }
+
+    fn counts(&self) -> bool {
+        false
     }
 
     fn reset(&self, _: &PolicyScope, _: &str) {}

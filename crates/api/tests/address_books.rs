@@ -1,12 +1,9 @@
 //! Address books, through the API.
 
-mod common;
-mod nat;
-
+use crate::common::{World, refused, text};
+use crate::nat::*;
 use api::ApiError;
-use common::{World, refused, text};
 use model::BookContent;
-use nat::*;
 use serde_json::{Value, json};
 
 fn try_add(world: &World, kind: &str, name: &str, list: &str) -> Result<Value, ApiError> {

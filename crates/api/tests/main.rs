@@ -7,6 +7,7 @@ mod nat;
 mod support;
 
 mod access;
+mod address_books;
 mod audit;
 mod dnat;
 mod ecs;
@@ -18,6 +19,7 @@ mod instances;
 mod nat_gateways;
 mod packages;
 mod peerings;
+mod policies;
 mod quotas;
 mod security_groups;
 mod security_rules;

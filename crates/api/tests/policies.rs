@@ -1,15 +1,12 @@
 //! Policies of firewalls, through the API.
 
-mod common;
-mod nat;
-
+use crate::common::{World, refused, text};
+use crate::nat::*;
 use api::ApiError;
 use api::firewall::{Firewalls, Hits, Resolved};
-use common::{World, refused, text};
 use model::{
     ControlPolicy, EngineMode, PolicyDestination, PolicyPorts, PolicyScope, ThreatAction, Validity,
 };
-use nat::*;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -762,4 +759,72 @@ fn who_may_see_policies_of_one_vpc_does_not_see_those_of_another() {
     );
     assert_eq!(refused(denied), "NoPermission");
     assert_eq!(refused(by("AddAddressBook", &[])), "NoPermission");
+}
+
+#[test]
+fn checks_find_what_is_wrong_and_remember_what_became_of_it() {
+    let mut world = World::new();
+    let site = site(&world);
+    world.run_firewalls(Box::new(Shared(Arc::default())));
+    create(&world, &site, &[("Description", "all out")]);
+    let hidden = create(
+        &world,
+        &site,
+        &[("AclAction", "drop"), ("Source", "192.168.1.0/24")],
+    );
+    let check = world.cfw("CreateAclCheck", &[("AclType", "nat")]).unwrap();
+    let tasks = check["TaskIds"].as_array().unwrap().clone();
+    assert_eq!(tasks.len(), policy::review::Flaw::ALL.len());
+    let records = || {
+        let answer = world
+            .cfw("DescribeAclChecks", &[("AclType", "nat")])
+            .unwrap();
+        answer["CheckRecords"]["Records"]
+            .as_array()
+            .unwrap()
+            .clone()
+    };
+    let record = |name: &str| {
+        let records = records();
+        records
+            .iter()
+            .find(|it| it["CheckName"] == name)
+            .unwrap()
+            .clone()
+    };
+    assert_eq!(record("conflicting")["AclTotalCount"], 1);
+    assert_eq!(record("default-not-deny")["AclTotalCount"], 1);
+    let task = text(&record("conflicting"), "/TaskId");
+    let shown = || {
+        let params = [("TaskId", &*task), ("PageNo", "1"), ("PageSize", "10")];
+        world.cfw("DescribeAclCheck", &params).unwrap()["CheckRecord"].clone()
+    };
+    let found = shown()["Acls"][0].clone();
+    assert_eq!(text(&found, "/Acl/AclUuid"), hidden);
+    assert_eq!(found["Acl"]["Order"], 2);
+    assert_eq!(
+        (&found["Firewall"], &found["AclStatus"]),
+        (&json!(site.gateway), &json!("pending"))
+    );
+    let settle = |uuid: &str, status: &str| {
+        let params = [("TaskId", &*task), ("Uuid", uuid), ("Status", status)];
+        world.cfw("UpdateAclCheckDetailStatus", &params)
+    };
+    settle(&hidden, "ignored").unwrap();
+    assert_eq!(refused(settle("none", "ignored")), "ErrorAclNotExist");
+    assert_eq!(refused(settle(&hidden, "gone")), "InvalidParameter");
+    assert_eq!(shown()["Acls"][0]["AclStatus"], "ignored");
+    assert_eq!(record("conflicting")["AclPendingCount"], 0);
+    // The same check again takes the place of the first.
+    let again = [("AclType", "nat"), ("CheckNames.1", "conflicting")];
+    world.cfw("CreateAclCheck", &again).unwrap();
+    assert_eq!(records().len(), tasks.len());
+    assert_eq!(record("conflicting")["AclPendingCount"], 1);
+    let wrong = [("AclType", "nat"), ("CheckNames.1", "ugly")];
+    assert_eq!(
+        refused(world.cfw("CreateAclCheck", &wrong)),
+        "InvalidParameter"
+    );
+    let quota = world.cfw("DescribeAclCheckQuota", &[]).unwrap();
+    assert_eq!(quota["Quota"]["ConsumedQuota"], tasks.len());
 }

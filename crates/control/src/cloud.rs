@@ -98,6 +98,8 @@ cloud! {
     backups: PolicyBackup,
     /// What is in them.
     backup_pages: PolicyBackupPage,
+    /// What checks of policies have found.
+    policy_checks: PolicyCheck,
     /// Answers to calls with client tokens.
     tokens: Token,
     /// Access keys.

@@ -198,7 +198,7 @@ impl Core {
             self.mark_reset(ix, now);
         }
         if s.records.is_some() {
-            self.record_refusal(s, ix, CloseReason::Refused, now);
+            self.record_close(s, ix, CloseReason::Refused, now);
         }
     }
 

@@ -130,7 +130,7 @@ impl Core {
         };
         self.count_bytes(ix);
         if s.records.is_some() {
-            self.record_ongoing(s, ix, now);
+            self.record_live(s, ix, now);
         }
         if self.watch.get(judged).epoch != self.watch.epoch && !self.refit(s, ix, now) {
             self.end(s, ix, crate::record::CloseReason::Reconfigured, now);

@@ -5,13 +5,13 @@ use super::{C, Handler, Q};
 use crate::ApiError;
 use crate::call::{Answer, Call};
 use crate::spec::{invalid, missing, shown};
-use control::firewall::books::{BookChange, CATEGORIES};
+use control::firewall::books::BookChange;
 use control::records::{AddressBook, TagRule};
 use control::{Cloud, Draft, names};
 use ipnet::Ipv6Net;
+use model::BookContent;
 use model::domain::Pattern;
 use model::text::parse_ports;
-use model::{BookContent, Id};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -249,9 +249,9 @@ fn describe(call: &Call, cloud: &Cloud) -> Answer {
             .find(|it| it.id == id || it.meta.name == id)
             .is_some()
     };
-    let unused = CATEGORIES.iter().filter(|(id, _)| !known(id));
+    let unused = policy::CATEGORIES.iter().filter(|it| !known(it.id));
     let unused: Vec<(&str, &str, BookContent)> = unused
-        .map(|(id, about)| (*id, *about, BookContent::Threat(Id::from(*id))))
+        .map(|it| (it.id, it.description, BookContent::Threat(it.id.into())))
         .collect();
     let books = cloud
         .books

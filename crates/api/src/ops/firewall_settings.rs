@@ -108,7 +108,7 @@ fn threats(_: &Call, cloud: &Cloud) -> Answer {
     let list = switches.iter().map(|it| {
         json!({
             "CategoryId": it.category,
-            "CategoryName": it.category,
+            "CategoryName": it.name,
             "CategoryDescribe": it.description,
             "Action": it.action.to_string(),
             "EnableStatus": i32::from(it.enabled),

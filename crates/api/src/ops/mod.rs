@@ -29,6 +29,7 @@ mod nat_policies;
 mod package;
 mod peering;
 mod policy_backups;
+mod policy_checks;
 mod policy_fields;
 mod quotas;
 mod routes;
@@ -119,6 +120,7 @@ const GROUPS: &[(&str, &[(&str, Handler)])] = &[
     (CFW, address_books::OPERATIONS),
     (CFW, firewall_settings::OPERATIONS),
     (CFW, policy_backups::OPERATIONS),
+    (CFW, policy_checks::OPERATIONS),
     (CFW, firewall_places::OPERATIONS),
 ];
 

@@ -14,17 +14,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-/// Categories of threat intelligence: identifier, what it is. Each is an address book, too.
-pub const CATEGORIES: &[(&str, &str)] = &[
-    ("IpOutThreatBotnet", "Command and control of botnets"),
-    ("IpOutThreatMining", "Mining pools"),
-    ("IpOutThreatPhishing", "Phishing"),
-    ("IpOutThreatMalware", "Sources of malicious software"),
-    ("IpOutThreatTorExit", "Tor exits"),
-    ("IpOutThreatScanner", "Scanners and brute force"),
-    ("IpOutThreatProxy", "Open proxies"),
-];
-
 /// An address book.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AddressBook {
@@ -164,10 +153,10 @@ impl Draft {
     /// # Errors
     /// `ErrorAddressBookNotExist`.
     pub fn book_to_use(&mut self, name: &str) -> Result<Id> {
-        let known = CATEGORIES.iter().find(|(id, _)| *id == name);
-        if let (Err(_), Some((id, description))) = (self.book_named(name), known) {
-            let book = threat_book(id, self.meta(*id, *description));
-            self.books.put(book);
+        let known = policy::CATEGORIES.iter().find(|it| it.id == name);
+        if let (Err(_), Some(category)) = (self.book_named(name), known) {
+            let meta = self.meta(category.id, category.description);
+            self.books.put(threat_book(category.id, meta));
         }
         self.book_named(name).map(|it| it.id.clone())
     }

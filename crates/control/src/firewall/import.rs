@@ -34,7 +34,7 @@ impl Draft {
                 gateway: firewall.gateway.clone(),
                 enabled,
                 inbound: firewall.inbound,
-                settings: firewall.settings.clone(),
+                settings: firewall.settings.without_inherited(&border.settings),
                 tables: diversion
                     .map(|it| it.route_tables.clone())
                     .unwrap_or_default(),

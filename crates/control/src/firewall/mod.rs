@@ -10,6 +10,7 @@ pub mod backups;
 pub mod books;
 mod border;
 pub mod bypass;
+pub mod checks;
 mod diversion;
 mod guard;
 mod import;

@@ -91,13 +91,7 @@ fn nat_firewall(firewall: &NatFirewall) -> model::NatFirewall {
 
 /// A firewall does about threats what the Internet border does, unless it says otherwise.
 fn with_threats(mut firewall: model::NatFirewall, border: &FirewallSettings) -> model::NatFirewall {
-    let own = &mut firewall.settings.threats;
-    for rule in &border.threats {
-        if own.iter().all(|it| it.category != rule.category) {
-            own.push(rule.clone());
-        }
-    }
-    own.sort_by(|a, b| a.category.cmp(&b.category));
+    firewall.settings.inherit_threats(border);
     firewall
 }
 

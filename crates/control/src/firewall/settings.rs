@@ -1,6 +1,5 @@
 //! What the Internet border and the DNS firewall are told besides policies, and threat intelligence.
 
-use super::books::CATEGORIES;
 use crate::cloud::Cloud;
 use crate::draft::Draft;
 use crate::records::{Meta, record};
@@ -80,6 +79,8 @@ record!(ThreatFeed, "threat-feed");
 pub struct ThreatSwitch {
     /// The category.
     pub category: Id,
+    /// Its name, for people.
+    pub name: String,
     /// What it is, for people.
     pub description: String,
     /// What is done if anything is.
@@ -98,16 +99,21 @@ impl Cloud {
     /// All categories of threats that are known, and what is done about each.
     pub fn threat_switches(&self) -> Vec<ThreatSwitch> {
         let rules = self.shared_settings().border.threats;
-        let mut categories: BTreeSet<&str> = CATEGORIES.iter().map(|(id, _)| *id).collect();
+        let mut categories: BTreeSet<&str> = policy::CATEGORIES.iter().map(|it| it.id).collect();
         categories.extend(self.feeds.iter().map(|it| &*it.category));
         categories.extend(rules.iter().map(|it| &*it.category));
         let switch = |category: &str| {
-            let known = CATEGORIES.iter().find(|(id, _)| *id == category);
+            let known = policy::CATEGORIES.iter().find(|it| it.id == category);
             let rule = rules.iter().find(|it| it.category == category);
             ThreatSwitch {
                 category: category.into(),
-                description: known.map_or(category, |(_, it)| it).into(),
-                action: rule.map_or(ThreatAction::Alert, |it| it.action),
+                name: known.map_or(category, |it| it.name).into(),
+                description: known.map_or("", |it| it.description).into(),
+                action: match (rule, known) {
+                    (Some(rule), _) => rule.action,
+                    (None, Some(category)) => category.action,
+                    (None, None) => ThreatAction::Alert,
+                },
                 enabled: rule.is_some(),
             }
         };
