@@ -60,6 +60,7 @@ pub enum Command {
     Trace(Trace),
     Records(records::Records),
     Intel(records::Intel),
+    Replay(records::Replay),
     Exec(Exec),
     Call(Call),
     /// Virtual private clouds: list, show, create, modify, delete
