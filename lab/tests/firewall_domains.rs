@@ -12,7 +12,11 @@ const DENIED: &str = "denied.test";
 /// Everything may go out but what these policies say; or the other way round, if the last of them denies the rest.
 fn with(site: &Site, mode: &str, policies: &[&str]) -> String {
     let policies: String = policies.iter().map(|it| config::policy(it)).collect();
-    site.standard() + &config::firewall(&format!("mode = \"{mode}\"")) + &policies
+    site.no_nat()
+        + config::SHORT
+        + config::SNAT
+        + &config::firewall(&format!("mode = \"{mode}\""))
+        + &policies
 }
 
 /// Whether a page comes, and is the one of that name.
@@ -191,7 +195,7 @@ in_both_hooks! {
             let text = gateway.cli("records --json --limit 100").ok();
             text.lines().any(|it| it.contains(state))
         };
-        wait_for("the record of it", 20.0, || records("\"unknown_loose\""));
+        wait_for("the record of it", 20.0, || records("\"no_payload\""));
         // With a policy below that denies everything.
         gateway.apply(&with(&site, "strict", &[deny, "action = \"drop\""]));
         let output = instance.run(&telnet);

@@ -13,7 +13,7 @@ const DENY: &str = "domain = \"denied.test\"; protocol = \"tcp\"; action = \"dro
 
 fn firewall(site: &Site, keys: &str, policies: &[&str]) -> String {
     let policies: String = policies.iter().map(|it| config::policy(it)).collect();
-    site.standard() + &config::firewall(keys) + &policies
+    site.no_nat() + config::SHORT + config::SNAT + &config::firewall(keys) + &policies
 }
 
 /// A request for a name, as the bytes of a stream.

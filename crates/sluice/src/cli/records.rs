@@ -104,7 +104,7 @@ pub struct Intel {
 ///
 /// Reads pcap and pcapng, and needs no gateway. The policies are those of a configuration file, or of a file with nothing
 /// but [[policy]] and [[address_book]] (`firewall = "border-out"` needs nothing else). A capture does not tell what names
-/// stand for, so policies by DNS match nothing; times are those of now.
+/// stand for, where addresses are and what threat lists hold, so policies by these match nothing; times are those of now.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

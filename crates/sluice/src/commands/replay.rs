@@ -9,7 +9,7 @@ use inspect::Limits;
 use inspect::capture::{Capture, Flow, Protocol};
 use model::text::{TCP, UDP};
 use model::{App, Config, EngineMode, FirewallSettings, PolicyAction, PolicyScope};
-use policy::{Because, Facts, Identity, Needs, Policies, Subject, Verdict};
+use policy::{Because, Facts, Identity, Needs, Policies, Subject, Threats, Verdict};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -94,7 +94,12 @@ fn scope(config: &Config, given: Option<&str>) -> Result<PolicyScope, Error> {
         (Some(given), _) => {
             let scope = PolicyScope::from(given);
             let found = lists.iter().any(|it| it.scope == scope);
-            let why = || format!("the file has no policies of {given}: it has those of {}", known());
+            let why = || {
+                format!(
+                    "the file has no policies of {given}: it has those of {}",
+                    known()
+                )
+            };
             found.then_some(scope).ok_or_else(|| Error::Other(why()))
         }
         (None, [only]) => Ok(only.scope.clone()),
@@ -151,9 +156,11 @@ fn judge<'a>(
         identity,
     };
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let threats = Threats::default();
     let facts = Facts {
         names: &(),
         locations: &(),
+        threats: &threats,
         now: now.map_or(0, |it| it.as_secs()),
     };
     let default = match default {
@@ -201,16 +208,23 @@ fn render(lines: &[Line], flows: usize) -> String {
             line.proto.to_owned(),
             format!("{}:{}", line.client, line.client_port),
             format!("{}:{}", line.server, line.server_port),
-            line.application.map(|it| it.to_string()).unwrap_or_default(),
+            line.application
+                .map(|it| it.to_string())
+                .unwrap_or_default(),
             line.domain.unwrap_or_default().to_owned(),
             line.state.to_owned(),
         ]);
     }
     let verdicts = verdicts.iter();
-    let mut sums: Vec<String> = verdicts.map(|(it, n)| format!("{it}: {}", count(*n))).collect();
+    let mut sums: Vec<String> = verdicts
+        .map(|(it, n)| format!("{it}: {}", count(*n)))
+        .collect();
     let left = (flows - lines.len()) as u64;
     if left > 0 {
-        sums.push(format!("{} of IPv6, which no firewall sees", plural(left, "session")));
+        sums.push(format!(
+            "{} of IPv6, which no firewall sees",
+            plural(left, "session")
+        ));
     }
     match table.is_empty() {
         true => "There is no session in it that a firewall would see.\n".into(),
@@ -265,14 +279,41 @@ mod tests {
             related: false,
         };
         for (app, mode, verdict, policy, why) in [
-            (Some(App::Https), EngineMode::Loose, PolicyAction::Accept, "web", "it matches"),
-            (Some(App::Ssh), EngineMode::Loose, PolicyAction::Drop, "rest", "it matches"),
-            (None, EngineMode::Loose, PolicyAction::Accept, "web", "application unknown"),
-            (None, EngineMode::Strict, PolicyAction::Drop, "rest", "it matches"),
+            (
+                Some(App::Https),
+                EngineMode::Loose,
+                PolicyAction::Accept,
+                "web",
+                "it matches",
+            ),
+            (
+                Some(App::Ssh),
+                EngineMode::Loose,
+                PolicyAction::Drop,
+                "rest",
+                "it matches",
+            ),
+            (
+                None,
+                EngineMode::Loose,
+                PolicyAction::Accept,
+                "web",
+                "application unknown",
+            ),
+            (
+                None,
+                EngineMode::Strict,
+                PolicyAction::Drop,
+                "rest",
+                "it matches",
+            ),
         ] {
             let flow = flow(app, "192.168.1.10");
             let line = judge(&flow, &policies, mode, model::Policy::Accept).unwrap();
-            assert_eq!((line.verdict, line.policy, line.why), (verdict, Some(policy), why));
+            assert_eq!(
+                (line.verdict, line.policy, line.why),
+                (verdict, Some(policy), why)
+            );
         }
         let six = flow(None, "2001:db8::1");
         assert!(judge(&six, &policies, EngineMode::Loose, model::Policy::Accept).is_none());
