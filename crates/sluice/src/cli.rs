@@ -61,6 +61,7 @@ pub enum Command {
     Trace(Trace),
     Records(records::Records),
     Intel(records::Intel),
+    Replay(records::Replay),
     Exec(Exec),
     Call(Call),
     /// Virtual private clouds: list, show, create, modify, delete
@@ -466,7 +467,8 @@ pub struct Quotas {
 Examples:
   sluice trace --from web-1 --to 198.51.100.7:443/tcp       from an instance to the Internet
   sluice trace --from 203.0.113.9:5555 --to eip-1:80/tcp    from the Internet to an EIP
-  sluice trace --from web-1 --to 198.51.100.7/icmp          a ping")]
+  sluice trace --from web-1 --to 198.51.100.7/icmp          a ping
+  sluice trace --from web-1 --to 198.51.100.7:443/tcp --app HTTPS --domain www.example.com")]
 pub struct Trace {
     /// Where it comes from: an instance or a network interface, or an address of the Internet
     #[arg(long, value_name = "INSTANCE|IP[:PORT]")]
@@ -474,6 +476,12 @@ pub struct Trace {
     /// Where it goes: an address, or the name of an EIP or an instance
     #[arg(long, value_name = "IP|EIP|INSTANCE[:PORT][/PROTOCOL]")]
     pub to: Target,
+    /// What it would turn out to speak, e.g. HTTPS: for firewalls
+    #[arg(long, value_name = "APP")]
+    pub app: Option<model::App>,
+    /// The domain that it would turn out to be for
+    #[arg(long, value_name = "NAME")]
+    pub domain: Option<String>,
     /// Print JSON: one object
     #[arg(long)]
     pub json: bool,

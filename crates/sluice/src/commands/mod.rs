@@ -13,6 +13,7 @@ mod policy;
 mod ports;
 mod quotas;
 mod records;
+mod replay;
 mod resource;
 mod sessions;
 mod stats;
@@ -52,6 +53,7 @@ pub fn run(command: Command, out: &mut impl Write) -> Result<ExitCode, Error> {
         Command::Trace(args) => trace::run(&args, out)?,
         Command::Records(args) => records::run(&args, out)?,
         Command::Intel(args) => intel::run(&args, out)?,
+        Command::Replay(args) => replay::run(&args, out)?,
         Command::Version(args) => version::run(&args, out)?,
         Command::Call(args) => call::run(&args, out)?,
         Command::Vpc(args) => resource::run("vpc", &args, out)?,
