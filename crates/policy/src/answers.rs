@@ -96,7 +96,7 @@ impl Answers {
             self.take(number);
         }
         while self.live >= self.most {
-            self.to_the_back();
+            self.second_chance();
         }
         // More have gone than are there: they are numbered anew, without those.
         if self.order.len() >= 2 * self.most {
@@ -126,14 +126,14 @@ impl Answers {
         while let Some(answer) = self.order.front() {
             match answer {
                 Some(answer) if answer.expires > now && !answer.again => return,
-                Some(answer) if answer.expires > now => self.to_the_back(),
+                Some(answer) if answer.expires > now => self.second_chance(),
                 _ => drop(self.drop_first()),
             }
         }
     }
 
     /// Gives the first answer a second chance, as it was learned again, or lets it go.
-    fn to_the_back(&mut self) {
+    fn second_chance(&mut self) {
         if let Some(mut answer) = self.drop_first().filter(|it| it.again) {
             answer.again = false;
             self.push(answer);
