@@ -29,6 +29,7 @@ mod apply;
 mod arp;
 #[cfg(any(test, feature = "check"))]
 mod check;
+mod compile;
 mod curtain;
 mod decide;
 mod dns;
@@ -44,6 +45,7 @@ mod inbound;
 mod inspection;
 mod intranet;
 mod io;
+mod judging;
 mod limit;
 mod lpm;
 mod meters;

@@ -52,9 +52,7 @@ fn ask(world: &mut World, sport: u16, name: &str, address: &str, ttl: u32) {
 
 #[test]
 fn a_domain_is_known_by_what_the_client_was_answered() {
-    let by_dns = refuse("bad")
-        .to_domain("bad.example")
-        .by(DomainResolve::Dns);
+    let by_dns = refuse("bad").named("bad.example").by(DomainResolve::Dns);
     let mut world = world(loose(vec![by_dns]));
     let connect = || Packet::tcp((A, 5000), (SERVER, 22), SYN);
     at("wan", world.from("a", connect()));
@@ -85,9 +83,7 @@ fn a_domain_is_known_by_what_the_client_was_answered() {
 /// What a session was allowed by holds as long as it lives, though the answer has expired.
 #[test]
 fn a_session_keeps_the_names_that_its_destination_had() {
-    let allow = accept("good")
-        .to_domain("good.example")
-        .by(DomainResolve::Dns);
+    let allow = accept("good").named("good.example").by(DomainResolve::Dns);
     let mut config = loose(vec![accept("dns").port(53), allow.clone(), refuse("all")]);
     let mut world = world(config.clone());
     ask(&mut world, 6000, "good.example", SERVER, 5);
@@ -106,9 +102,7 @@ fn a_session_keeps_the_names_that_its_destination_had() {
 
 #[test]
 fn a_domain_is_known_by_our_own_resolution() {
-    let by_dns = refuse("bad")
-        .to_domain("bad.example")
-        .by(DomainResolve::Both);
+    let by_dns = refuse("bad").named("bad.example").by(DomainResolve::Both);
     let mut world = world(loose(vec![by_dns]));
     assert_eq!(world.engine.names_to_resolve(), ["bad.example"]);
     let packet = Packet::udp((A, 5000), (SERVER, 999));
@@ -131,7 +125,7 @@ fn dns_firewall(refusal: DnsRefusal) -> model::Config {
     set_policies(
         &mut config,
         PolicyScope::Dns,
-        vec![refuse("bad").to_domain("*.bad.example"), accept("all")],
+        vec![refuse("bad").named("*.bad.example"), accept("all")],
     );
     config
 }

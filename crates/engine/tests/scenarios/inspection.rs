@@ -24,7 +24,7 @@ fn request(name: &str) -> Vec<u8> {
 }
 
 fn bad() -> model::ControlPolicy {
-    refuse("bad").to_domain("*.bad.example")
+    refuse("bad").named("*.bad.example")
 }
 
 /// Both ends are reset, with numbers that each of them takes for the next.
@@ -208,7 +208,7 @@ fn a_silent_firewall_says_nothing() {
 /// What a live session was found to be is kept: a change of policies judges it by that.
 #[test]
 fn a_change_judges_by_what_is_known() {
-    let mut config = loose(vec![refuse("other").to_domain("*.other.example")]);
+    let mut config = loose(vec![refuse("other").named("*.other.example")]);
     let mut world = world(config.clone());
     let mut connections: Vec<_> = ["www.bad.example", "www.good.example"]
         .into_iter()
@@ -252,7 +252,7 @@ fn what_was_there_before_goes_by_the_mode() {
 #[test]
 fn a_restart_keeps_the_allowed_the_refused_and_those_in_between() {
     let mut world = world(strict(vec![
-        accept("good").to_domain("*.good.example"),
+        accept("good").named("*.good.example"),
         refuse("all"),
     ]));
     let mut good = Connection::open(&mut world, 5000, SERVER, 443);

@@ -20,7 +20,7 @@ fn nothing_is_put_down_unless_it_is_asked_for() {
 #[test]
 fn one_record_says_it_all() {
     let mut world = world(loose(vec![
-        refuse("bad").to_domain("*.bad.example"),
+        refuse("bad").named("*.bad.example"),
         accept("rest"),
     ]));
     world.record();
@@ -88,7 +88,7 @@ fn one_record_says_it_all() {
 fn a_refusal_is_put_down_at_once() {
     let mut world = world(loose(vec![
         refuse("ntp").port(123),
-        refuse("bad").to_domain("*.bad.example"),
+        refuse("bad").named("*.bad.example"),
     ]));
     world.record();
     world.from("a", Packet::udp((A, 5000), (SERVER, 123)));
@@ -133,7 +133,7 @@ fn long_sessions_are_told_of_each_minute() {
 /// How far identification has come, in the cloud's words.
 #[test]
 fn a_record_says_how_far_identification_has_come() {
-    let policies = || vec![refuse("bad").to_domain("*.bad.example"), refuse("all")];
+    let policies = || vec![refuse("bad").named("*.bad.example"), refuse("all")];
     for (config, state) in [
         (loose(policies()), AppState::UnknownLoose),
         (strict(policies()), AppState::UnknownStrict),
