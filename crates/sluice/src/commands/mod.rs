@@ -1,4 +1,4 @@
-//! The commands that talk to a running gateway.
+//! The commands: those that talk to a running gateway, and those that need none.
 
 mod access;
 mod apply;
@@ -7,6 +7,7 @@ mod backup;
 mod call;
 mod exec;
 mod export;
+mod inspect;
 mod ports;
 mod quotas;
 mod resource;
@@ -45,6 +46,7 @@ pub fn run(command: Command, out: &mut impl Write) -> Result<ExitCode, Error> {
         Command::Quotas(args) => quotas::run(&args, out)?,
         Command::Usage(args) => usage::run(&args, out)?,
         Command::Trace(args) => trace::run(&args, out)?,
+        Command::Inspect(args) => inspect::run(&args, out)?,
         Command::Version(args) => version::run(&args, out)?,
         Command::Call(args) => call::run(&args, out)?,
         Command::Vpc(args) => resource::run("vpc", &args, out)?,
