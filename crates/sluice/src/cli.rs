@@ -62,6 +62,7 @@ pub enum Command {
     Records(records::Records),
     Intel(records::Intel),
     Replay(records::Replay),
+    Inspect(Inspect),
     Exec(Exec),
     Call(Call),
     /// Virtual private clouds: list, show, create, modify, delete
@@ -488,6 +489,38 @@ pub struct Trace {
     /// Which gateway.
     #[command(flatten)]
     pub daemon: Daemon,
+}
+
+/// Tell what the sessions in a capture are: application and domain, as the NAT firewall would see them.
+///
+/// Reads pcap and pcapng; needs no gateway. Prints a table for people, or JSON, one line for each session, if asked to or
+/// if the output is no terminal.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sluice inspect dump.pcap                              a table
+  sluice inspect --json dump.pcap                       a line of JSON for each session
+  tcpdump -i eth0 -c 1000 -w - | sluice inspect -       what passes right now")]
+pub struct Inspect {
+    /// The capture; `-`: standard input
+    #[arg(value_name = "CAPTURE")]
+    pub capture: PathBuf,
+    /// Print JSON: one line for each session
+    #[arg(long, conflicts_with = "table")]
+    pub json: bool,
+    /// Print a table, also if the output is no terminal
+    #[arg(long)]
+    pub table: bool,
+    /// Give a session up after so many packets with payload
+    #[arg(long, value_name = "N", default_value_t = inspect::Limits::default().packets)]
+    pub packets: u32,
+    /// Give a session up after so many bytes
+    #[arg(long, value_name = "N", default_value_t = inspect::Limits::default().bytes,
+          value_parser = clap::value_parser!(u32).range(..=1 << 20))]
+    pub bytes: u32,
+    /// Give a session up so many seconds after its first payload
+    #[arg(long, value_name = "SECONDS", default_value_t = inspect::Limits::default().time.as_secs())]
+    pub seconds: u64,
 }
 
 /// Run a program in an instance's network namespace. Its exit code is passed on.

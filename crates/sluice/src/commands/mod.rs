@@ -1,4 +1,4 @@
-//! The commands that talk to a running gateway.
+//! The commands: those that talk to a running gateway, and those that need none.
 
 mod access;
 mod apply;
@@ -8,6 +8,7 @@ mod call;
 mod exec;
 mod export;
 mod firewall;
+mod inspect;
 mod intel;
 mod policy;
 mod ports;
@@ -54,6 +55,7 @@ pub fn run(command: Command, out: &mut impl Write) -> Result<ExitCode, Error> {
         Command::Records(args) => records::run(&args, out)?,
         Command::Intel(args) => intel::run(&args, out)?,
         Command::Replay(args) => replay::run(&args, out)?,
+        Command::Inspect(args) => inspect::run(&args, out)?,
         Command::Version(args) => version::run(&args, out)?,
         Command::Call(args) => call::run(&args, out)?,
         Command::Vpc(args) => resource::run("vpc", &args, out)?,
