@@ -158,23 +158,28 @@ impl Talk {
 
 /// Flows of sessions that just pass, by key.
 fn passing(world: &World) -> HashMap<String, (usize, String)> {
-    let sessions = world
-        .sessions()
-        .into_iter()
-        .filter(|it| it.firewall.is_none());
+    let sessions = world.sessions().into_iter();
     let tuples: Vec<_> = sessions
-        .map(|it| (it.original.src, it.original.src_port, it.original.dst))
-        .collect();
-    let flows = world.flows().into_iter();
-    let flows = flows
-        .map(|(slot, key, action, _)| (format!("{key:?}"), (slot, format!("{action:?}"), key)));
-    flows
-        .filter(|(_, (_, _, key))| {
-            let src = std::net::Ipv4Addr::from(key.src.to_ne_bytes());
-            let dst = std::net::Ipv4Addr::from(key.dst.to_ne_bytes());
-            tuples.contains(&(src, u16::from_be(key.sport), dst))
+        .filter(|it| it.firewall.is_none())
+        .map(|it| {
+            let t = it.original;
+            (it.protocol, t.src, t.src_port, t.dst, t.dst_port)
         })
-        .map(|(key, (slot, action, _))| (key, (slot, action)))
+        .collect();
+    let is_passing = |key: &flow::Key| {
+        let ip = |raw: u32| std::net::Ipv4Addr::from(raw.to_ne_bytes());
+        let (protocol, dport) = match key.proto {
+            TCP => ("tcp", u16::from_be(key.dport)),
+            UDP => ("udp", u16::from_be(key.dport)),
+            _ => ("icmp", 0),
+        };
+        let sport = u16::from_be(key.sport);
+        tuples.contains(&(protocol.into(), ip(key.src), sport, ip(key.dst), dport))
+    };
+    let flows = world.flows().into_iter();
+    flows
+        .filter(|(_, key, ..)| is_passing(key))
+        .map(|(slot, key, action, _)| (format!("{key:?}"), (slot, format!("{action:?}"))))
         .collect()
 }
 
