@@ -10,7 +10,7 @@ use clap::{Args, Subcommand};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  sluice policy create ngw-1 --acl-action drop --destination '*.social.example' --application HTTPS
+  sluice policy create ngw-1 --acl-action drop --destination '*.social.example' --application-name-list HTTPS
   sluice policy create ngw-1 --acl-action accept --source 192.168.1.0/24 --proto TCP --dest-port 443
   sluice policy create border-in --acl-action drop --source 198.51.100.0/24 --new-order 1
   sluice policy create dns --acl-action drop --destination '*.ads.example'

@@ -185,11 +185,7 @@ pub fn run(args: &Policy, out: &mut impl Write) -> Result<(), Error> {
         PolicyVerb::Reset { id } => {
             let policy = find(gateway, id)?;
             let action = match text(&policy, "Firewall") {
-                "border-in" | "border-out" => "ResetRuleHitCount",
-                "dns" => {
-                    let why = "hits of policies of the DNS firewall cannot be reset";
-                    return Err(Error::Other(why.into()));
-                }
+                "border-in" | "border-out" | "dns" => "ResetRuleHitCount",
                 _ => "ResetNatFirewallRuleHitCount",
             };
             cfw(gateway, action, pairs(&[("AclUuid", id)])).map(drop)
