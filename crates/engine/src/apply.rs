@@ -215,8 +215,10 @@ impl Core {
             }
         }
         for (old, new) in old.into_iter().zip(hops) {
-            self.neighbours.count(new, 1);
-            self.neighbours.count(old, -1);
+            if old != new {
+                self.neighbours.count(new, 1);
+                self.neighbours.count(old, -1);
+            }
         }
     }
 
@@ -258,15 +260,20 @@ impl Core {
                     self.nat.adopt(&inner, outer, translated.sport)
                 })
             }
-            (Source::Pool { .. }, Some(mapping)) => Some(self.nat.share(mapping)),
+            (Source::Pool { .. }, had) => had,
             _ => None,
         };
-        let let_in_by = plan.let_in_by.map(|mapping| self.nat.share(mapping));
+        let let_in_by = plan.let_in_by;
+        if let_in_by != old[1] {
+            let_in_by.map(|mapping| self.nat.share(mapping));
+        }
         let session = self.sessions.session_mut(ix);
         session.mapping = mapping;
         session.let_in_by = let_in_by;
-        for old in old.into_iter().flatten() {
-            self.nat.release(old);
+        for (old, new) in old.into_iter().zip([mapping, let_in_by]) {
+            if let Some(old) = old.filter(|_| old != new) {
+                self.nat.release(old);
+            }
         }
     }
 
