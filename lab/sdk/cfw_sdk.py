@@ -139,7 +139,7 @@ with Site("198.51.100.20") as site:
     own, = body(c.describe_firewall_vswitch(cfw.DescribeFirewallVSwitchRequest(firewall_id=PROXY))).vswitch_list
     same((own.vswitch_id, own.cidr_block), (one.proxy_vswitch_id, "192.168.200.0/28"))
     old, = body(c.describe_security_proxy(cfw.DescribeSecurityProxyRequest(proxy_id=PROXY))).proxy_list
-    same((old.status, old.snat_ip_list, old.vswitch_id), ("normal", [ADDRESS], one.proxy_vswitch_id))
+    same((old.status, old.snat_ip_list, old.v_switch_id), ("normal", [ADDRESS], one.proxy_vswitch_id))
     created, = body(c.describe_created_nat_firewall(cfw.DescribeCreatedNatFirewallRequest())).created_nat_firewalls
     same((created.nat_firewall_id, created.nat_gateway_id), (PROXY, GATEWAY))
     body(c.create_nat_firewall_sync_task(cfw.CreateNatFirewallSyncTaskRequest()))

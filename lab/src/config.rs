@@ -111,6 +111,13 @@ pub fn dnat_any(eip: &str, instance: &str) -> String {
     )
 }
 
+/// The gateway's timeouts, for tests that wait for sessions to end; follows [`GATEWAY`].
+pub const SHORT: &str = "
+[nat_gateway.timeouts]
+tcp_transitory = 2
+udp = 10
+";
+
 /// A NAT firewall for the gateway; keys of its own may be given.
 pub fn firewall(keys: &str) -> String {
     format!("\n[[nat_firewall]]\nid = \"fw\"\nnat_gateway = \"ngw\"\n{keys}\n")

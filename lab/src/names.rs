@@ -111,10 +111,7 @@ pub fn dig(host: &Host, server: &str, name: &str) -> String {
 pub fn smtp(host: &Host, names: &[&str]) -> Program {
     let [certificate, key] = certificate(host, names);
     let script = host.write("smtp.py", include_str!("smtp.py"));
-    let server = host.spawn(&format!(
-        "python3 {} {certificate} {key}",
-        script.display()
-    ));
+    let server = host.spawn(&format!("python3 {} {certificate} {key}", script.display()));
     wait_open(host, &server, "127.0.0.1:25");
     server
 }

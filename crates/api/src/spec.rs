@@ -200,7 +200,10 @@ impl Field {
                     .try_for_each(|object| self.check_fields(object, params))
             }
             Type::Object => self.check_fields(name, params),
-            Type::Texts | Type::Ints if self.required && params.list(name).is_empty() => {
+            // A list of one may be a plain text.
+            Type::Texts | Type::Ints
+                if self.required && params.get(name).is_none() && params.list(name).is_empty() =>
+            {
                 Err(missing(name))
             }
             Type::Texts | Type::Ints | Type::Map | Type::Maps => Ok(()),

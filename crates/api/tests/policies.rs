@@ -274,6 +274,12 @@ fn what_cannot_be_is_refused() {
         ],
     );
     create(&world, &site, &[("Proto", "ICMP"), ("DestPort", "")]);
+    // A list may be a plain text.
+    let plain = [
+        ("ApplicationNameList.1", ""),
+        ("ApplicationNameList", "HTTP,HTTPS"),
+    ];
+    create(&world, &site, &plain);
     create(
         &world,
         &site,

@@ -223,3 +223,111 @@ fn an_isolated_group_stays_what_it_is() {
     let other = import(cloud, &text.replace("KIND", "normal"));
     assert!(!other.security_groups.get("sg-1").unwrap().isolated);
 }
+
+/// A gateway with an address book and these policies.
+fn with_policies(policies: &str) -> String {
+    format!(
+        r#"
+        [[uplink]]
+        id = "wan"
+        device = "eth1"
+        [[vpc]]
+        id = "v"
+        cidr = "192.168.0.0/16"
+        [[nat_gateway]]
+        id = "n"
+        vpc = "v"
+        {policies}
+        "#
+    )
+}
+
+const BOOK: &str = "[[address_book]]\nid = \"b\"\nname = \"The book\"\nip = [\"192.0.2.0/24\"]\n";
+
+fn policy(id: &str, more: &str) -> String {
+    format!("[[policy]]\nfirewall = \"n\"\nid = \"{id}\"\naction = \"drop\"\n{more}\n")
+}
+
+fn order(cloud: &Cloud) -> Vec<String> {
+    let scope = model::PolicyScope::NatGateway("n".into());
+    let policies = cloud.policies_of(&scope);
+    policies.iter().map(|it| it.policy.id.clone()).collect()
+}
+
+#[test]
+fn policies_of_the_file_come_in_its_order_and_those_of_the_api_behind_them() {
+    use control::firewall::policy::Order;
+    let scope = model::PolicyScope::NatGateway("n".into());
+    let (a, b) = (policy("a", ""), policy("b", "destination_book = \"b\""));
+    let file = with_policies(&format!("{BOOK}{a}{b}"));
+    let cloud = import(Cloud::default(), &file);
+    assert_eq!(order(&cloud), ["a", "b"]);
+    let mut draft = Draft::new(cloud, 2_000);
+    let like_b = draft.policy(&scope, "b").unwrap().1.policy.as_ref().clone();
+    let made = draft.create_policy(&scope, Order::At(1), like_b).unwrap();
+    let cloud = draft.into_cloud();
+    assert_eq!(order(&cloud), [&*made, "a", "b"]);
+    let c = policy("c", "protocol = \"tcp\"");
+    let cloud = import(cloud, &with_policies(&format!("{BOOK}{c}{b}{a}")));
+    assert_eq!(order(&cloud), ["c", "b", "a", &made]);
+    // When a policy was made is kept; the file says what it says.
+    let (_, b) = cloud.policy(&scope, "b").unwrap();
+    assert_eq!((b.created, b.modified, b.of_file), (1_000, 0, true));
+
+    // The file names neither policies nor book any more: the API's policy keeps the book.
+    let cloud = import(cloud, &with_policies(""));
+    assert_eq!(order(&cloud), [&*made]);
+    assert_eq!(cloud.books.get("b").map(|it| it.meta.of_file), Some(false));
+    assert!(model::validate::check(&cloud.config()).is_empty());
+    // And with the gateway its policies go.
+    let cloud = import(cloud, "[[uplink]]\nid = \"wan\"\ndevice = \"eth1\"\n");
+    assert_eq!(order(&cloud), [""; 0]);
+}
+
+#[test]
+fn a_book_goes_on_following_tags_although_a_file_names_its_addresses() {
+    use control::records::TagRule;
+    let mut draft = Draft::new(import(Cloud::default(), EXAMPLE), 2_000);
+    let meta = draft.meta("prod", "");
+    let rule = TagRule {
+        tags: vec![("env".into(), "prod".into())],
+        all: true,
+        auto: true,
+        members: Vec::new(),
+    };
+    let content = model::BookContent::Tag(Vec::new());
+    let id = draft.create_book(meta, content, Default::default(), Some(rule));
+    let id = id.unwrap();
+    let web = draft.instances.iter().next().unwrap().id.clone();
+    let instance = draft.instances.get_mut(&web).unwrap();
+    instance.meta.tags.insert("env".into(), "prod".into());
+    let cloud = draft.into_cloud();
+    let exported = model::file::write(&cloud.config());
+    assert_eq!(parse(&exported).firewalls, cloud.config().firewalls);
+    let mut cloud = import(cloud, &exported);
+    let tagged = |cloud: &Cloud| match &*cloud.content(cloud.books.get(&id).unwrap()) {
+        model::BookContent::Tag(list) => list.len(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(tagged(&cloud), 1);
+    cloud.instances.get_mut(&web).unwrap().meta.tags.clear();
+    assert_eq!(tagged(&cloud), 0);
+}
+
+#[test]
+fn what_an_unchanged_firewall_is_told_is_the_same_and_not_only_equal() {
+    use std::sync::Arc;
+    let cloud = import(Cloud::default(), EXAMPLE);
+    let before = cloud.config();
+    let cloud = import(cloud, EXAMPLE);
+    let after = cloud.config();
+    let lists = before
+        .firewalls
+        .policies
+        .iter()
+        .zip(&after.firewalls.policies);
+    assert!(lists.clone().count() > 1);
+    for (before, after) in lists {
+        assert!(Arc::ptr_eq(&before.policies, &after.policies));
+    }
+}

@@ -72,11 +72,6 @@ fn text(seen: &Seen) -> Match {
         None => return Match::More,
         Some(true) => {}
     }
-    // In small letters only.
-    let (command, _) = word(seen.client);
-    if command.iter().any(u8::is_ascii_uppercase) {
-        return Match::No;
-    }
     match lines(seen.client).next() {
         None if seen.client.len() > MAX_LINE => return Match::No,
         None => return Match::More,
@@ -118,6 +113,8 @@ fn is_command(line: &[u8]) -> bool {
         .first()
         .is_some_and(|key| key.len() <= 250 && key.iter().all(|byte| *byte > b' '));
     match command {
+        // In small letters only.
+        _ if command.iter().any(u8::is_ascii_uppercase) => false,
         b"stats" | b"version" | b"flush_all" | b"verbosity" | b"mn" => arguments.len() <= 2,
         b"set" | b"add" | b"replace" | b"append" | b"prepend" | b"cas" => {
             key && number(1) && number(3)

@@ -199,6 +199,13 @@ fn talks() -> Vec<Talk> {
         talk(53, query, b"", App::Dns, domain),
         talk(5300, query, b"", App::Dns, domain),
         nothing(80, b"\x05\x01\0", b"\x05\0"),
+        talk(
+            1111,
+            b"stats\r\nSTATS x\r\n",
+            b"STAT pid 1\r\n",
+            App::Memcache,
+            None,
+        ),
         nothing(
             443,
             b"\x16\x03\x01\0\x05\x02\0\0\x01\0",

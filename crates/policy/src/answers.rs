@@ -96,7 +96,7 @@ impl Answers {
             self.take(number);
         }
         while self.live >= self.most {
-            self.to_the_back();
+            self.second_chance();
         }
         // More have gone than are there: they are numbered anew, without those.
         if self.order.len() >= 2 * self.most {
@@ -126,14 +126,14 @@ impl Answers {
         while let Some(answer) = self.order.front() {
             match answer {
                 Some(answer) if answer.expires > now && !answer.again => return,
-                Some(answer) if answer.expires > now => self.to_the_back(),
+                Some(answer) if answer.expires > now => self.second_chance(),
                 _ => drop(self.drop_first()),
             }
         }
     }
 
     /// Gives the first answer a second chance, as it was learned again, or lets it go.
-    fn to_the_back(&mut self) {
+    fn second_chance(&mut self) {
         if let Some(mut answer) = self.drop_first().filter(|it| it.again) {
             answer.again = false;
             self.push(answer);
@@ -229,6 +229,8 @@ impl Names for KnownNames<'_> {
 mod tests {
     use super::*;
 
+    use proptest::prelude::*;
+
     const A: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
     const B: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
     const WEB: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
@@ -304,5 +306,42 @@ mod tests {
         assert_eq!(names.len(), NAMES);
         assert_eq!(names[0], format!("{NAMES}.test"));
         assert_eq!(answers.len(), NAMES);
+    }
+
+    proptest! {
+        // Against a list of all that was ever learned: nothing else is told, and all of it while there is room.
+        #[test]
+        fn no_more_is_told_than_was_learned(
+            learned in proptest::collection::vec((0u32..3, 0u8..4, 0u32..3, 1u64..100, prop::bool::ANY), 0..120),
+            most in prop_oneof![1usize..20, Just(10_000)]
+        ) {
+            let mut answers = Answers::new(most);
+            let mut all: Vec<(Ipv4Addr, String, Ipv4Addr, u64)> = Vec::new();
+            for (now, (client, name, address, ttl, expire)) in (0u64..).zip(learned) {
+                let name = format!("{name}.test");
+                let (client, address) = (Ipv4Addr::from(client), Ipv4Addr::from(address));
+                answers.learn(client, &name, address, now + ttl);
+                all.push((client, name, address, now + ttl));
+                if expire {
+                    answers.expire(now);
+                }
+                prop_assert!(answers.len() <= most && answers.order.len() <= 2 * most);
+                prop_assert_eq!(answers.order.iter().flatten().count(), answers.len());
+                prop_assert_eq!(answers.by_client.values().map(|it| it.live).sum::<usize>(), answers.len());
+                prop_assert_eq!(answers.by_address.values().map(Vec::len).sum::<usize>(), answers.len());
+                let told = names(&answers, client, address, now);
+                let mut known: Vec<_> = all.iter().filter(|it| it.0 == client && it.2 == address && it.3 > now).map(|it| it.1.clone()).collect();
+                known.sort();
+                known.dedup();
+                prop_assert!(told.iter().all(|name| known.contains(name)));
+                let mut distinct = told.clone();
+                distinct.sort();
+                distinct.dedup();
+                prop_assert_eq!(distinct.len(), told.len());
+                if most == 10_000 {
+                    prop_assert_eq!(distinct, known);
+                }
+            }
+        }
     }
 }

@@ -15,7 +15,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// The largest configuration in bytes.
-pub const MAX_CONFIG: u64 = 8 << 20;
+pub const MAX_CONFIG: u64 = 32 << 20;
 
 /// Why the state cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -185,7 +185,7 @@ mod tests {
             read_config(&path)
                 .unwrap_err()
                 .to_string()
-                .contains("8 MiB")
+                .contains("32 MiB")
         );
         assert!(read_config(Path::new("/nonexistent/gw.toml")).is_err());
     }

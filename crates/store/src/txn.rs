@@ -12,8 +12,8 @@ pub const MAX_VALUE: usize = 1 << 20;
 pub const MAX_OPERATIONS: usize = 16_384;
 /// Most keys that a transaction changes.
 pub const MAX_CHANGES: usize = 16_384;
-/// Most bytes of keys and values in a transaction: 16 MiB.
-pub const MAX_TRANSACTION: usize = 16 << 20;
+/// Most bytes of keys and values in a transaction: 64 MiB, which are 100,000 policies of a firewall with room.
+pub const MAX_TRANSACTION: usize = 64 << 20;
 
 /// Which keys to list, and in which order.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! Address books.
 
-use super::policy_fields::{description, entries, kind_of_book};
+use super::policy_fields::description;
+use super::policy_shown::{entries, kind_of_book};
 use super::{C, Handler, Q};
 use crate::ApiError;
 use crate::call::{Answer, Call};

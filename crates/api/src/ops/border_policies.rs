@@ -1,7 +1,8 @@
 //! Policies of the Internet border.
 
 use super::nat_policies::{order, put, range, scopes};
-use super::policy_fields::{page, policy, shown_policy};
+use super::policy_fields::policy;
+use super::policy_shown::{page, shown_policy};
 use super::{A, C, Handler, K, Q};
 use crate::ApiError;
 use crate::call::{Answer, Call};
@@ -103,7 +104,8 @@ fn delete(call: &Call, draft: &mut Draft) -> Answer {
 
 fn reset(call: &Call, draft: &mut Draft, service: &service::Cloud) -> Answer {
     let id = call.need("AclUuid")?;
-    let scope = draft.scope_of(id, &BOTH)?;
+    let [out, inward] = BOTH;
+    let scope = draft.scope_of(id, &[out, inward, PolicyScope::Dns])?;
     if !draft.dry_run {
         service.firewalls().reset(&scope, id);
     }

@@ -1,10 +1,8 @@
 //! Policies of the DNS firewall, and what names stand for.
 
 use super::nat_policies::order;
-use super::policy_fields::{
-    action, action_word, blank, description, destination, page, shown_book, shown_destination,
-    shown_source, source,
-};
+use super::policy_fields::{action, blank, description, destination, only_ipv4, source};
+use super::policy_shown::{action_word, page, shown_book, shown_destination, shown_source};
 use super::{A, C, Handler, K};
 use crate::ApiError;
 use crate::call::{Answer, Call};
@@ -38,7 +36,7 @@ fn policy(
     draft: &mut Draft,
     had: Option<&ControlPolicy>,
 ) -> Result<ControlPolicy, ApiError> {
-    super::policy_fields::only_ipv4(call)?;
+    only_ipv4(call)?;
     call.word("Direction", &["out"])?;
     let mut policy = had.cloned().unwrap_or_else(blank);
     if let Some(text) = call.params.sent("Description") {

@@ -115,7 +115,7 @@ fn threats(_: &Call, cloud: &Cloud) -> Answer {
         })
     });
     let list: Vec<Value> = list.collect();
-    Ok(json!({"TotalCount": list.len().to_string(), "CategoryList": list}))
+    Ok(json!({"TotalCount": list.len(), "CategoryList": list}))
 }
 
 fn set_threats(call: &Call, draft: &mut Draft) -> Answer {

@@ -31,6 +31,7 @@ mod peering;
 mod policy_backups;
 mod policy_checks;
 mod policy_fields;
+mod policy_shown;
 mod quotas;
 mod routes;
 mod rules;

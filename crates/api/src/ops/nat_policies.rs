@@ -1,6 +1,7 @@
 //! Policies of NAT firewalls.
 
-use super::policy_fields::{page, policy, shown_policy};
+use super::policy_fields::policy;
+use super::policy_shown::{page, shown_policy};
 use super::{A, C, Handler, K, Q};
 use crate::ApiError;
 use crate::call::{Answer, Call};

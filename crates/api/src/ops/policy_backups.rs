@@ -51,5 +51,5 @@ fn list(call: &Call, cloud: &Cloud) -> Answer {
     });
     let backups: Vec<Value> = backups.collect();
     let (page, [count, ..]) = call.page_of("CurrentPage", backups, 50)?;
-    Ok(json!({"Backups": page, "TotalCount": count.to_string()}))
+    Ok(json!({"Backups": page, "TotalCount": count}))
 }

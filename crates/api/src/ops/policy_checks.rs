@@ -1,7 +1,7 @@
 //! Checks of policies.
 
 use super::nat_policies::put;
-use super::policy_fields::shown_policy;
+use super::policy_shown::shown_policy;
 use super::{A, C, Handler, K, Q};
 use crate::ApiError;
 use crate::call::{Answer, Call, stamp};

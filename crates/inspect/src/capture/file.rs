@@ -4,8 +4,9 @@ use pcap_parser::{Block, Linktype, PcapBlockOwned, PcapError, create_reader};
 use std::io::{self, Read};
 use std::time::Duration;
 
-/// More than any packet takes.
-const BUFFER: usize = 1 << 20;
+/// What is read at a time; it grows with the blocks, up to a limit.
+const BUFFER: usize = 1 << 16;
+const MAX_BUFFER: usize = 1 << 24;
 
 /// Why a capture cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -101,7 +102,7 @@ fn read<R: Read + Send>(
     };
     let mut interfaces: Vec<Interface> = Vec::new();
     let mut legacy = None;
-    let mut ended = false;
+    let mut buffer = BUFFER;
     loop {
         let len = match reader.next() {
             Ok((len, block)) => {
@@ -112,14 +113,19 @@ fn read<R: Read + Send>(
                 len
             }
             Err(PcapError::Eof) => return Ok(()),
-            Err(PcapError::Incomplete(_)) if !ended => {
-                ended = reader.reader_exhausted();
-                reader
-                    .refill()
-                    .map_err(|_| Error::Broken(reading.packets))?;
+            Err(PcapError::Incomplete(_) | PcapError::BufferTooSmall) => {
+                let before = reader.data().len();
+                let refilled = reader.refill().is_ok();
+                let full = reader.data().len() == before && !reader.reader_exhausted();
+                if full {
+                    buffer *= 2;
+                }
+                if !refilled || buffer > MAX_BUFFER || full && !reader.grow(buffer) {
+                    return Err(Error::Broken(reading.packets));
+                }
                 continue;
             }
-            Err(PcapError::Incomplete(_) | PcapError::UnexpectedEof) => {
+            Err(PcapError::UnexpectedEof) => {
                 reading.truncated = true;
                 return Ok(());
             }

@@ -43,26 +43,30 @@ const ASSETS: &[Column] = &[
 const PAGE: usize = 50;
 
 /// Calls an operation of Cloud Firewall.
-fn cfw(gateway: &Gateway, action: &str, params: Params) -> Result<Map<String, Value>, Error> {
+pub(super) fn cfw(
+    gateway: &Gateway,
+    action: &str,
+    params: Params,
+) -> Result<Map<String, Value>, Error> {
     call::call(gateway, call::product("cloudfw")?, action, params)
 }
 
 /// Reads the words of the command line as parameters of an operation.
-fn read(action: &str, words: &[String]) -> Result<Params, Error> {
+pub(super) fn read(action: &str, words: &[String]) -> Result<Params, Error> {
     let product = call::product("cloudfw")?;
     call::params(call::operation(product, action)?, words)
 }
 
-fn pairs(pairs: &[(&str, &str)]) -> Params {
+pub(super) fn pairs(pairs: &[(&str, &str)]) -> Params {
     let pairs = pairs.iter();
     pairs.map(|(a, b)| ((*a).into(), (*b).into())).collect()
 }
 
-fn text<'a>(item: &'a Value, name: &str) -> &'a str {
+pub(super) fn text<'a>(item: &'a Value, name: &str) -> &'a str {
     item.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 
-fn items(answer: &Map<String, Value>, name: &str) -> Vec<Value> {
+pub(super) fn items(answer: &Map<String, Value>, name: &str) -> Vec<Value> {
     let list = answer.get(name).and_then(Value::as_array);
     list.cloned().unwrap_or_default()
 }
@@ -79,7 +83,7 @@ fn joined(item: &Value, name: &str, field: Option<&str>) -> String {
 }
 
 /// All items of a list that comes in pages.
-fn all(
+pub(super) fn all(
     gateway: &Gateway,
     action: &str,
     number: &str,
@@ -102,7 +106,7 @@ fn all(
 }
 
 /// Prints items as JSON or as a table.
-fn print(
+pub(super) fn print(
     out: &mut impl Write,
     json: bool,
     items: &[Value],

@@ -32,7 +32,10 @@ const NAMES: &[Column] = &[
 const ADDRESSES: usize = 4;
 
 pub fn run(args: &Intel, out: &mut impl Write) -> Result<(), Error> {
-    let socket = args.daemon.path();
+    if let Some(verb) = &args.verb {
+        return super::policy::intel(&args.daemon.find()?, verb, out);
+    }
+    let socket = args.daemon.daemon.path();
     if let Some(name) = &args.resolve {
         let name = name.clone();
         let found = ask(&socket, &Request::Resolve { name }, |it| match it {

@@ -1,4 +1,4 @@
-//! The commands that talk to a running gateway.
+//! The commands: those that talk to a running gateway, and those that need none.
 
 mod access;
 mod apply;
@@ -8,10 +8,13 @@ mod call;
 mod exec;
 mod export;
 mod firewall;
+mod inspect;
 mod intel;
+mod policy;
 mod ports;
 mod quotas;
 mod records;
+mod replay;
 mod resource;
 mod sessions;
 mod stats;
@@ -51,6 +54,8 @@ pub fn run(command: Command, out: &mut impl Write) -> Result<ExitCode, Error> {
         Command::Trace(args) => trace::run(&args, out)?,
         Command::Records(args) => records::run(&args, out)?,
         Command::Intel(args) => intel::run(&args, out)?,
+        Command::Replay(args) => replay::run(&args, out)?,
+        Command::Inspect(args) => inspect::run(&args, out)?,
         Command::Version(args) => version::run(&args, out)?,
         Command::Call(args) => call::run(&args, out)?,
         Command::Vpc(args) => resource::run("vpc", &args, out)?,
@@ -63,6 +68,8 @@ pub fn run(command: Command, out: &mut impl Write) -> Result<ExitCode, Error> {
         Command::Sg(args) => resource::run("sg", &args, out)?,
         Command::Instance(args) => resource::run("instance", &args, out)?,
         Command::Firewall(args) => firewall::run(&args, out)?,
+        Command::Policy(args) => policy::run(&args, out)?,
+        Command::Book(args) => resource::run("book", &args, out)?,
         Command::Key(args) => access::key(&args, out)?,
         Command::User(args) => access::user(&args, out)?,
         Command::Access(args) => access::access(&args, out)?,

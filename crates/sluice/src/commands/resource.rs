@@ -264,6 +264,33 @@ pub const KINDS: &[Kind] = &[
             T("EIP"),
         ],
     },
+    Kind {
+        name: "book",
+        product: "cloudfw",
+        id: "GroupUuid",
+        list: "DescribeAddressBook",
+        items: "/Acls",
+        pick: ("GroupUuid", "{}"),
+        create: "AddAddressBook",
+        modify: "ModifyAddressBook",
+        delete: "DeleteAddressBook",
+        columns: &[
+            ("/GroupUuid", ""),
+            ("/GroupName", ""),
+            ("/GroupType", ""),
+            ("/AddressListCount", ""),
+            ("/ReferenceCount", ""),
+            ("/Description", ""),
+        ],
+        headers: &[
+            T("ID"),
+            T("NAME"),
+            T("TYPE"),
+            Column::Number("ENTRIES"),
+            Column::Number("POLICIES"),
+            T("DESCRIPTION"),
+        ],
+    },
 ];
 
 /// The largest page that every list gives.
@@ -327,16 +354,21 @@ fn list(
 ) -> Result<Vec<Value>, Error> {
     let operation = call::operation(product, kind.list)?;
     let given = call::params(operation, words)?;
-    let paged = operation.request.iter().any(|it| it.name == "PageNumber");
+    // Products have their own names for it.
+    let number = ["PageNumber", "CurrentPage"];
+    let number = number.into_iter().find(|number| {
+        let mut fields = operation.request.iter();
+        fields.any(|it| it.name == *number)
+    });
     let mut items = Vec::new();
     for page in 1.. {
         let mut params = given.clone();
-        if paged {
-            params.push(("PageNumber".into(), page.to_string()));
+        if let Some(number) = number {
+            params.push((number.into(), page.to_string()));
             params.push(("PageSize".into(), PAGE.to_string()));
         }
         let more = take(&call::call(gateway, product, kind.list, params)?, kind);
-        let last = !paged || more.len() < PAGE;
+        let last = number.is_none() || more.len() < PAGE;
         items.extend(more);
         if last {
             break;

@@ -262,3 +262,88 @@ pub fn fetch(location: &str) -> Result<Vec<u8>, String> {
         false => Ok(content),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::FeedFormat;
+    use std::net::Ipv4Addr;
+
+    const BAD: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 66);
+
+    fn feed(location: &Path) -> ThreatFeed {
+        ThreatFeed {
+            id: "list".into(),
+            location: location.display().to_string(),
+            category: "IpOutThreatMining".into(),
+            format: FeedFormat::Plain,
+            refresh: Duration::from_secs(60),
+        }
+    }
+
+    /// Fetches what is due, and builds the table.
+    fn run(feeds: &mut Feeds) -> Option<Threats> {
+        while let Some(due) = feeds.due() {
+            let fetched = fetch(&due.location);
+            feeds.fetched(&due, fetched);
+        }
+        feeds.table()
+    }
+
+    #[test]
+    fn the_last_good_list_stays_in_force_also_over_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let (state, list) = (dir.path().join("feeds"), dir.path().join("list"));
+        fs::write(&list, "# bad\n198.51.100.66\nnonsense !\n").unwrap();
+        let mut feeds = Feeds::new(state.clone());
+        assert!(feeds.keep(&[feed(&list)]));
+        assert!(!feeds.keep(&[feed(&list)]));
+        let table = run(&mut feeds).unwrap();
+        assert_eq!(table.find_address(BAD), Some("IpOutThreatMining"));
+        let told = &feeds.all()[0];
+        assert_eq!((told.indicators, told.skipped), (1, 1));
+        assert!(told.at.is_some() && told.error.is_none());
+        // The same again changes nothing; nonsense and nothing at all neither.
+        for content in [Some("198.51.100.66\n"), Some("<html>gone</html>\n"), None] {
+            match content {
+                Some(content) => fs::write(&list, content).unwrap(),
+                None => fs::remove_file(&list).unwrap(),
+            }
+            assert_eq!(feeds.refresh(Some("list")), 1);
+            if let Some(table) = run(&mut feeds) {
+                assert_eq!(table.find_address(BAD), Some("IpOutThreatMining"));
+            }
+        }
+        assert!(feeds.all()[0].error.is_some());
+        let mut next = Feeds::new(state.clone());
+        next.keep(&[feed(&list)]);
+        let table = next.table().unwrap();
+        assert_eq!(table.find_address(BAD), Some("IpOutThreatMining"));
+        // A list that is not wanted any more leaves nothing behind.
+        assert!(next.keep(&[]));
+        assert_eq!(next.table().unwrap().find_address(BAD), None);
+        assert_eq!(fs::read_dir(&state).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn lists_come_over_http_too_and_errors_are_told() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = std::thread::spawn(move || {
+            for answer in [
+                "200 OK\r\nContent-Length: 14\r\n\r\n198.51.100.66\n",
+                "503 Busy\r\nContent-Length: 0\r\n\r\n",
+            ] {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut request = [0; 1024];
+                let _ = stream.read(&mut request).unwrap();
+                write!(stream, "HTTP/1.1 {answer}").unwrap();
+            }
+        });
+        let location = format!("http://{address}/list");
+        assert_eq!(fetch(&location).unwrap(), b"198.51.100.66\n");
+        assert!(fetch(&location).unwrap_err().contains("503"));
+        server.join().unwrap();
+        assert!(fetch("/nonexistent/list").is_err());
+    }
+}

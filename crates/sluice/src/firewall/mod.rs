@@ -45,17 +45,36 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// What the engine is told of the world.
 struct Knowledge {
     plane: Arc<Plane>,
-    world: Mutex<World>,
+    held: Mutex<Held>,
+}
+
+#[derive(Default)]
+struct Held {
+    world: World,
+    /// Whether the engine has it: there is none before the data path is up.
+    told: bool,
 }
 
 impl Knowledge {
     /// Changes something of it. The engine gets the worlds in the order in which they were made.
     fn change(&self, change: impl FnOnce(&mut World)) {
-        let mut held = lock(&self.world);
-        change(&mut held);
-        let world = held.clone();
-        // Nobody needs to know while the gateway stops.
-        let _ = self.plane.engine(move |engine, _| engine.know(world));
+        let mut held = lock(&self.held);
+        change(&mut held.world);
+        self.tell(&mut held);
+    }
+
+    /// Tells an engine that has not been told yet.
+    fn make_up(&self) {
+        let mut held = lock(&self.held);
+        if !held.told {
+            self.tell(&mut held);
+        }
+    }
+
+    fn tell(&self, held: &mut Held) {
+        let world = held.world.clone();
+        let told = self.plane.engine(move |engine, _| engine.know(world));
+        held.told = told.is_ok();
     }
 }
 
@@ -79,6 +98,7 @@ struct IntelState {
 
 /// What runs beside the data path.
 pub struct Services {
+    knowledge: Arc<Knowledge>,
     resolver: Resolver,
     names: Mutex<Names>,
     intel: Arc<Intel>,
@@ -93,7 +113,7 @@ impl Services {
     pub(crate) fn start(state: &Path, plane: Arc<Plane>) -> std::io::Result<Services> {
         let knowledge = Arc::new(Knowledge {
             plane,
-            world: Mutex::default(),
+            held: Mutex::default(),
         });
         let resolver = Resolver::start({
             let knowledge = Arc::clone(&knowledge);
@@ -111,6 +131,7 @@ impl Services {
                 move || gather(&intel, &knowledge)
             })?;
         Ok(Services {
+            knowledge,
             resolver,
             names: Mutex::default(),
             intel,
@@ -120,6 +141,7 @@ impl Services {
 
     /// Goes on as a configuration says.
     pub fn configure(&self, config: &Config) {
+        self.knowledge.make_up();
         let services = &config.system.services;
         let mut names = lock(&self.names);
         names.settings.clone_from(&services.resolver);

@@ -2,6 +2,7 @@
 
 use crate::target::Host;
 use engine::{BandwidthView, DropView, EipView, FirewallView, SessionView, TraceView};
+use model::App;
 use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -134,6 +135,12 @@ pub struct TraceQuery {
     pub to_port: Option<u16>,
     /// The IP protocol's number.
     pub protocol: u8,
+    /// What it would turn out to speak.
+    #[serde(default)]
+    pub app: Option<App>,
+    /// The domain that it would turn out to be for.
+    #[serde(default)]
+    pub domain: Option<String>,
 }
 
 /// What the gateway answers.
@@ -453,6 +460,8 @@ mod tests {
                 to: Host::Address(Ipv4Addr::new(198, 51, 100, 7)),
                 to_port: Some(443),
                 protocol: 6,
+                app: Some(App::Https),
+                domain: Some("www.example.com".into()),
             }),
             Request::Namespace {
                 instance: "web-1".into(),
@@ -486,6 +495,8 @@ mod tests {
                 to: Host::Address(Ipv4Addr::new(198, 51, 100, 7)),
                 to_port: Some(443),
                 protocol: 6,
+                app: None,
+                domain: None,
             }))
         );
     }
