@@ -267,8 +267,8 @@ impl Core {
             .session(ix)
             .judged
             .map(|ix| self.watch.get(ix));
-        let mut rulings = judged.iter().flat_map(|it| it.rulings.iter().flatten());
-        let refusing = rulings.find(|ruling| ruling.refuses());
+        let rulings = judged.map_or([None; STAGES], Judged::rulings);
+        let refusing = rulings.iter().flatten().find(|ruling| ruling.refuses());
         refusing.is_some_and(|it| s.firewalls.settings_of(it.list).on_drop == OnDrop::Silent)
     }
 

@@ -317,10 +317,10 @@ impl Core {
         let wall = self.watch.wall(now);
         let judged = self.watch.get_mut(judged_ix);
         if judged.complete && judged.state != AppState::Success {
-            judged.state = Core::state_unknown(&judged.rulings);
+            judged.state = Core::state_unknown(&judged.rulings());
         }
         if matches!(outcome, Outcome::Allowed | Outcome::Unseen) {
-            let rulings = judged.rulings;
+            let rulings = judged.rulings();
             self.watch.hits.decided(&rulings, wall);
             if !self.watch.inspections.watches(ix) {
                 self.lift(ix);
@@ -391,7 +391,7 @@ impl Core {
                 continue;
             };
             self.watch.get_mut(judged).complete = true;
-            let rulings = self.watch.get(judged).rulings;
+            let rulings = self.watch.get(judged).rulings();
             let outcome = self.judge_known(s, ix, now);
             let judged = self.watch.get_mut(judged);
             judged.complete = false;
@@ -401,7 +401,7 @@ impl Core {
                     self.refuse(s, ix, ruling, now);
                     self.tell_ends(s, ix, Some(next), now, out);
                 }
-                _ => judged.rulings = rulings,
+                _ => judged.set_rulings(rulings),
             }
         }
         self.watch

@@ -180,7 +180,7 @@ impl Core {
         let mut judged = Judged::new(judgement.rulings, self.watch.epoch, now);
         let [original, reply] = self.sessions.session(ix).keys;
         if s.firewalls.learns {
-            judged.names = self.names_of(plan, &original, &reply, now);
+            judged.names = self.names_of(plan, &original, &reply, now).map(Box::new);
         }
         if let Some(app) = judgement.related {
             self.met_related(&original);
@@ -196,7 +196,7 @@ impl Core {
                 _ => AppState::NoPayload,
             };
         } else {
-            self.watch.hits.decided(&judged.rulings, wall);
+            self.watch.hits.decided(&judgement.rulings, wall);
         }
         judged.curtain = judgement.curtain;
         let session = self.sessions.session_mut(ix);
@@ -219,7 +219,7 @@ impl Core {
         original: &Key,
         reply: &Key,
         now: Time,
-    ) -> Option<Box<[Arc<str>]>> {
+    ) -> Option<Vec<Arc<str>>> {
         let live = KnownNames {
             answers: &self.watch.answers,
             resolved: &self.watch.world.resolved,
@@ -238,7 +238,7 @@ impl Core {
             let seen_as = tuple::ip(tuple::reverse(reply, 0).src);
             live.names(seen_as, destination, &mut keep);
         }
-        (!names.is_empty()).then(|| names.into())
+        (!names.is_empty()).then_some(names)
     }
 
     /// Judges a live session again. It goes on, or is refused from now on.
@@ -262,7 +262,9 @@ impl Core {
             },
             _ => known,
         };
-        let kept = judged.and_then(|it| it.names.as_deref()).unwrap_or(&[]);
+        let kept = judged
+            .and_then(|it| it.names.as_deref())
+            .map_or(&[][..], |it| it);
         let (rulings, outcome) = self.judge(s, plan, &keys, known, kept, now, &mut Silent);
         let watched = self.asks_names(s, plan, &keys[0]);
         if outcome == Outcome::Unseen && !watched && session.judged.is_none() {
@@ -285,7 +287,7 @@ impl Core {
         let judged = self.watch.get_mut(judged_ix);
         judged.epoch = epoch;
         let found_refused = adopting && judged.curtain == Curtain::Refused;
-        judged.rulings = rulings;
+        judged.set_rulings(rulings);
         match outcome {
             Outcome::Refused(ruling) => self.refuse(s, ix, ruling, now),
             _ if found_refused => {}
@@ -311,15 +313,15 @@ impl Core {
             identity: judged.identity(),
             earlier: false,
         };
-        let kept = judged.names.as_deref().unwrap_or(&[]);
+        let kept = judged.names.as_deref().map_or(&[][..], |it| it);
         let (mut rulings, outcome) = self.judge(s, &plan, &keys, known, kept, now, &mut Silent);
         let judged = self.watch.get_mut(judged_ix);
-        for (ruling, before) in rulings.iter_mut().zip(&judged.rulings) {
+        for (ruling, before) in rulings.iter_mut().zip(&judged.rulings()) {
             if let (Some(ruling), Some(before)) = (ruling, before) {
                 ruling.pre = before.pre.or(ruling.pre);
             }
         }
-        judged.rulings = rulings;
+        judged.set_rulings(rulings);
         outcome
     }
 
@@ -350,7 +352,7 @@ impl Core {
         let judged = self.watch.get_mut(judged);
         let grown = bytes.saturating_sub(judged.counted);
         judged.counted = bytes;
-        let rulings = judged.rulings;
+        let rulings = judged.rulings();
         self.watch.hits.bytes(&rulings, grown);
         self.watch.capacity.bytes += grown;
     }
@@ -371,7 +373,7 @@ impl Core {
                 self.neighbours.count(hop, -1);
             }
         }
-        if s.records.is_some() && !judged.recorded && judged.rulings != [None; STAGES] {
+        if s.records.is_some() && !judged.recorded && judged.rulings() != [None; STAGES] {
             self.record_end(s, ix, &judged, close, now);
         }
     }

@@ -177,7 +177,7 @@ impl Core {
         }
         judged.reported = now.second();
         let judged = judged.clone();
-        if judged.rulings.iter().any(Option::is_some) {
+        if judged.rulings().iter().any(Option::is_some) {
             self.record_session(s, ix, &judged, RecordKind::Ongoing, None, now);
         }
     }
@@ -226,7 +226,8 @@ impl Core {
             _ => translated.src,
         };
         let eip = s.by_eip.get(&tuple::ip(public));
-        let rulings = || judged.rulings.iter().flatten().chain(&judged.dns);
+        let said = judged.rulings();
+        let rulings = || said.iter().flatten().chain(judged.dns.as_deref());
         let alerts = |it: &Ruling| {
             it.threat.is_some()
                 || it.misnamed

@@ -11,7 +11,7 @@ use crate::inspection::Inspections;
 use crate::io::Time;
 use crate::neighbours::HopIx;
 use crate::record::{AppState, Identified, Record};
-use crate::verdicts::{Evidence, Ruling, Rulings};
+use crate::verdicts::{Evidence, Ruling, Rulings, STAGES};
 use flow::reason::Reason;
 use hashbrown::HashSet;
 use model::App;
@@ -24,12 +24,32 @@ const ANSWERS: usize = 262_144;
 /// Index of what is kept of a session, plus one.
 pub(crate) type JudgedIx = NonZeroU32;
 
+/// What firewalls say, as it is kept: nearly always there is one.
+#[derive(Clone, Debug)]
+enum Kept {
+    None,
+    /// In this place.
+    One(u8, Ruling),
+    Several(Box<Rulings>),
+}
+
+impl Kept {
+    fn new(rulings: Rulings) -> Kept {
+        let mut said = (0..).zip(rulings).filter_map(|(at, it)| Some((at, it?)));
+        match (said.next(), said.next()) {
+            (None, _) => Kept::None,
+            (Some((at, ruling)), None) => Kept::One(at, ruling),
+            _ => Kept::Several(Box::new(rulings)),
+        }
+    }
+}
+
 /// What is kept of a session that firewalls see.
 #[derive(Clone, Debug)]
 pub(crate) struct Judged {
-    pub rulings: Rulings,
+    rulings: Kept,
     /// What the DNS firewall says about the name that it has asked for last.
-    pub dns: Option<Ruling>,
+    pub dns: Option<Box<Ruling>>,
     /// What it speaks, as far as it is known.
     pub app: Option<App>,
     /// Whether all is known that will be.
@@ -38,7 +58,11 @@ pub(crate) struct Judged {
     pub identified: Option<Identified>,
     pub domain: Option<Arc<str>>,
     /// The names that its destination had when it began.
-    pub names: Option<Box<[Arc<str>]>>,
+    #[expect(
+        clippy::box_collection,
+        reason = "few sessions have names, and all have this field"
+    )]
+    pub names: Option<Box<Vec<Arc<str>>>>,
     pub curtain: Curtain,
     /// While the curtain is drawn: where its packets really go.
     pub hops: [HopIx; 2],
@@ -61,7 +85,7 @@ pub(crate) struct Judged {
 impl Judged {
     pub fn new(rulings: Rulings, epoch: u32, now: Time) -> Judged {
         Judged {
-            rulings,
+            rulings: Kept::new(rulings),
             dns: None,
             app: None,
             complete: false,
@@ -81,6 +105,21 @@ impl Judged {
         }
     }
 
+    /// What the firewalls say.
+    pub fn rulings(&self) -> Rulings {
+        let mut all = [None; STAGES];
+        match &self.rulings {
+            Kept::None => {}
+            Kept::One(at, ruling) => all[*at as usize] = Some(*ruling),
+            Kept::Several(rulings) => all = **rulings,
+        }
+        all
+    }
+
+    pub fn set_rulings(&mut self, rulings: Rulings) {
+        self.rulings = Kept::new(rulings);
+    }
+
     /// The session has asked for a name, and this was said about it.
     pub fn asked(&mut self, name: Arc<str>, ruling: Option<Ruling>) {
         self.app = Some(App::Dns);
@@ -88,7 +127,7 @@ impl Judged {
         self.state = AppState::Success;
         self.identified = Some(Identified::Payload);
         self.domain = Some(name);
-        self.dns = ruling;
+        self.dns = ruling.map(Box::new);
     }
 
     /// What is known of the session's content.
