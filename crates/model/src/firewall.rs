@@ -475,6 +475,20 @@ pub struct Firewalls {
 }
 
 impl Firewalls {
+    /// Has NAT firewalls do about threats what the Internet border does, unless they say otherwise; in the order of the
+    /// categories.
+    pub fn inherit_threats(&mut self) {
+        for firewall in self.nat.iter_mut().chain(&mut self.nat_off) {
+            let own = &mut firewall.settings.threats;
+            for rule in &self.border.settings.threats {
+                if own.iter().all(|it| it.category != rule.category) {
+                    own.push(rule.clone());
+                }
+            }
+            own.sort_by(|a, b| a.category.cmp(&b.category));
+        }
+    }
+
     /// Whether any of them protects something.
     pub fn any(&self) -> bool {
         let dns = !self.policies(&PolicyScope::Dns).is_empty();

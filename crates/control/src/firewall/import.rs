@@ -34,7 +34,13 @@ impl Draft {
                 gateway: firewall.gateway.clone(),
                 enabled,
                 inbound: firewall.inbound,
-                settings: firewall.settings.clone(),
+                settings: {
+                    // What it does as the border does, it goes on doing as the border does.
+                    let mut settings = firewall.settings.clone();
+                    let inherited = &border.settings.threats;
+                    settings.threats.retain(|it| !inherited.contains(it));
+                    settings
+                },
                 tables: diversion
                     .map(|it| it.route_tables.clone())
                     .unwrap_or_default(),

@@ -51,6 +51,7 @@ pub fn build(file: &schema::File, lines: Lines<'_>) -> Result<Config, Error> {
         builder.firewall_license(license);
     }
     builder.firewalls(file);
+    builder.config.firewalls.inherit_threats();
     builder.finish(lines)
 }
 
