@@ -71,7 +71,8 @@ fn eip(n: u32) -> Ipv4Addr {
 }
 
 impl Rules {
-    /// A DNAT entry: address and port outside, and inside, where the client stands in front of many hosts.
+    /// A DNAT entry: address and port outside, and inside, where the client stands in front of many hosts. The port is
+    /// the same.
     pub fn entry(n: u32) -> [(Ipv4Addr, u16); 2] {
         let port = 2000 + (n / EIPS) as u16;
         [(eip(n), port), ((0x0a01_0100 + n % EIPS).into(), port)]
@@ -134,22 +135,32 @@ security_groups = ["sg"]
             let _ = write!(text, "\n[[eip]]\nid = \"e{n}\"\naddress = \"{}\"\n", eip(n));
             let _ = write!(names, "\"e{n}\", ");
         }
+        let entries: String = (0..self.dnat).map(Rules::entry_text).collect();
         let _ = write!(
             text,
             "\n[[nat_gateway]]\nid = \"ngw\"\nvpc = \"vpc\"\neips = [{names}]\n\
-             \n[nat_gateway.timeouts]\nudp = 900\n\
-             \n[[nat_gateway.snat]]\nid = \"snat\"\nvpc = true\neips = [{names}]\n"
+             timeouts = {{ udp = 900 }}\n\
+             snat = [{{ id = \"snat\", vpc = true, eips = [{names}] }}]\n\
+             dnat = [\n{entries}]\n"
         );
-        text.extend((0..self.dnat).map(Rules::entry_text));
         text
     }
 
-    /// A DNAT entry in Sluice's configuration, which may follow it.
-    pub fn entry_text(n: u32) -> String {
-        let [(_, outside), (host, inside)] = Rules::entry(n);
+    /// Sluice's configuration with a DNAT entry more.
+    pub fn with_another(&self, config: &str) -> String {
+        let entries = "dnat = [\n";
+        config.replacen(
+            entries,
+            &(entries.to_owned() + &Rules::entry_text(self.dnat)),
+            1,
+        )
+    }
+
+    /// A DNAT entry in Sluice's configuration, short, for there may be many.
+    fn entry_text(n: u32) -> String {
+        let [(_, outside), (host, _)] = Rules::entry(n);
         format!(
-            "\n[[nat_gateway.dnat]]\neip = \"e{}\"\nprotocol = \"udp\"\nexternal_port = {outside}\n\
-             internal = \"{host}\"\ninternal_port = {inside}\n",
+            "{{eip=\"e{}\",protocol=\"udp\",external_port={outside},internal=\"{host}\"}},\n",
             n % EIPS
         )
     }

@@ -281,11 +281,15 @@ fn skbs(frames: &[[u8; FRAME]], ifindex: u32, pace: Pace, sent: &AtomicU64, stop
     let socket = PacketSocket::open(ifindex).expect("a packet socket");
     let mut batch = [[0; FRAME]; BATCH];
     let (mut next, start) = (pace.first, Instant::now());
-    let mut done = 0;
+    // How many it has sent, and how many it was late for and left out.
+    let (mut done, mut skipped) = (0, 0);
     while !stop.load(Relaxed) {
         let mut due = pace.budget - done;
         if let Some(bursts) = (start.elapsed().as_nanos() as u64).checked_div(pace.interval) {
-            due = due.min((bursts * pace.burst).saturating_sub(done));
+            let late = (bursts * pace.burst).saturating_sub(done + skipped);
+            // Who was kept from sending does not make up for it: queues are short.
+            skipped += late.saturating_sub(BATCH as u64);
+            due = due.min(late).min(BATCH as u64);
         }
         let count = due.min(BATCH as u64) as usize;
         if count == 0 {

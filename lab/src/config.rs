@@ -110,3 +110,26 @@ pub fn dnat_any(eip: &str, instance: &str) -> String {
         "\n[[nat_gateway.dnat]]\neip = \"{eip}\"\nprotocol = \"any\"\ninstance = \"{instance}\"\n"
     )
 }
+
+/// The gateway's timeouts, for tests that wait for sessions to end; follows [`GATEWAY`].
+pub const SHORT: &str = "
+[nat_gateway.timeouts]
+tcp_transitory = 2
+udp = 10
+";
+
+/// A NAT firewall for the gateway; keys of its own may be given.
+pub fn firewall(keys: &str) -> String {
+    format!("\n[[nat_firewall]]\nid = \"fw\"\nnat_gateway = \"ngw\"\n{keys}\n")
+}
+
+/// A policy of the gateway's firewall: keys and values, separated by `;`.
+pub fn policy(keys: &str) -> String {
+    policy_of("ngw", keys)
+}
+
+/// A policy of a firewall.
+pub fn policy_of(firewall: &str, keys: &str) -> String {
+    let keys = keys.replace("; ", "\n");
+    format!("\n[[policy]]\nfirewall = \"{firewall}\"\n{keys}\n")
+}

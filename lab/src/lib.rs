@@ -29,6 +29,9 @@ mod wait;
 
 pub mod config;
 pub mod iperf;
+pub mod names;
+pub mod puppet;
+pub mod quic;
 pub mod raw;
 pub mod servers;
 pub mod sockets;

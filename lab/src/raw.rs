@@ -54,13 +54,27 @@ impl Packet {
 
     /// A TCP segment without options and data.
     pub fn tcp(from: SocketAddrV4, to: SocketAddrV4, seq: u32, ack: u32, flags: u8) -> Packet {
-        let mut segment = Vec::with_capacity(20);
+        Packet::tcp_with(from, to, seq, ack, flags, &[])
+    }
+
+    /// A TCP segment without options.
+    pub fn tcp_with(
+        from: SocketAddrV4,
+        to: SocketAddrV4,
+        seq: u32,
+        ack: u32,
+        flags: u8,
+        data: &[u8],
+    ) -> Packet {
+        let length = (data.len() + 20) as u16;
+        let mut segment = Vec::with_capacity(length.into());
         segment.extend(from.port().to_be_bytes());
         segment.extend(to.port().to_be_bytes());
         segment.extend(seq.to_be_bytes());
         segment.extend(ack.to_be_bytes());
         segment.extend([0x50, flags, 0x20, 0, 0, 0, 0, 0]);
-        let sum = checksum(&segment, pseudo(*from.ip(), *to.ip(), 6, 20));
+        segment.extend(data);
+        let sum = checksum(&segment, pseudo(*from.ip(), *to.ip(), 6, length));
         segment[16..18].copy_from_slice(&sum.to_be_bytes());
         Packet::new(*from.ip(), *to.ip(), 6, segment)
     }

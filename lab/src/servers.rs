@@ -11,7 +11,7 @@ use std::time::Duration;
 const START: f64 = 10.0;
 
 /// Waits until a TCP port of an address of the host's own is open.
-fn wait_open(host: &Host, server: &Program, address: &str) {
+pub(crate) fn wait_open(host: &Host, server: &Program, address: &str) {
     let to: SocketAddr = address.parse().unwrap();
     wait_for(&format!("{address} to be open"), START, || {
         assert!(

@@ -96,6 +96,13 @@ fn the_sdks_of_ram_and_actiontrail_manage_access_and_read_the_trail() {
 }
 
 #[test]
+fn the_sdk_of_cloud_firewall_runs_the_life_of_a_firewall() {
+    with_api("sdk-cfw", |site, gateway, key| {
+        run(site, gateway, &key, &python("cfw_sdk.py"))
+    });
+}
+
+#[test]
 fn the_old_python_sdk_runs_the_scenario() {
     with_api("sdk-core", |site, gateway, key| {
         run(site, gateway, &key, &python("core_sdk.py"))

@@ -14,14 +14,13 @@ pub fn run(quick: bool, out: &mut Report) {
         Contender::Nftables,
         Contender::Tc,
         Contender::Xdp,
-        Contender::Plain,
     ];
     let labs = contenders.map(|_| Lab::new("bulk"));
     let roads = Road::all(&labs, &contenders);
     let names: Vec<&str> = roads.iter().map(|road| road.name.as_str()).collect();
     let servers = roads.iter().map(|road| iperf::serve(&road.server, 5201));
     let _servers: Vec<_> = servers.collect();
-    let times = if quick { 2 } else { 4 };
+    let times = if quick { 2 } else { 5 };
     for streams in [1, 4] {
         let race = agreed(|| {
             rounds(&names, times, |at, _| {

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 const FLOWS: u32 = 1000;
 /// Packets a second.
-const RATE: u64 = 50_000;
+const RATE: u64 = 20_000;
 
 /// Changes one DNAT entry of many: what open flows lose, and how long until packets are treated by it.
 pub fn run(quick: bool, out: &mut Report) {
@@ -30,7 +30,7 @@ pub fn run(quick: bool, out: &mut Report) {
         let site = Site::new(&lab, contender, contender.name(), &rules);
         let socket = site.sluice(|gateway| gateway.socket());
         let config = site.sluice(|gateway| gateway.config());
-        let more = config.clone() + &Rules::entry_text(entries);
+        let more = rules.with_another(&config);
         let load = Load::new(Way::Out, shuffled(FLOWS, Flow::outbound));
         load.open(&site, FLOWS.into());
         let before = site.count(Way::Out).packets;

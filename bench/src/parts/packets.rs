@@ -21,7 +21,7 @@ pub fn run(effort: Effort, many: u32, out: &mut Report) {
         Contender::Xdp,
         Contender::RedirectTc,
         Contender::RedirectXdp,
-        Contender::Nftables,
+        Contender::Tc,
     ];
     let labs = contenders.map(|_| Lab::new("packets"));
     let sites = Site::all(&labs, &contenders, &rules);

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 /// Flows that the load is of, and its packets a second.
 const FLOWS: u64 = 1000;
-const RATE: u64 = 50_000;
+const RATE: u64 = 20_000;
 
 /// What open flows lose, and how long until the new daemon opens a session.
 pub fn run(sessions: u32, out: &mut Report) {

@@ -26,7 +26,7 @@ pub fn run(effort: Effort, many: u32, out: &mut Report) {
         Contender::Nftables,
         Contender::Tc,
         Contender::Xdp,
-        Contender::Nftables,
+        Contender::Tc,
     ];
     let labs = contenders.map(|_| Lab::new("sessions"));
     let sites = Site::all(&labs, &contenders, &rules);

@@ -1,19 +1,11 @@
 //! What was bought of the firewalls, its end and its renewal; the EIPs that the Internet border protects.
 
-mod common;
-
+use crate::common::{World, refused, text};
 use api::{ApiError, Principal};
-use common::{World, refused, text};
 use serde_json::{Value, json};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 const DAY: u64 = 24 * 60 * 60;
-
-impl World {
-    fn cfw(&self, action: &str, params: &[(&str, &str)]) -> Result<Value, ApiError> {
-        self.call("2017-12-07", action, params)
-    }
-}
 
 /// A gateway with an EIP and an SNAT entry in a VPC of its own: gateway, VPC, system table, address.
 fn gateway(world: &World, block: &str) -> [String; 4] {

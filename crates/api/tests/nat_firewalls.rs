@@ -1,9 +1,7 @@
 //! NAT firewalls: precheck, creation, switching, what they protect against change, deletion, bypasses.
 
-mod common;
-
+use crate::common::{World, refused, text};
 use api::ApiError;
-use common::{World, refused, text};
 use model::NextHop;
 use serde_json::Value;
 
@@ -15,10 +13,6 @@ struct Site {
     gateway: String,
     table: String,
     eips: Vec<(String, String)>,
-}
-
-fn cfw(world: &World, action: &str, params: &[(&str, &str)]) -> Result<Value, ApiError> {
-    world.call("2017-12-07", action, params)
 }
 
 fn site(eips: usize) -> Site {
@@ -75,7 +69,7 @@ fn vswitch(world: &World, vpc: &str, block: &str) -> String {
 
 impl Site {
     fn cfw(&self, action: &str, params: &[(&str, &str)]) -> Result<Value, ApiError> {
-        cfw(&self.world, action, params)
+        self.world.cfw(action, params)
     }
 
     fn create_of(&self, tables: &[&str], more: &[(&str, &str)]) -> Result<String, ApiError> {
@@ -283,7 +277,9 @@ fn what_it_diverts_survives_a_restart() {
     let before = world.control.config();
     let world = world.restart();
     assert_eq!(*world.control.config(), *before);
-    let shown = cfw(&world, "DescribeNatFirewallList", &[("Status", "normal")]).unwrap();
+    let shown = world
+        .cfw("DescribeNatFirewallList", &[("Status", "normal")])
+        .unwrap();
     assert_eq!(shown["NatFirewallList"][0]["ProxyId"], proxy);
     assert_eq!(
         shown["NatFirewallList"][0]["NatRouteEntryList"][0]["RouteTableId"],

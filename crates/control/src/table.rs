@@ -43,8 +43,12 @@ impl<T: Record> Table<T> {
         self.0.contains_key(id)
     }
 
-    /// Adds a record, or replaces the one with its identifier.
+    /// Adds a record, or replaces the one with its identifier. One that is there already stays as it is, and goes on
+    /// being shared.
     pub fn put(&mut self, record: T) {
+        if self.get(record.id()) == Some(&record) {
+            return;
+        }
         self.0.insert(record.id().clone(), Arc::new(record));
     }
 

@@ -1,7 +1,8 @@
 //! What a new session costs the engine: time and memory.
 //!
-//! `cargo run --release -p engine --example new_session [SESSIONS]` opens that many UDP sessions (a million
-//! by default) of many clients to many servers through a NAT gateway with 16 EIPs, and prints how long
+//! `cargo run --release -p engine --example new_session [SESSIONS [POLICIES]]` opens that many UDP sessions (a million
+//! by default) of many clients to many servers through a NAT gateway with 16 EIPs, if wanted behind a NAT firewall
+//! with so many policies about addresses, and prints how long
 //! one takes while there are few and while there are many, how much memory each has, and what it costs to
 //! go through all of them: to put a new configuration in force, to take them over after a restart, and to
 //! expire them.
@@ -67,6 +68,50 @@ vpc = true
 eips = [{names}]
 "#
     )
+}
+
+/// Puts a NAT firewall before the gateway. Its policies refuse what nobody sends, but for the last one.
+fn protect(config: &mut model::Config, policies: u32) {
+    let net = |text: String| text.parse::<ipnet::Ipv4Net>().expect("a network");
+    let refusal = |n: u32| model::ControlPolicy {
+        id: format!("p{n}"),
+        description: String::new(),
+        source: model::PolicySource::Net(net(format!("10.0.{}.0/24", 128 + n % 64))),
+        destination: model::PolicyDestination::Net(net(format!(
+            "100.{}.{}.0/24",
+            64 + n / 256 % 64,
+            n % 256
+        ))),
+        protocol: Some(17),
+        ports: model::PolicyPorts::Range(443..=443),
+        applications: Vec::new(),
+        action: model::PolicyAction::Drop,
+        enabled: true,
+        validity: model::Validity::Permanent,
+        resolve: model::DomainResolve::Fqdn,
+    };
+    let mut list: Vec<_> = (1..policies).map(|n| Arc::new(refusal(n))).collect();
+    list.push(Arc::new(model::ControlPolicy {
+        source: model::PolicySource::Net(net("10.0.0.0/8".into())),
+        destination: model::PolicyDestination::Net(net("0.0.0.0/0".into())),
+        action: model::PolicyAction::Accept,
+        ..refusal(0)
+    }));
+    config.firewalls.nat.push(model::NatFirewall {
+        id: "fw".into(),
+        gateway: "ngw".into(),
+        inbound: false,
+        settings: model::FirewallSettings::default(),
+    });
+    config.firewalls.policies.push(model::PolicyList {
+        scope: model::PolicyScope::NatGateway("ngw".into()),
+        policies: Arc::new(list),
+    });
+    for route in config.route_tables.iter_mut().flat_map(|it| &mut it.routes) {
+        if let model::NextHop::NatGateway(_) = route.next_hop {
+            route.next_hop = model::NextHop::NatFirewall("fw".into());
+        }
+    }
 }
 
 /// The frame of a client's datagram to a server.
@@ -138,7 +183,12 @@ fn main() {
             peer: false,
         },
     ];
-    let config = model::file::parse(&config(sessions)).expect("a configuration");
+    let mut config = model::file::parse(&config(sessions)).expect("a configuration");
+    match std::env::args().nth(2).map(|n| n.parse()) {
+        None => {}
+        Some(Ok(policies)) => protect(&mut config, policies),
+        Some(Err(error)) => return eprintln!("the number of policies: {error}"),
+    }
     let snapshot = || Arc::new(Snapshot::build(&config, &links).expect("a snapshot"));
     let accounts = accounts.leak();
     let (entries, hops, meters, accounts): (

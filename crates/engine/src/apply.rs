@@ -19,13 +19,13 @@ use crate::tuple;
 use crate::usage::Usage;
 use crate::watch::Watch;
 use flow::reason::Reason;
-use flow::{Entry, Key, flags};
+use flow::{Action, Entry, Key, flags};
 use hashbrown::HashMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-/// How many entries ahead of the one that is adopted the place of its answers is fetched.
-const FLOWS_AHEAD: usize = 32;
+/// Flows whose answers' places are fetched before the first is looked at.
+const ADOPTED_AT_ONCE: usize = 32;
 
 impl Snapshot {
     /// The port with an interface index.
@@ -215,8 +215,10 @@ impl Core {
             }
         }
         for (old, new) in old.into_iter().zip(hops) {
-            self.neighbours.count(new, 1);
-            self.neighbours.count(old, -1);
+            if old != new {
+                self.neighbours.count(new, 1);
+                self.neighbours.count(old, -1);
+            }
         }
     }
 
@@ -258,96 +260,58 @@ impl Core {
                     self.nat.adopt(&inner, outer, translated.sport)
                 })
             }
-            (Source::Pool { .. }, Some(mapping)) => Some(self.nat.share(mapping)),
+            (Source::Pool { .. }, had) => had,
             _ => None,
         };
-        let let_in_by = plan.let_in_by.map(|mapping| self.nat.share(mapping));
+        let let_in_by = plan.let_in_by;
+        if let_in_by != old[1] {
+            let_in_by.map(|mapping| self.nat.share(mapping));
+        }
         let session = self.sessions.session_mut(ix);
         session.mapping = mapping;
         session.let_in_by = let_in_by;
-        for old in old.into_iter().flatten() {
-            self.nat.release(old);
+        for (old, new) in old.into_iter().zip([mapping, let_in_by]) {
+            if let Some(old) = old.filter(|_| old != new) {
+                self.nat.release(old);
+            }
         }
-    }
-
-    /// The keys of the session whose original direction an entry is: its packets' and those of the answers.
-    fn adoptable(&self, entry: &Entry) -> Option<[Key; 2]> {
-        let key = entry.key()?;
-        let action = entry.action();
-        if action.flags & flags::ORIGINAL == 0 {
-            return None;
-        }
-        let zone = self.neighbours.zone(action.hop)?;
-        let translated = Key {
-            src: action.src,
-            dst: action.dst,
-            sport: action.sport,
-            dport: action.dport,
-            ..key
-        };
-        Some([key, tuple::reverse(&translated, zone)])
     }
 
     /// Makes sessions of the flows in the table.
     fn adopt(&mut self, s: &Snapshot, now: Time) {
         // Slots that a session has.
         let mut taken = vec![false; self.table.geometry().slots as usize];
-        let mut ahead = self.table.iter().skip(FLOWS_AHEAD);
-        for (slot, entry) in self.table.iter() {
-            if let Some((_, soon)) = ahead.next()
-                && let Some([_, reply]) = self.adoptable(soon)
-            {
-                self.table.prefetch(&reply);
+        // Live entries that made no session: the answers of those that did, and what has no partner.
+        let mut others = Vec::new();
+        let mut batch = Vec::with_capacity(ADOPTED_AT_ONCE);
+        let mut entries = self.table.iter();
+        loop {
+            for (slot, entry) in entries.by_ref() {
+                let Some(key) = entry.key() else { continue };
+                match self.answer_to(&key, &entry.action()) {
+                    Some(reply) => {
+                        self.table.prefetch(&reply);
+                        batch.push((slot, entry, [key, reply]));
+                    }
+                    None => others.push(slot),
+                }
+                if batch.len() == ADOPTED_AT_ONCE {
+                    break;
+                }
             }
-            let Some([key, reply]) = self.adoptable(entry) else {
-                continue;
-            };
-            let Some((other, back)) = self.table.find(&reply) else {
-                continue;
-            };
-            let action = entry.action();
-            let answers = back.action().flags & flags::ORIGINAL == 0;
-            let free = !taken[slot as usize] && !taken[other as usize];
-            if !answers || key == reply || !free || !self.leads(slot, &key) {
-                continue;
+            if batch.is_empty() {
+                break;
             }
-            let hops = [action.hop, back.action().hop];
-            let accounts = self.usage.found(&[key, reply]);
-            self.usage.live(accounts, 1);
-            let judged = self.adopt_curtain(action.hop, now);
-            let ix = self.sessions.add(Session {
-                keys: [key, reply],
-                slots: [NO_SLOT; 2],
-                hops,
-                meters: [action.meter, back.action().meter],
-                accounts,
-                slow: None,
-                mapping: None,
-                let_in_by: None,
-                eni: 0,
-                gateway: None,
-                entry: None,
-                judged,
-                start: entry.start.load(std::sync::atomic::Ordering::Relaxed),
-                direction: Direction::Local,
-                flags: action.flags & !flags::ORIGINAL,
-                limited: false,
-                live: true,
-            });
-            self.sessions.place(ix, [slot, other]);
-            for slot in [slot, other] {
-                taken[slot as usize] = true;
+            for (slot, entry, keys) in batch.drain(..) {
+                if !self.adopt_flow(slot, entry, keys, &mut taken, now) {
+                    others.push(slot);
+                }
             }
-            self.resume(ix, &key, now);
-            for hop in hops {
-                self.neighbours.count(hop, 1);
-            }
-            self.counters.adopted += 1;
         }
         // What has no partner is half a session: the other half was never written or already gone. Or a lookup does
         // not lead to it.
-        for (slot, entry) in self.table.iter() {
-            if !taken[slot as usize] && entry.key().is_some() {
+        for slot in others {
+            if !taken[slot as usize] {
                 self.retire([slot, NO_SLOT], [0; 2]);
             }
         }
@@ -370,6 +334,77 @@ impl Core {
             self.nat.release(mapping);
         }
         self.watch.adopting = false;
+    }
+
+    /// The key of the answers to a flow in the original direction of its session.
+    fn answer_to(&self, key: &Key, action: &Action) -> Option<Key> {
+        if action.flags & flags::ORIGINAL == 0 {
+            return None;
+        }
+        let zone = self.neighbours.zone(action.hop)?;
+        let translated = Key {
+            src: action.src,
+            dst: action.dst,
+            sport: action.sport,
+            dport: action.dport,
+            ..*key
+        };
+        Some(tuple::reverse(&translated, zone))
+    }
+
+    /// Makes a session of a flow in its original direction and the answers to it. `taken` are the slots that sessions
+    /// have. Gives whether it did.
+    fn adopt_flow(
+        &mut self,
+        slot: u32,
+        entry: &Entry,
+        keys: [Key; 2],
+        taken: &mut [bool],
+        now: Time,
+    ) -> bool {
+        let [key, reply] = keys;
+        let Some((other, back)) = self.table.find(&reply) else {
+            return false;
+        };
+        let (action, answer) = (entry.action(), back.action());
+        let answers = answer.flags & flags::ORIGINAL == 0;
+        let free = !taken[slot as usize] && !taken[other as usize];
+        if !answers || key == reply || !free || !self.leads(slot, &key) {
+            return false;
+        }
+        let hops = [action.hop, answer.hop];
+        let accounts = self.usage.found(&keys);
+        self.usage.live(accounts, 1);
+        let judged = self.adopt_curtain(action.hop, now);
+        let ix = self.sessions.add(Session {
+            keys,
+            slots: [NO_SLOT; 2],
+            hops,
+            meters: [action.meter, answer.meter],
+            accounts,
+            slow: None,
+            mapping: None,
+            let_in_by: None,
+            eni: 0,
+            gateway: None,
+            entry: None,
+            judged,
+            start: entry.start.load(std::sync::atomic::Ordering::Relaxed),
+            direction: Direction::Local,
+            flags: action.flags & !flags::ORIGINAL,
+            limited: false,
+            live: true,
+        });
+        self.sessions.place(ix, [slot, other]);
+        for slot in [slot, other] {
+            taken[slot as usize] = true;
+        }
+        self.resume(ix, &key, now);
+        for hop in hops {
+            self.neighbours.count(hop, 1);
+        }
+        self.counters.adopted += 1;
+        true
     }
 
     /// Makes the mapping that has let a session in, if one has.

@@ -104,6 +104,9 @@ impl Core {
         let Some(shown) = self.curtain_hops(real, curtain, now) else {
             return;
         };
+        if curtain != Curtain::Inspect {
+            self.watch.inspections.remove(ix);
+        }
         let judged = self.watch.get_mut(judged_ix);
         let was = std::mem::replace(&mut judged.curtain, curtain);
         if was == Curtain::Open {
@@ -127,6 +130,7 @@ impl Core {
         judged.curtain = Curtain::Open;
         let real = std::mem::take(&mut judged.hops);
         self.watch.inspections.remove(ix);
+        self.watch.dns.remove(ix);
         self.show(ix, real);
         for hop in real {
             self.neighbours.count(hop, -1);
@@ -198,7 +202,7 @@ impl Core {
             self.mark_reset(ix, now);
         }
         if s.records.is_some() {
-            self.record_refusal(s, ix, CloseReason::Refused, now);
+            self.record_close(s, ix, CloseReason::Refused, now);
         }
     }
 

@@ -207,8 +207,9 @@ impl Core {
             protocol: key.proto,
             port: Some(u16::from_be(key.dport)),
             identity: match name {
+                // Something that tells a name, whatever it is: policies about questions name no application.
                 Some(_) => Identity::Known {
-                    app: App::Dns,
+                    app: App::Http,
                     domain: name,
                 },
                 None => Identity::Unknown,

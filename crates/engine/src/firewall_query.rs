@@ -38,6 +38,12 @@ impl Engine {
         names.into_iter().map(str::to_owned).collect()
     }
 
+    /// The names that sessions have told and that are to be checked, and are not known yet.
+    pub fn unresolved_names(&self) -> Vec<String> {
+        let told = self.core.watch.unresolved.iter();
+        told.map(|name| name.to_string()).collect()
+    }
+
     /// How often each policy of a scope has decided; in the order of the policies.
     pub fn policy_hits(&self, scope: &PolicyScope) -> Vec<PolicyHits> {
         let lists = &self.snapshot.firewalls.lists;
@@ -124,7 +130,7 @@ impl Core {
         };
         self.count_bytes(ix);
         if s.records.is_some() {
-            self.record_ongoing(s, ix, now);
+            self.record_live(s, ix, now);
         }
         if self.watch.get(judged).epoch != self.watch.epoch && !self.refit(s, ix, now) {
             self.end(s, ix, crate::record::CloseReason::Reconfigured, now);

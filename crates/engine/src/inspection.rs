@@ -22,6 +22,7 @@ use inspect::{Flags, From, Limits, Progress, Stream};
 use model::App;
 use std::collections::VecDeque;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Sessions under inspection at once.
@@ -274,16 +275,37 @@ impl Core {
                 let domain = identity.domain.map(|name| self.watch.intern(&name));
                 if s.firewalls.checks_names
                     && let Some(name) = &domain
-                    && self.watch.world.resolved.addresses(name).is_none()
-                    && self.watch.unresolved.len() < MOST_UNRESOLVED
                 {
-                    self.watch.unresolved.insert(name.clone());
+                    self.want_resolved(ix, name, now);
                 }
                 self.watch.get_mut(judged_ix).domain = domain;
             }
             Progress::GaveUp(_) => judged.complete = true,
         }
         self.decide_known(s, ix, now)
+    }
+
+    /// Wants to know what a name stands for, unless that can be told already.
+    fn want_resolved(&mut self, ix: SessionIx, name: &Arc<str>, now: Time) {
+        let watch = &mut self.watch;
+        if watch.world.resolved.addresses(name).is_some()
+            || watch.unresolved.len() >= MOST_UNRESOLVED
+        {
+            return;
+        }
+        let [original, reply] = &self.sessions.session(ix).keys;
+        let wall = watch.wall(now);
+        let mut known = false;
+        for client in [original.src, reply.dst] {
+            let mut same = |it: &str| known |= it == &**name;
+            let destination = tuple::ip(original.dst);
+            watch
+                .answers
+                .names(tuple::ip(client), destination, wall, &mut same);
+        }
+        if !known {
+            watch.unresolved.insert(name.clone());
+        }
     }
 
     /// Judges a session under inspection by what is known now. If it is allowed, the kernel takes it.

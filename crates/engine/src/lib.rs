@@ -10,6 +10,8 @@
 //! walks source check, security group, routes, entries, and the security group at the other end
 //! ([`Snapshot`] holds them compiled); gives the session its translation (`nat.rs` for SNAT ports); and
 //! writes both directions into the flow table, so that the kernel takes the packets that follow.
+//! Firewalls are asked in between (`verdicts.rs`, `judging.rs`); what must be inspected first, or is refused, is
+//! kept from the kernel by a curtain (`curtain.rs`, `inspection.rs`, `dns.rs`).
 //! `forward.rs` sends on those that come here all the same: fragments (`fragments.rs`), packets too large
 //! for the next link, SYNs. ICMP errors are translated in `icmp.rs`, ARP is answered in `arp.rs`.
 //!
@@ -19,8 +21,8 @@
 //! * What a session holds (port, hops, slots, counts) is given back when it ends, in one place.
 //! * Every frame is sent on, answered, held for a bounded time, or counted under a [`flow::reason::Reason`].
 //! * A new [`Snapshot`] holds for the next packet; sessions that it still allows are not touched.
-//! * Memory is bounded: by the number of sessions, and by the limits in `fragments.rs` and
-//!   `neighbours.rs`.
+//! * Memory is bounded: by the number of sessions, and by the limits in `fragments.rs`,
+//!   `neighbours.rs`, `inspection.rs` and `dns.rs`.
 
 #![forbid(unsafe_code)]
 
@@ -29,6 +31,7 @@ mod apply;
 mod arp;
 #[cfg(any(test, feature = "check"))]
 mod check;
+mod compile;
 mod curtain;
 mod decide;
 mod dns;
@@ -44,6 +47,7 @@ mod inbound;
 mod inspection;
 mod intranet;
 mod io;
+mod judging;
 mod limit;
 mod lpm;
 mod meters;

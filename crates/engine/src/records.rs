@@ -7,7 +7,7 @@ use crate::record::{
     AppState, CloseReason, DecidedBy, FirewallKind, FirewallRecord, Place, Record, RecordEntry,
     RecordKind, RecordResult,
 };
-use crate::sessions::SessionIx;
+use crate::sessions::{SessionIx, State};
 use crate::snapshot::{EniIx, GatewayIx, Snapshot};
 use crate::tuple;
 use crate::verdicts::{Ruling, Rulings, Says};
@@ -15,11 +15,14 @@ use crate::watch::Judged;
 use flow::{Activity, Key};
 use model::{NameCheck, PolicyAction};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Records that are made before somebody takes them: all of one call to the engine, and no more.
 const MOST: usize = 65_536;
 /// How often sessions that go on are told of, in seconds.
 const EVERY: u32 = 60;
+/// One that has been idle for so long is told of when it ends or something goes by again.
+const IDLE: Duration = Duration::from_secs(30);
 
 /// The names of resources, shared by all records.
 #[derive(Debug)]
@@ -123,8 +126,8 @@ impl Core {
         self.record(s, path, &judged, course, now);
     }
 
-    /// A live session was refused: its record is not to wait until it is idle.
-    pub(crate) fn record_refusal(
+    /// A live session is over: its record is not to wait until it is idle.
+    pub(crate) fn record_close(
         &mut self,
         s: &Snapshot,
         ix: SessionIx,
@@ -153,13 +156,23 @@ impl Core {
         self.record_session(s, ix, judged, RecordKind::Ended, Some(close), now);
     }
 
-    /// A session goes on: it is told of if it was not for a minute.
-    pub(crate) fn record_ongoing(&mut self, s: &Snapshot, ix: SessionIx, now: Time) {
-        let Some(judged_ix) = self.sessions.session(ix).judged else {
+    /// A live session is looked at: a TCP connection that is over is put down though its tuple is kept for a while, and
+    /// one that goes on is told of if it was not for a minute in which something went by.
+    pub(crate) fn record_live(&mut self, s: &Snapshot, ix: SessionIx, now: Time) {
+        let session = self.sessions.session(ix);
+        let Some(judged_ix) = session.judged else {
             return;
         };
+        let (state, idle, _) = self.idleness(s, session, now);
+        match state {
+            State::Closed => return self.record_close(s, ix, CloseReason::TcpFin, now),
+            State::Reset => return self.record_close(s, ix, CloseReason::TcpRst, now),
+            _ => {}
+        }
         let judged = self.watch.get_mut(judged_ix);
-        if judged.recorded || now.second().saturating_sub(judged.reported) < EVERY {
+        let long_ago = now.second().saturating_sub(judged.reported) >= EVERY;
+        let in_use = Duration::from_nanos(u64::from(idle) << 20) < IDLE;
+        if judged.recorded || !long_ago || !in_use {
             return;
         }
         judged.reported = now.second();

@@ -367,7 +367,8 @@ impl Stage<'_> {
             _ => false,
         };
         let outward = matches!(self.kind, FirewallKind::BorderOut | FirewallKind::Nat);
-        if may_tell && outward && !ruling.waits() && (checks_names || !threats.is_empty()) {
+        let wanted = || checks_names || rules.iter().any(|it| threats.has_domains(&it.category));
+        if may_tell && outward && !ruling.waits() && wanted() {
             ruling.says = Says::Observe;
         }
     }

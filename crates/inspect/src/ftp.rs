@@ -164,14 +164,14 @@ fn extended(text: &[u8]) -> Option<(Option<IpAddr>, u16)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{of, server_only};
+    use crate::testing::{of, refuses, server_only};
 
     #[test]
     fn greeting_and_command_tell_it_from_smtp() {
         let greeting = b"220 ProFTPD ready\r\n";
         assert_eq!(of(b"USER x\r\n", greeting, 2121), Match::yes(App::Ftp));
         assert_eq!(of(b"QUIT\r\n", greeting, 2121), Match::yes(App::Ftp));
-        assert_eq!(of(b"QUIT\r\n", b"220 x\r\n", 2121), Match::No);
+        assert!(refuses(recognise, b"QUIT\r\n", b"220 x\r\n", 2121));
         assert_eq!(of(b"QUIT\r\n", b"220 x\r\n", 21), Match::yes(App::Ftp));
         assert_eq!(of(b"USER x\r\n", b"22", 21), Match::More);
         assert_eq!(of(b"EHLO x\r\n", greeting, 21), Match::App(App::Smtp));

@@ -15,7 +15,7 @@ const MAX_METHOD: usize = 24;
 
 pub(crate) fn recognise(seen: &Seen) -> Match {
     if seen.client.is_empty() {
-        let answer = seen.closed && seen.server.starts_with(b"HTTP/1.");
+        let answer = seen.closed && is_answer(seen.server);
         return if answer {
             Match::yes(App::Http)
         } else {
@@ -23,6 +23,11 @@ pub(crate) fn recognise(seen: &Seen) -> Match {
         };
     }
     request(seen.client, seen.closed)
+}
+
+/// Whether bytes are those of an answer.
+pub(crate) fn is_answer(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"HTTP/1.0 ") || bytes.starts_with(b"HTTP/1.1 ")
 }
 
 /// What bytes are that may be those of a request.

@@ -89,7 +89,7 @@ fn may_begin(client: &[u8]) -> Option<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{client_hello, of, server_only, yes};
+    use crate::testing::{client_hello, of, refuses, server_only, yes};
 
     const GREETING: &[u8] = b"* OK IMAP4rev1 ready\r\n";
 
@@ -114,8 +114,8 @@ mod tests {
             Match::yes(App::Imap)
         );
         assert_eq!(of(b"a1 login x y\r\n", b"", 143), Match::More);
-        assert_eq!(of(b"a1 login x y\r\n", b"220 x\r\n", 143), Match::No);
-        assert_eq!(of(b"GET / HTTP/1.1\r\n", GREETING, 143), Match::No);
+        assert!(refuses(recognise, b"a1 login x y\r\n", b"220 x\r\n", 143));
+        assert!(refuses(recognise, b"GET / HTTP/1.1\r\n", GREETING, 143));
         assert_eq!(server_only(GREETING, 143), Match::yes(App::Imap));
     }
 }

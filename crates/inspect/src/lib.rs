@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod bytes;
+pub mod capture;
 mod dialogue;
 pub mod dns;
 mod ftp;

@@ -72,11 +72,6 @@ fn text(seen: &Seen) -> Match {
         None => return Match::More,
         Some(true) => {}
     }
-    // In small letters only.
-    let (command, _) = word(seen.client);
-    if command.iter().any(u8::is_ascii_uppercase) {
-        return Match::No;
-    }
     match lines(seen.client).next() {
         None if seen.client.len() > MAX_LINE => return Match::No,
         None => return Match::More,
@@ -118,6 +113,8 @@ fn is_command(line: &[u8]) -> bool {
         .first()
         .is_some_and(|key| key.len() <= 250 && key.iter().all(|byte| *byte > b' '));
     match command {
+        // In small letters only.
+        _ if command.iter().any(u8::is_ascii_uppercase) => false,
         b"stats" | b"version" | b"flush_all" | b"verbosity" | b"mn" => arguments.len() <= 2,
         b"set" | b"add" | b"replace" | b"append" | b"prepend" | b"cas" => {
             key && number(1) && number(3)
@@ -168,7 +165,7 @@ pub(crate) fn datagram(bytes: &[u8], port: u16) -> Match {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::of;
+    use crate::testing::{of, refuses};
 
     #[test]
     fn a_command_is_enough_at_its_own_port() {
@@ -185,7 +182,7 @@ mod tests {
             b"hi\r\n",
             b"stats a b c\r\n",
         ] {
-            assert_eq!(of(other, b"", PORT), Match::No);
+            assert!(refuses(recognise, other, b"", PORT));
         }
     }
 
@@ -201,7 +198,7 @@ mod tests {
             of(b"incr k 1\r\n", b"42\r\n", 1111),
             Match::yes(App::Memcache)
         );
-        assert_eq!(of(b"stats\r\n", b"+OK\r\n", 1111), Match::No);
+        assert!(refuses(recognise, b"stats\r\n", b"+OK\r\n", 1111));
     }
 
     #[test]
@@ -211,7 +208,12 @@ mod tests {
             assert_eq!(of(&get[..end], b"", 1111), Match::More);
         }
         assert_eq!(of(get, b"", 1111), Match::yes(App::Memcache));
-        assert_eq!(of(b"\x80\0\0\x05\0\0\0\0\0\0\0\x04", b"", 1111), Match::No);
+        assert!(refuses(
+            recognise,
+            b"\x80\0\0\x05\0\0\0\0\0\0\0\x04",
+            b"",
+            1111
+        ));
     }
 
     #[test]

@@ -25,6 +25,7 @@ impl Borders {
 
     /// Looks for a record of TLS, a request or an answer of HTTP.
     pub fn look(&self, halves: &[Half; 2], port: u16, closed: bool) -> Match {
+        let mut answered = false;
         for (half, seqs) in halves.iter().zip(&self.seqs) {
             for seq in seqs {
                 let Some(bytes) = half.since(*seq).filter(|bytes| !bytes.is_empty()) else {
@@ -33,14 +34,18 @@ impl Borders {
                 if tls::midstream(bytes, closed) == Some(true) {
                     return Match::yes(App::tls(port));
                 }
-                let answer = bytes.starts_with(b"HTTP/1.0 ") || bytes.starts_with(b"HTTP/1.1 ");
-                match http::request(bytes, false) {
-                    found @ Match::Yes(_) => return found,
-                    _ if answer => return Match::yes(App::Http),
-                    _ => {}
+                if let found @ Match::Yes(_) = http::request(bytes, false) {
+                    return found;
                 }
+                answered |= http::is_answer(bytes);
             }
         }
-        if closed { Match::No } else { Match::More }
+        match answered {
+            // The next request may name the host.
+            true if !closed => Match::App(App::Http),
+            true => Match::yes(App::Http),
+            false if !closed => Match::More,
+            false => Match::No,
+        }
     }
 }

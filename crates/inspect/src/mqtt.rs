@@ -47,7 +47,7 @@ fn is_connect(left: &mut Bytes) -> Option<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::of;
+    use crate::testing::{of, refuses};
 
     #[test]
     fn the_first_packet_names_the_protocol() {
@@ -72,7 +72,7 @@ mod tests {
             b"\x10\xff\xff\xff\xff\0",
             b"\x10\x0f\0\x04MQTT\x09",
         ] {
-            assert_eq!(of(other, b"", 1883), Match::No);
+            assert!(refuses(recognise, other, b"", 1883));
         }
     }
 }

@@ -56,7 +56,7 @@ fn greeting(server: &[u8]) -> Option<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{of, server_only};
+    use crate::testing::{of, refuses, server_only};
 
     const GREETING: &[u8] = b"\x4a\0\0\0\x0a8.4.3\0\x0b\0\0\0\x12\x52\x36\x5e\x3c\x43\x7b\x1e\0\xff\xff\xff\x02\0\xff\xdf\x15";
     const LOGIN: &[u8] = b"\xb6\0\0\x01\x8d\xa2\xbf\x09\0\0\0\x01\xff\0";
@@ -66,8 +66,8 @@ mod tests {
         assert_eq!(of(LOGIN, GREETING, 3307), Match::yes(App::MySql));
         assert_eq!(of(&LOGIN[..3], GREETING, 3307), Match::More);
         assert_eq!(of(LOGIN, &GREETING[..9], 3307), Match::More);
-        assert_eq!(of(LOGIN, b"\x4a\0\0\0\x0b", 3307), Match::No);
-        assert_eq!(of(b"\xb6\0\0\x02", GREETING, 3307), Match::No);
+        assert!(refuses(recognise, LOGIN, b"\x4a\0\0\0\x0b", 3307));
+        assert!(refuses(recognise, b"\xb6\0\0\x02", GREETING, 3307));
         assert_eq!(server_only(GREETING, 3307), Match::yes(App::MySql));
         let error = b"\x1a\0\0\0\xff\x69\x04Host 'a' is not allowed";
         assert_eq!(server_only(error, 3306), Match::yes(App::MySql));

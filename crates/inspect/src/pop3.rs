@@ -58,7 +58,7 @@ pub(crate) fn recognise(seen: &Seen) -> Match {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{client_hello, of, server_only, yes};
+    use crate::testing::{client_hello, of, refuses, server_only, yes};
 
     #[test]
     fn stls_turns_it_into_tls() {
@@ -82,8 +82,8 @@ mod tests {
             of(b"AUTH PLAIN x\r\n", b"+OK\r\n", 110),
             Match::yes(App::Pop3)
         );
-        assert_eq!(of(b"USER x\r\n", b"220 ftp\r\n", 110), Match::No);
-        assert_eq!(of(b"AUTH x\r\n", b"+OK\r\n", 6379), Match::No);
+        assert!(refuses(recognise, b"USER x\r\n", b"220 ftp\r\n", 110));
+        assert!(refuses(recognise, b"AUTH x\r\n", b"+OK\r\n", 6379));
         assert_eq!(
             server_only(b"+OK <1896.697@a.example>\r\n", 110),
             Match::yes(App::Pop3)

@@ -34,7 +34,7 @@ fn is_version(bytes: &[u8]) -> Option<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{of, server_only};
+    use crate::testing::{of, refuses, server_only};
 
     #[test]
     fn the_clients_version_tells() {
@@ -43,7 +43,7 @@ mod tests {
         for end in 0..6 {
             assert_eq!(of(&version[..end], version, 22), Match::More);
         }
-        assert_eq!(of(b"SSH-3.0-x\r\n", b"", 22), Match::No);
+        assert!(refuses(recognise, b"SSH-3.0-x\r\n", b"", 22));
         assert_eq!(server_only(version, 22), Match::yes(App::Ssh));
     }
 }

@@ -161,8 +161,8 @@ impl Tcp {
             let other = middle.reversed.ask(&reversed);
             found = match (found, other) {
                 (found @ Match::Yes(_), _) | (_, found @ Match::Yes(_)) => found,
-                (Match::No, Match::No) => middle.borders.look(&self.halves, self.port, closed),
-                (Match::No | Match::More, found) | (found, _) => found,
+                (found @ Match::App(_), _) | (_, found @ Match::App(_)) => found,
+                _ => middle.borders.look(&self.halves, self.port, closed),
             };
         }
         match found {

@@ -75,3 +75,18 @@ pub(crate) fn client_hello(name: &str) -> Vec<u8> {
 pub(crate) fn vec16(bytes: &[u8]) -> Vec<u8> {
     [&(bytes.len() as u16).to_be_bytes()[..], bytes].concat()
 }
+
+/// Whether one recogniser says no to these bytes.
+pub(crate) fn refuses(
+    recognise: fn(&Seen) -> Match,
+    client: &[u8],
+    server: &[u8],
+    port: u16,
+) -> bool {
+    recognise(&Seen {
+        client,
+        server,
+        port,
+        closed: false,
+    }) == Match::No
+}

@@ -36,7 +36,7 @@ fn is_version(bytes: &[u8]) -> Option<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{of, server_only};
+    use crate::testing::{of, refuses, server_only};
 
     #[test]
     fn the_clients_version_tells() {
@@ -45,7 +45,7 @@ mod tests {
         for end in 0..12 {
             assert_eq!(of(&version[..end], version, 5900), Match::More);
         }
-        assert_eq!(of(b"RFB 003,008\n", b"", 5900), Match::No);
+        assert!(refuses(recognise, b"RFB 003,008\n", b"", 5900));
         assert_eq!(server_only(version, 5901), Match::yes(App::Vnc));
     }
 }

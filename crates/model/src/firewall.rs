@@ -92,6 +92,26 @@ impl Default for FirewallSettings {
     }
 }
 
+impl FirewallSettings {
+    /// Takes over what another firewall does about threats of which these settings say nothing.
+    pub fn inherit_threats(&mut self, other: &FirewallSettings) {
+        for rule in &other.threats {
+            if self.threats.iter().all(|it| it.category != rule.category) {
+                self.threats.push(rule.clone());
+            }
+        }
+        self.threats.sort_by(|a, b| a.category.cmp(&b.category));
+    }
+
+    /// The same settings without what they could take over.
+    #[must_use]
+    pub fn without_inherited(&self, other: &FirewallSettings) -> FirewallSettings {
+        let mut settings = self.clone();
+        settings.threats.retain(|it| !other.threats.contains(it));
+        settings
+    }
+}
+
 /// A NAT firewall: sits between a VPC and its NAT gateway and sees private sources. What it protects is what is routed
 /// to it ([`NextHop::NatFirewall`](crate::NextHop::NatFirewall)); a firewall that is off has no such routes.
 #[derive(Clone, Debug, PartialEq)]
@@ -475,20 +495,6 @@ pub struct Firewalls {
 }
 
 impl Firewalls {
-    /// Has NAT firewalls do about threats what the Internet border does, unless they say otherwise; in the order of the
-    /// categories.
-    pub fn inherit_threats(&mut self) {
-        for firewall in self.nat.iter_mut().chain(&mut self.nat_off) {
-            let own = &mut firewall.settings.threats;
-            for rule in &self.border.settings.threats {
-                if own.iter().all(|it| it.category != rule.category) {
-                    own.push(rule.clone());
-                }
-            }
-            own.sort_by(|a, b| a.category.cmp(&b.category));
-        }
-    }
-
     /// Whether any of them protects something.
     pub fn any(&self) -> bool {
         let dns = !self.policies(&PolicyScope::Dns).is_empty();

@@ -111,6 +111,8 @@ pub(crate) struct Now {
     /// `None`: for ever.
     until: Option<u64>,
     valid: Plain,
+    /// When each schedule next changes what counts.
+    changes: Vec<Option<u64>>,
 }
 
 impl Now {
@@ -162,6 +164,7 @@ impl Schedules {
                 from: 0,
                 until: None,
                 valid: Plain::default(),
+                changes: Vec::new(),
             }),
             permanent,
             rules,
@@ -177,9 +180,12 @@ impl Schedules {
             return known;
         }
         drop(known);
-        let new = self.at(now);
         let mut known = self.now.write().unwrap_or_else(PoisonError::into_inner);
-        *known = new;
+        if now < known.from {
+            *known = self.at(now);
+        } else if !known.covers(now) {
+            self.go_on(&mut known, now);
+        }
         RwLockWriteGuard::downgrade(known)
     }
 
@@ -189,25 +195,40 @@ impl Schedules {
     }
 
     fn at(&self, now: u64) -> Now {
-        let mut valid = self.permanent.clone();
-        for (validity, places) in &self.rules {
-            if counts(validity, now) {
-                places.iter().for_each(|&place| valid.insert(place));
-            }
-        }
-        let changes = self.rules.iter().filter_map(|it| next_change(&it.0, now));
-        Now {
+        let mut new = Now {
             from: now,
-            until: changes.min(),
-            valid,
+            until: None,
+            valid: self.permanent.clone(),
+            // All of them are due.
+            changes: vec![Some(now); self.rules.len()],
+        };
+        self.go_on(&mut new, now);
+        new
+    }
+
+    /// Works out again what the schedules say that have changed by then.
+    fn go_on(&self, known: &mut Now, now: u64) {
+        let Now { changes, valid, .. } = known;
+        for ((validity, places), change) in self.rules.iter().zip(changes.iter_mut()) {
+            if change.is_none_or(|at| at > now) {
+                continue;
+            }
+            match counts(validity, now) {
+                true => places.iter().for_each(|&place| valid.insert(place)),
+                false => places.iter().for_each(|&place| valid.remove(place)),
+            }
+            *change = next_change(validity, now);
         }
+        known.until = known.changes.iter().flatten().min().copied();
+        known.from = now;
     }
 
     /// How many bytes they take, about.
     pub fn bytes(&self) -> usize {
         let places = self.rules.iter().map(|it| 4 * it.1.capacity());
         let rules = self.rules.capacity() * size_of::<(Validity, Vec<u32>)>();
-        2 * self.permanent.bytes() + rules + places.sum::<usize>()
+        let changes = self.rules.len() * size_of::<Option<u64>>();
+        2 * self.permanent.bytes() + rules + changes + places.sum::<usize>()
     }
 }
 

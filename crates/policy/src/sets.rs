@@ -38,6 +38,10 @@ impl Block {
         self.0[(place % BLOCK / 64) as usize] |= 1 << (place % 64);
     }
 
+    fn remove(&mut self, place: u32) {
+        self.0[(place % BLOCK / 64) as usize] &= !(1 << (place % 64));
+    }
+
     fn first(&self) -> Option<u32> {
         let word = self.0.iter().position(|&word| word != 0)?;
         Some(word as u32 * 64 + self.0[word].trailing_zeros())
@@ -57,6 +61,11 @@ impl Plain {
     /// Takes a place in.
     pub fn insert(&mut self, place: u32) {
         self.0[(place / BLOCK) as usize].insert(place);
+    }
+
+    /// Takes a place out.
+    pub fn remove(&mut self, place: u32) {
+        self.0[(place / BLOCK) as usize].remove(place);
     }
 
     /// How many bytes it takes.

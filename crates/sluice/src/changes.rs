@@ -61,6 +61,36 @@ pub fn between(old: &Config, new: &Config) -> Vec<Change> {
             let gateways = c.nat_gateways.iter();
             gateways.flat_map(|gateway| gateway.dnat.iter().map(|it| (&*it.id, (&gateway.id, it))))
         }),
+        compare(Kind::NatFirewall, both, |c| {
+            let on = c.firewalls.nat.iter().map(|it| (true, it));
+            let off = c.firewalls.nat_off.iter().map(|it| (false, it));
+            on.chain(off).map(|(on, it)| {
+                let mut diversions = c.firewalls.diversions.iter();
+                let diversion = diversions.find(|other| other.firewall == it.id);
+                (&*it.id, (on, it, diversion))
+            })
+        }),
+        compare("firewall license", both, |c| {
+            [("settings", &c.firewalls.license)]
+        }),
+        compare(Kind::BorderFirewall, both, |c| {
+            [("settings", &c.firewalls.border)]
+        }),
+        compare("DNS firewall", both, |c| [("settings", &c.firewalls.dns)]),
+        compare(Kind::AddressBook, both, |c| {
+            c.firewalls.books.iter().map(|it| (&*it.id, it))
+        }),
+        // Their order counts.
+        compare(Kind::Policy, both, |c| {
+            let lists = c.firewalls.policies.iter();
+            lists.flat_map(|list| {
+                let policies = list.policies.iter().enumerate();
+                policies.map(|(n, it)| (&*it.id, (&list.scope, n, it)))
+            })
+        }),
+        compare(Kind::ThreatFeed, both, |c| {
+            c.firewalls.feeds.iter().map(|it| (&*it.id, it))
+        }),
     ];
     changes.into_iter().flatten().collect()
 }
@@ -68,7 +98,7 @@ pub fn between(old: &Config, new: &Config) -> Vec<Change> {
 /// Compares the resources of one kind, each with its identifier, in two configurations; `None` if they
 /// are the same.
 fn compare<'a, T: PartialEq, I: IntoIterator<Item = (&'a str, T)>>(
-    kind: Kind,
+    kind: impl ToString,
     [old, new]: [&'a Config; 2],
     resources: impl Fn(&'a Config) -> I,
 ) -> Option<Change> {

@@ -61,6 +61,8 @@ pub enum Command {
     Trace(Trace),
     Records(records::Records),
     Intel(records::Intel),
+    Replay(records::Replay),
+    Inspect(Inspect),
     Exec(Exec),
     Call(Call),
     /// Virtual private clouds: list, show, create, modify, delete
@@ -466,7 +468,8 @@ pub struct Quotas {
 Examples:
   sluice trace --from web-1 --to 198.51.100.7:443/tcp       from an instance to the Internet
   sluice trace --from 203.0.113.9:5555 --to eip-1:80/tcp    from the Internet to an EIP
-  sluice trace --from web-1 --to 198.51.100.7/icmp          a ping")]
+  sluice trace --from web-1 --to 198.51.100.7/icmp          a ping
+  sluice trace --from web-1 --to 198.51.100.7:443/tcp --app HTTPS --domain www.example.com")]
 pub struct Trace {
     /// Where it comes from: an instance or a network interface, or an address of the Internet
     #[arg(long, value_name = "INSTANCE|IP[:PORT]")]
@@ -474,12 +477,50 @@ pub struct Trace {
     /// Where it goes: an address, or the name of an EIP or an instance
     #[arg(long, value_name = "IP|EIP|INSTANCE[:PORT][/PROTOCOL]")]
     pub to: Target,
+    /// What it would turn out to speak, e.g. HTTPS: for firewalls
+    #[arg(long, value_name = "APP")]
+    pub app: Option<model::App>,
+    /// The domain that it would turn out to be for
+    #[arg(long, value_name = "NAME")]
+    pub domain: Option<String>,
     /// Print JSON: one object
     #[arg(long)]
     pub json: bool,
     /// Which gateway.
     #[command(flatten)]
     pub daemon: Daemon,
+}
+
+/// Tell what the sessions in a capture are: application and domain, as the NAT firewall would see them.
+///
+/// Reads pcap and pcapng; needs no gateway. Prints a table for people, or JSON, one line for each session, if asked to or
+/// if the output is no terminal.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sluice inspect dump.pcap                              a table
+  sluice inspect --json dump.pcap                       a line of JSON for each session
+  tcpdump -i eth0 -c 1000 -w - | sluice inspect -       what passes right now")]
+pub struct Inspect {
+    /// The capture; `-`: standard input
+    #[arg(value_name = "CAPTURE")]
+    pub capture: PathBuf,
+    /// Print JSON: one line for each session
+    #[arg(long, conflicts_with = "table")]
+    pub json: bool,
+    /// Print a table, also if the output is no terminal
+    #[arg(long)]
+    pub table: bool,
+    /// Give a session up after so many packets with payload
+    #[arg(long, value_name = "N", default_value_t = inspect::Limits::default().packets)]
+    pub packets: u32,
+    /// Give a session up after so many bytes
+    #[arg(long, value_name = "N", default_value_t = inspect::Limits::default().bytes,
+          value_parser = clap::value_parser!(u32).range(..=1 << 20))]
+    pub bytes: u32,
+    /// Give a session up so many seconds after its first payload
+    #[arg(long, value_name = "SECONDS", default_value_t = inspect::Limits::default().time.as_secs())]
+    pub seconds: u64,
 }
 
 /// Run a program in an instance's network namespace. Its exit code is passed on.

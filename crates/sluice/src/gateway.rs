@@ -3,7 +3,7 @@
 use crate::changes;
 use crate::clock::Clock;
 use crate::error::Error;
-use crate::firewall::{self, Recording, Services};
+use crate::firewall::{self, Live, Pulse, Recording, Services};
 use crate::metering::{Meter, reading};
 use crate::output::units;
 use crate::socket::protocol::*;
@@ -45,6 +45,7 @@ pub struct Daemon {
     clock: Clock,
     services: Arc<Services>,
     recording: Arc<Recording>,
+    pulse: Pulse,
     state: StateDir,
 }
 
@@ -163,7 +164,13 @@ impl Daemon {
         let tracer = Tracer::new(Arc::clone(&control), Arc::clone(&plane));
         let cloud = Cloud::new(Arc::clone(&control), sealer)
             .metered(meter.metering())
-            .with_tracer(Box::new(tracer.clone()));
+            .with_tracer(Box::new(tracer.clone()))
+            .with_firewalls(Box::new(Live::new(
+                Arc::clone(&plane),
+                Arc::clone(&services),
+            )));
+        let pulse = Pulse::start(Arc::clone(&plane), Arc::clone(&services));
+        let pulse = pulse.map_err(Error::io("start a thread"))?;
         Ok(Daemon {
             name,
             started: Instant::now(),
@@ -175,6 +182,7 @@ impl Daemon {
             plane,
             services,
             recording,
+            pulse,
             store,
             state,
         })
@@ -197,6 +205,7 @@ impl Daemon {
     /// If something cannot be removed.
     pub fn stop(&self, remove: bool) -> Result<(), Error> {
         self.clock.stop();
+        self.pulse.stop();
         self.services.stop();
         self.meter.stop();
         let mut running = self.plane.0.write().unwrap_or_else(PoisonError::into_inner);
@@ -383,6 +392,7 @@ impl Gateway for Daemon {
                 eips: engine.eips,
                 bandwidth: engine.bandwidth,
                 records: self.records(),
+                firewall: self.plane.engine(|engine, _| engine.firewall_stats())?,
             })
         })
     }

@@ -40,8 +40,8 @@ impl Tracer {
             to: destination(&config, &query.to)?,
             dst_port: query.to_port.unwrap_or(0),
             protocol: query.protocol,
-            app: None,
-            domain: None,
+            app: query.app,
+            domain: query.domain.clone(),
         };
         let trace = self.plane.engine(move |engine, _| engine.trace(&probe))?;
         trace.map_err(|error| error.to_string())
@@ -57,6 +57,8 @@ impl api::trace::Tracer for Tracer {
             to: host(&flow.to)?,
             to_port: flow.to_port,
             protocol: flow.protocol,
+            app: None,
+            domain: None,
         })?;
         Ok(told(trace))
     }

@@ -34,13 +34,7 @@ impl Draft {
                 gateway: firewall.gateway.clone(),
                 enabled,
                 inbound: firewall.inbound,
-                settings: {
-                    // What it does as the border does, it goes on doing as the border does.
-                    let mut settings = firewall.settings.clone();
-                    let inherited = &border.settings.threats;
-                    settings.threats.retain(|it| !inherited.contains(it));
-                    settings
-                },
+                settings: firewall.settings.without_inherited(&border.settings),
                 tables: diversion
                     .map(|it| it.route_tables.clone())
                     .unwrap_or_default(),

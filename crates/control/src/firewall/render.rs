@@ -3,7 +3,7 @@
 use crate::cloud::Cloud;
 use crate::records::{AddressBook, NatFirewall, Route, ThreatFeed};
 use crate::routes::DEFAULT;
-use model::{Diversion, Id};
+use model::{Diversion, FirewallSettings, Id};
 use std::collections::HashMap;
 
 impl Cloud {
@@ -24,8 +24,9 @@ impl Cloud {
         let protected = self.eips.iter().filter(|it| it.protected);
         let mut shared = self.shared_settings();
         shared.strict_eips.retain(|it| self.eips.contains(it));
-        let mut all = model::Firewalls {
-            nat: on.into_iter().map(nat_firewall).collect(),
+        let nat = on.into_iter().map(nat_firewall);
+        model::Firewalls {
+            nat: nat.map(|it| with_threats(it, &shared.border)).collect(),
             nat_off: off.into_iter().map(nat_firewall).collect(),
             diversions: diversions.collect(),
             border: model::BorderFirewall {
@@ -41,9 +42,7 @@ impl Cloud {
             books: self.books.iter().map(|it| self.book(it)).collect(),
             feeds: self.feeds.iter().map(feed).collect(),
             license: self.license(),
-        };
-        all.inherit_threats();
-        all
+        }
     }
 
     fn book(&self, book: &AddressBook) -> model::AddressBook {
@@ -88,6 +87,12 @@ fn nat_firewall(firewall: &NatFirewall) -> model::NatFirewall {
         inbound: firewall.inbound,
         settings: firewall.settings.clone(),
     }
+}
+
+/// A firewall does about threats what the Internet border does, unless it says otherwise.
+fn with_threats(mut firewall: model::NatFirewall, border: &FirewallSettings) -> model::NatFirewall {
+    firewall.settings.inherit_threats(border);
+    firewall
 }
 
 fn feed(feed: &ThreatFeed) -> model::ThreatFeed {

@@ -102,7 +102,7 @@ fn an_attachment_outlives_the_daemon_and_gets_the_next_ones_program() {
         assert_eq!(second.len(), 1);
         assert_ne!(second, first);
         programs.detach(a).unwrap();
-        assert_eq!(tcx("va"), []);
+        assert!(tcx("va").is_empty());
         assert_eq!(programs.attached().unwrap(), []);
         programs.detach(a).unwrap();
         drop((programs, maps));
@@ -243,7 +243,7 @@ fn replaced_maps_take_their_attachments_along() {
         programs.attach(index("va"), Hook::Tc).unwrap();
         drop((programs, maps));
         let (_maps, _) = Maps::open(&pins.0, Sizes::new(128)).unwrap();
-        assert_eq!(tcx("va"), []);
+        assert!(tcx("va").is_empty());
     });
 }
 

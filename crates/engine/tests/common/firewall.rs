@@ -36,26 +36,26 @@ pub fn refuse(id: &str) -> ControlPolicy {
 
 /// What policies are narrowed by.
 pub trait Narrow {
-    fn from_net(self, net: &str) -> Self;
-    fn to_net(self, net: &str) -> Self;
-    fn to_domain(self, domain: &str) -> Self;
+    fn source(self, net: &str) -> Self;
+    fn towards(self, net: &str) -> Self;
+    fn named(self, domain: &str) -> Self;
     fn port(self, port: u16) -> Self;
     fn apps(self, apps: &[App]) -> Self;
     fn by(self, resolve: DomainResolve) -> Self;
 }
 
 impl Narrow for ControlPolicy {
-    fn from_net(mut self, net: &str) -> Self {
+    fn source(mut self, net: &str) -> Self {
         self.source = PolicySource::Net(net.parse().unwrap());
         self
     }
 
-    fn to_net(mut self, net: &str) -> Self {
+    fn towards(mut self, net: &str) -> Self {
         self.destination = PolicyDestination::Net(net.parse().unwrap());
         self
     }
 
-    fn to_domain(mut self, domain: &str) -> Self {
+    fn named(mut self, domain: &str) -> Self {
         self.destination = PolicyDestination::Domain(domain.parse().unwrap());
         self
     }

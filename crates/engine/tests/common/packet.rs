@@ -160,6 +160,10 @@ impl Packet {
         self
     }
 
+    pub fn set_data(&mut self, data: &[u8]) {
+        *self.data_mut() = data.to_vec();
+    }
+
     /// A UDP datagram without checksum.
     pub fn unsummed(mut self) -> Packet {
         if let Body::Udp { sum, .. } = &mut self.body {

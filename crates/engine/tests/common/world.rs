@@ -2,6 +2,7 @@
 
 use super::kernel::{self, KernelPort, Verdict};
 use super::packet::{Packet, Transport};
+use engine::record::Record;
 use engine::{
     Account, Engine, Input, Link, Memory, Offload, Output, PortRef, SessionFilter, SessionView,
     Snapshot, StatsView, Time, UPLINK_ZONE,
@@ -49,11 +50,15 @@ pub struct KernelCounters {
 }
 
 #[derive(Default)]
-struct Sent(Vec<(u32, Vec<u8>, Offload)>);
+struct Sent(Vec<(u32, Vec<u8>, Offload)>, Vec<Record>);
 
 impl Output for Sent {
     fn transmit(&mut self, ifindex: u32, frame: &[u8], offload: Offload) {
         self.0.push((ifindex, frame.to_vec(), offload));
+    }
+
+    fn record(&mut self, record: Record) {
+        self.1.push(record);
     }
 }
 
@@ -121,6 +126,9 @@ pub struct World {
     pub checked: bool,
     /// Whether what goes in is right, so that what comes out must be.
     pub clean: bool,
+    /// Whether records are asked for, and those that came.
+    pub recording: bool,
+    records: Vec<Record>,
     memory: Shared,
     known_links: Vec<Link>,
     seen: Vec<Seen>,
@@ -179,6 +187,8 @@ impl World {
             arps: Vec::new(),
             checked: true,
             clean: true,
+            recording: false,
+            records: Vec::new(),
             memory,
             known_links,
             seen: Vec::new(),
@@ -299,6 +309,7 @@ impl World {
     }
 
     fn deliver_all(&mut self, sent: Sent) {
+        self.records.extend(sent.1);
         for (ifindex, frame, offload) in sent.0 {
             self.deliver(ifindex, &frame, offload, false);
         }
@@ -438,6 +449,7 @@ impl World {
         self.config = config;
         self.links = links_of(&self.config, &mut self.known_links);
         let snapshot = Snapshot::build(&self.config, &self.links).expect("a snapshot");
+        let snapshot = snapshot.recording(self.recording);
         let mut sent = Sent::default();
         self.engine.apply(Arc::new(snapshot), self.now, &mut sent);
         self.deliver_all(sent);
@@ -455,10 +467,27 @@ impl World {
         self.config = config;
         self.links = links_of(&self.config, &mut self.known_links);
         let snapshot = Snapshot::build(&self.config, &self.links).expect("a snapshot");
+        let snapshot = snapshot.recording(self.recording);
         self.engine = Engine::new(given(self.memory), Arc::new(snapshot), self.now);
         self.retired = self.engine.take_retired();
         self.queue.clear();
         self.settle();
+    }
+
+    /// Asks for records from now on.
+    pub fn record(&mut self) {
+        self.recording = true;
+        self.apply_config(self.config.clone());
+    }
+
+    /// The records that came and were not taken yet.
+    pub fn take_records(&mut self) -> Vec<Record> {
+        std::mem::take(&mut self.records)
+    }
+
+    /// Tells the engine what is known of the world.
+    pub fn know(&mut self, known: policy::World) {
+        self.engine.know(known);
     }
 
     // ---- what there is ------------------------------------------------------------------------

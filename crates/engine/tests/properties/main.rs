@@ -2,6 +2,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod firewall;
 mod garbage;
 mod genes;
 mod reference;

@@ -12,7 +12,7 @@ fn to(port: u16) -> Packet {
 fn the_first_policy_that_matches_decides() {
     let mut world = world(loose(vec![
         accept("web").port(443),
-        refuse("net").to_net("198.51.100.0/24"),
+        refuse("net").towards("198.51.100.0/24"),
         accept("rest"),
     ]));
     at("wan", world.from("a", to(443)));
@@ -86,7 +86,7 @@ fn a_more_specific_route_bypasses_the_firewall() {
 #[test]
 fn each_firewall_sees_its_own_addresses_and_the_border_comes_first() {
     let mut config = border(
-        vec![refuse("eip").from_net("203.0.113.10/32").port(25)],
+        vec![refuse("eip").source("203.0.113.10/32").port(25)],
         vec![],
     );
     add_firewall(&mut config, model::EngineMode::Loose);
@@ -94,8 +94,8 @@ fn each_firewall_sees_its_own_addresses_and_the_border_comes_first() {
         &mut config,
         scope(),
         vec![
-            refuse("private").from_net("10.0.1.10/32").port(25),
-            refuse("telnet").from_net("10.0.1.10/32").port(23),
+            refuse("private").source("10.0.1.10/32").port(25),
+            refuse("telnet").source("10.0.1.10/32").port(23),
         ],
     );
     let mut world = world(config);
@@ -119,7 +119,7 @@ fn each_firewall_sees_its_own_addresses_and_the_border_comes_first() {
 fn the_border_decides_about_what_comes_in() {
     let mut world = world(border(
         vec![],
-        vec![accept("friend").from_net("198.51.100.7/32"), refuse("all")],
+        vec![accept("friend").source("198.51.100.7/32"), refuse("all")],
     ));
     at("b", world.net(Packet::tcp((SERVER, 7), (EIP1, 80), SYN)));
     let stranger = Packet::tcp(("198.51.100.8", 7), (EIP1, 80), SYN);
@@ -133,7 +133,7 @@ fn the_border_decides_about_what_comes_in() {
 
 #[test]
 fn what_comes_in_goes_through_the_nat_firewall_if_it_is_to() {
-    let mut config = loose(vec![refuse("b").to_net("10.0.2.10/32").port(8080)]);
+    let mut config = loose(vec![refuse("b").towards("10.0.2.10/32").port(8080)]);
     let knock = || Packet::tcp((SERVER, 7), (EIP1, 80), SYN);
     let mut outward = world(config.clone());
     at("b", outward.net(knock()));
@@ -147,8 +147,8 @@ fn what_comes_in_goes_through_the_nat_firewall_if_it_is_to() {
 fn a_hairpin_is_asked_about_on_both_sides() {
     let knock = || Packet::tcp((A, 5000), (EIP1, 80), SYN);
     for (out, inward) in [
-        (vec![refuse("out").to_net("203.0.113.10/32")], vec![]),
-        (vec![], vec![refuse("in").from_net("203.0.113.10/32")]),
+        (vec![refuse("out").towards("203.0.113.10/32")], vec![]),
+        (vec![], vec![refuse("in").source("203.0.113.10/32")]),
     ] {
         let mut world = world(border(out, inward));
         assert_eq!(
@@ -156,10 +156,7 @@ fn a_hairpin_is_asked_about_on_both_sides() {
             "border_firewall"
         );
     }
-    let mut world = world(border(
-        vec![],
-        vec![refuse("private").from_net("10.0.0.0/8")],
-    ));
+    let mut world = world(border(vec![], vec![refuse("private").source("10.0.0.0/8")]));
     at("b", world.from("a", knock()));
 }
 
@@ -202,10 +199,7 @@ fn a_change_of_policies_ends_the_forbidden_and_touches_nothing_else() {
 /// The firewall is switched on and off under traffic: no packet is lost, no entry of the flow table changes.
 #[test]
 fn toggling_loses_nothing() {
-    let mut config = loose(vec![
-        refuse("domain").to_domain("*.bad.example"),
-        accept("all"),
-    ]);
+    let mut config = loose(vec![refuse("domain").named("*.bad.example"), accept("all")]);
     divert(&mut config, false);
     let mut world = world(config.clone());
     let mut tcp = Connection::open(&mut world, 5000, SERVER, 22);
@@ -216,10 +210,7 @@ fn toggling_loses_nothing() {
             .collect()
     };
     let before = flows(&world);
-    let with = loose(vec![
-        refuse("domain").to_domain("*.bad.example"),
-        accept("all"),
-    ]);
+    let with = loose(vec![refuse("domain").named("*.bad.example"), accept("all")]);
     for n in 0..50 {
         world.apply_config(if n % 2 == 0 {
             with.clone()

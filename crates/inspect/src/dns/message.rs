@@ -10,6 +10,9 @@ const AAAA: u16 = 28;
 const OPT: u16 = 41;
 const IN: u16 = 1;
 
+/// The last kind of message that there is: UPDATE.
+pub(super) const MAX_OPCODE: u16 = 5;
+
 /// The most answers that are looked at.
 const MAX_RECORDS: u16 = 128;
 
@@ -96,7 +99,7 @@ impl Message {
     pub fn parse(message: &[u8]) -> Option<Message> {
         let mut left = Bytes(message);
         let header = Header::read(&mut left)?;
-        if header.questions == 0 || header.opcode() > 5 {
+        if header.questions == 0 || header.opcode() > MAX_OPCODE {
             return None;
         }
         let (name, kind, _class) = question(&mut left, message)?;
@@ -122,6 +125,17 @@ impl Message {
             addresses: records.of(name),
         })
     }
+}
+
+/// Whether a message begins as one does: with a question, or with records only, as some answers do.
+pub(super) fn has_header(message: &[u8]) -> bool {
+    Header::read(&mut Bytes(message)).is_some_and(|header| {
+        let records = [header.answers, header.authorities, header.additional];
+        let some = records.iter().all(|count| *count <= MAX_RECORDS) && header.flags & 0x0040 == 0;
+        let asks = header.questions == 1
+            || header.questions == 0 && header.response() && records != [0; 3];
+        some && asks && header.opcode() <= MAX_OPCODE
+    })
 }
 
 /// Whether a message is a query as resolvers send it, and nothing but that.

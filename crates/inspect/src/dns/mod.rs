@@ -55,7 +55,11 @@ pub(crate) fn recognise(seen: &Seen) -> Match {
 /// What a datagram to or from a port is; at other ports than its own only the `first` counts.
 pub(crate) fn datagram(message: &[u8], port: u16, first: bool) -> Match {
     let parsed = match port {
-        PORT => Message::parse(message),
+        PORT => match Message::parse(message) {
+            // What is asked for cannot be read, but it is asked for.
+            None if message::has_header(message) => return Match::yes(App::Dns),
+            parsed => parsed,
+        },
         port if OTHERS.contains(&port) || !first => None,
         _ => Message::parse(message).filter(|it| !it.response && message::is_plain_query(message)),
     };

@@ -1,6 +1,6 @@
 //! Answers that hold nothing.
 
-use super::message::{Header, has_opt, question};
+use super::message::{Header, MAX_OPCODE, has_opt, question};
 use crate::bytes::Bytes;
 
 const REFUSED: u16 = 5;
@@ -14,11 +14,16 @@ const OPT: [u8; 11] = [0, 0, 41, 0x04, 0xd0, 0, 0, 0, 0, 0, 0];
 pub fn refuse(query: &[u8], empty: bool) -> Option<Vec<u8>> {
     let mut left = Bytes(query);
     let header = Header::read(&mut left)?;
-    if header.response() || header.questions != 1 {
+    if header.response() || header.opcode() > MAX_OPCODE || header.questions != 1 {
         return None;
     }
-    question(&mut left, query)?;
+    let (name, ..) = question(&mut left, query)?;
     let asked = query.get(Header::LEN..query.len() - left.0.len())?;
+    // There is nothing before a question that its name could point to.
+    let plain = if name.is_empty() { 1 } else { name.len() + 2 };
+    if asked.len() != plain + 4 {
+        return None;
+    }
     let opt = has_opt(header, &mut left, query);
     let code = if empty { 0 } else { REFUSED };
     // An answer, of the same opcode, recursion desired as it was, available, checking disabled as it was.

@@ -72,6 +72,9 @@ fn a_refusal_repeats_the_question_only() {
     let empty = Message::parse(&refuse(QUERY, true).unwrap()).unwrap();
     assert_eq!((empty.code, empty.addresses.len()), (0, 0));
     assert_eq!(refuse(ANSWER, false), None);
+    // A name that points into the header would be another in the answer.
+    let pointer = b"\x01a\0\0\0\x01\0\0\0\0\0\0\xc0\0\0\x01\0\x01";
+    assert!(Message::parse(pointer).is_some() && refuse(pointer, false).is_none());
     assert_eq!(refuse(&QUERY[..20], false), None);
 }
 

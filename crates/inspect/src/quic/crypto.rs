@@ -9,18 +9,40 @@ use ring::hkdf::{self, HKDF_SHA256, Prk};
 /// Where the sample begins that the header is protected with, counted from the packet's number.
 const SAMPLE_AT: usize = 4;
 
+/// The keys of a client's Initial packets.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Keys {
+    pub aead: [u8; 16],
+    pub iv: [u8; 12],
+    pub header: [u8; 16],
+}
+
+impl Keys {
+    pub fn client(salt: &Salt, destination: &[u8]) -> Option<Keys> {
+        let secret = hkdf::Salt::new(HKDF_SHA256, &salt.bytes).extract(destination);
+        let mut client = [0; 32];
+        expand(&secret, "client in", &mut client)?;
+        let client = Prk::new_less_safe(HKDF_SHA256, &client);
+        let key = |label, out: &mut [u8]| expand(&client, &format!("{} {label}", salt.prefix), out);
+        let mut keys = Keys {
+            aead: [0; 16],
+            iv: [0; 12],
+            header: [0; 16],
+        };
+        key("key", &mut keys.aead)?;
+        key("iv", &mut keys.iv)?;
+        key("hp", &mut keys.header)?;
+        Some(keys)
+    }
+}
+
 /// Decrypts a client's Initial packet: its frames.
 pub(super) fn open(salt: &Salt, destination: &[u8], header: &LongHeader) -> Option<Vec<u8>> {
-    let secret = hkdf::Salt::new(HKDF_SHA256, &salt.bytes).extract(destination);
-    let mut client = [0; 32];
-    expand(&secret, "client in", &mut client)?;
-    let client = Prk::new_less_safe(HKDF_SHA256, &client);
-    let key = |label, out: &mut [u8]| expand(&client, &format!("{} {label}", salt.prefix), out);
-    let (mut aead, mut iv, mut protection) = ([0; 16], [0; 12], [0; 16]);
-    key("key", &mut aead)?;
-    key("iv", &mut iv)?;
-    key("hp", &mut protection)?;
-
+    let Keys {
+        aead,
+        mut iv,
+        header: protection,
+    } = Keys::client(salt, destination)?;
     let at = header.number_at;
     let protection = HeaderProtectionKey::new(&quic::AES_128, &protection).ok()?;
     let sample = header

@@ -12,7 +12,7 @@ use crate::Identity;
 use crate::bytes::Bytes;
 use crate::recognise::{Match, Seen, lines};
 use model::App;
-use records::{HANDSHAKE, Handshake, begins_record, handshake};
+use records::{Handshake, handshake};
 use server::Shown;
 
 const CLIENT_HELLO: u8 = 1;
@@ -20,7 +20,7 @@ const CLIENT_HELLO: u8 = 1;
 pub(crate) fn recognise(seen: &Seen) -> Match {
     let app = App::tls(seen.port);
     if seen.client.is_empty() {
-        let server = seen.closed && begins_record(seen.server, HANDSHAKE);
+        let server = seen.closed && midstream(seen.server, true) == Some(true);
         return if server { Match::yes(app) } else { Match::More };
     }
     match client(seen.client, seen.closed) {

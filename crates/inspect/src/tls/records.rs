@@ -18,7 +18,6 @@ const MAX_MESSAGE: u32 = 256 * 1024;
 pub(super) struct Record<'a> {
     pub kind: u8,
     pub payload: &'a [u8],
-    pub whole: bool,
 }
 
 /// A record's type and length, if this is the head of one.
@@ -36,12 +35,7 @@ pub(super) fn records(bytes: &[u8]) -> impl Iterator<Item = Record<'_>> {
     std::iter::from_fn(move || {
         let (kind, len) = head(&mut left)?;
         let payload = left.up_to(len.into());
-        let whole = payload.len() == usize::from(len);
-        Some(Record {
-            kind,
-            payload,
-            whole,
-        })
+        Some(Record { kind, payload })
     })
 }
 

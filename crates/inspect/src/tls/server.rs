@@ -80,7 +80,7 @@ fn server_hello(mut left: Bytes) -> Option<ServerHello> {
 }
 
 /// The first certificate of the message, once it is there.
-fn first(mut left: Bytes) -> Option<&[u8]> {
+fn first(mut left: Bytes<'_>) -> Option<&[u8]> {
     let _all = left.u24()?;
     let len = left.u24()?;
     left.take(len as usize)

@@ -51,7 +51,7 @@ pub fn build(file: &schema::File, lines: Lines<'_>) -> Result<Config, Error> {
         builder.firewall_license(license);
     }
     builder.firewalls(file);
-    builder.config.firewalls.inherit_threats();
+    builder.inherit_threats();
     builder.finish(lines)
 }
 
@@ -59,8 +59,8 @@ pub fn build(file: &schema::File, lines: Lines<'_>) -> Result<Config, Error> {
 #[derive(Default)]
 struct Builder {
     config: Config,
-    /// Where in the file the fields of `config` stand.
-    places: HashMap<Place, usize>,
+    /// Where in the file the fields of the items of `config` stand: field, element, offset. The first counts.
+    places: HashMap<Item, Vec<(&'static str, usize, usize)>>,
     /// What is wrong.
     found: Vec<Found>,
     /// What is in the file but could not be read. Instances and ENIs are [`Kind::Eni`].
@@ -84,27 +84,27 @@ impl Builder {
 
     /// Writes down where the fields of an item stand.
     fn place(&mut self, item: Item, entry: &Entry) {
-        for &(field, element, offset) in &entry.places {
-            let place = Place {
-                item,
-                field,
-                element,
-            };
-            self.places.entry(place).or_insert(offset);
-        }
+        let places = self.places.entry(item).or_default();
+        places.extend_from_slice(&entry.places);
+    }
+
+    /// Writes down where something stands, whatever was written down before.
+    fn stands(&mut self, place: Place, offset: usize) {
+        let places = self.places.entry(place.item).or_default();
+        places.insert(0, (place.field, place.element, offset));
     }
 
     /// Where something stands: the element, else its field, else the table.
     fn offset(&self, place: Place) -> usize {
-        let field = Place {
-            element: 0,
-            ..place
+        let Some(places) = self.places.get(&place.item) else {
+            return 0;
         };
-        let table = Place { field: "", ..field };
-        let found = [place, field, table]
-            .iter()
-            .find_map(|it| self.places.get(it));
-        found.copied().unwrap_or(0)
+        let wanted = [(place.field, place.element), (place.field, 0), ("", 0)];
+        let mut found = wanted.iter().filter_map(|wanted| {
+            let mut places = places.iter();
+            places.find(|(field, element, _)| (*field, *element) == *wanted)
+        });
+        found.next().map_or(0, |&(.., offset)| offset)
     }
 
     /// Checks the whole, and tells everything that is wrong in the order of the lines.
@@ -433,7 +433,7 @@ impl Builder {
             element: 0,
         };
         let offset = self.offset(place(other));
-        self.places.insert(place(item), offset);
+        self.stands(place(item), offset);
         self.made.insert(item);
     }
 

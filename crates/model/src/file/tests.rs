@@ -189,7 +189,7 @@ fn example_is_right() {
     assert_eq!(config.uplinks, [wan]);
     assert_eq!(config.vpcs[0].cidrs.len(), 2);
     let lengths = [config.vswitches.len(), config.enis.len(), config.eips.len()];
-    assert_eq!(lengths, [4, 7, 4]);
+    assert_eq!(lengths, [5, 7, 4]);
 }
 
 fn find<'a, T>(list: &'a [T], id: impl Fn(&'a T) -> &'a Id, wanted: &str) -> &'a T {

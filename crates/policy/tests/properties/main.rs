@@ -80,6 +80,24 @@ proptest! {
         }
     }
 
+    // The same policies, as schedules begin and end; and asked about another time in between.
+    #[test]
+    fn it_agrees_as_time_goes_by(case in case(1..12), steps in proptest::collection::vec((0u64..700_000, prop::bool::weighted(0.8)), 12)) {
+        let compiled = Policies::compile(&case.policies, &case.books);
+        let mut case = case;
+        for (step, on) in steps {
+            let to_change = compiled.next_change(case.now);
+            case.now = match (to_change, on, step % 2) {
+                (Some(at), true, 0) => at,
+                (_, true, _) => case.now + step,
+                (_, false, _) => case.now.saturating_sub(step),
+            };
+            for subject in subjects(&case).into_iter().take(12) {
+                agree(&case, &compiled, &subject);
+            }
+        }
+    }
+
     // What is pending is decided by what becomes known as if it had been known at once: no policy before the one that
     // pre-matched does, and if nothing more becomes known, it is that policy that the mode is asked about.
     #[test]

@@ -106,3 +106,32 @@ pub struct Intel {
     #[command(subcommand)]
     pub verb: Option<IntelVerb>,
 }
+
+/// Show what policies would have done with the sessions in a capture: a dry run.
+///
+/// Reads pcap and pcapng, and needs no gateway. The policies are those of a configuration file, or of a file with nothing
+/// but [[policy]] and [[address_book]] (`firewall = "border-out"` needs nothing else). A capture does not tell what names
+/// stand for, where addresses are and what threat lists hold, so policies by these match nothing; times are those of now.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sluice replay dump.pcap --policy policies.toml
+  sluice replay dump.pcap --policy gateway.toml --firewall ngw-1 --mode strict
+  sluice replay dump.pcap --policy policies.toml --json | jq -r .verdict")]
+pub struct Replay {
+    /// The capture; `-`: standard input
+    #[arg(value_name = "CAPTURE")]
+    pub capture: PathBuf,
+    /// The file with the policies
+    #[arg(long, value_name = "FILE")]
+    pub policy: PathBuf,
+    /// Whose policies: a NAT gateway, border-out, border-in or dns; of a file with those of one, these
+    #[arg(long, value_name = "FIREWALL")]
+    pub firewall: Option<String>,
+    /// The engine mode, loose or strict [default: that of the file's firewall, else loose]
+    #[arg(long, value_name = "MODE")]
+    pub mode: Option<model::EngineMode>,
+    /// Print JSON: one line for each session
+    #[arg(long)]
+    pub json: bool,
+}

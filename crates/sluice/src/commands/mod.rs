@@ -1,4 +1,4 @@
-//! The commands that talk to a running gateway.
+//! The commands: those that talk to a running gateway, and those that need none.
 
 mod access;
 mod apply;
@@ -8,11 +8,13 @@ mod call;
 mod exec;
 mod export;
 mod firewall;
+mod inspect;
 mod intel;
 mod policy;
 mod ports;
 mod quotas;
 mod records;
+mod replay;
 mod resource;
 mod sessions;
 mod stats;
@@ -52,6 +54,8 @@ pub fn run(command: Command, out: &mut impl Write) -> Result<ExitCode, Error> {
         Command::Trace(args) => trace::run(&args, out)?,
         Command::Records(args) => records::run(&args, out)?,
         Command::Intel(args) => intel::run(&args, out)?,
+        Command::Replay(args) => replay::run(&args, out)?,
+        Command::Inspect(args) => inspect::run(&args, out)?,
         Command::Version(args) => version::run(&args, out)?,
         Command::Call(args) => call::run(&args, out)?,
         Command::Vpc(args) => resource::run("vpc", &args, out)?,

@@ -17,6 +17,12 @@ const COUNTERS: &[Column] = &[
     Column::Text("MEANING"),
 ];
 
+const FIREWALL: &[Column] = &[
+    Column::Text("FIREWALL"),
+    Column::Number("VALUE"),
+    Column::Text("MEANING"),
+];
+
 const DROPS: &[Column] = &[
     Column::Text("DROPPED"),
     Column::Number("PACKETS"),
@@ -118,6 +124,49 @@ fn render(stats: &StatsReport) -> String {
         counters.row([name.into(), count(value), meaning.into()]);
     }
     let mut text = counters.part() + "\n";
+    let mut firewall = Table::new(FIREWALL);
+    let (f, r) = (&stats.firewall, &stats.records);
+    for (name, value, meaning) in [
+        ("sessions", f.sessions, "live, that firewalls see"),
+        ("inspected", f.inspected, "of them under inspection now"),
+        ("refused", f.refused, "sessions after they had begun"),
+        ("refused_first", f.refused_first, "first packets"),
+        ("refused_names", f.refused_names, "questions for names"),
+        (
+            "given_up",
+            f.given_up,
+            "inspections, since there were too many",
+        ),
+        (
+            "over_capacity",
+            f.over_capacity,
+            "new sessions beyond what was bought",
+        ),
+        (
+            "learned_names",
+            f.learned_names,
+            "addresses that clients were answered",
+        ),
+        (
+            "bits_per_second",
+            f.bits_per_second,
+            "that went by in the last round",
+        ),
+        ("records_written", r.written, "records of sessions"),
+        (
+            "records_lost",
+            f.records_lost + r.overrun + r.failed,
+            "that were too many, or could not be written",
+        ),
+    ] {
+        if value > 0 {
+            firewall.row([name.into(), count(value), meaning.into()]);
+        }
+    }
+    if !firewall.is_empty() {
+        text += &firewall.part();
+        text += "\n";
+    }
     let mut drops = Table::new(DROPS);
     for drop in &stats.drops {
         drops.row([

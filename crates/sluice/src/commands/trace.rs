@@ -25,6 +25,14 @@ pub fn run(args: &Trace, out: &mut impl Write) -> Result<(), Error> {
         to: args.to.host.clone(),
         to_port: args.to.port,
         protocol: args.to.protocol,
+        app: args.app,
+        domain: match &args.domain {
+            None => None,
+            Some(name) => {
+                let name = model::domain::normalise(name);
+                Some(name.map_err(|error| Error::Other(error.to_string()))?)
+            }
+        },
     });
     let trace = ask(&args.daemon.path(), &request, |response| match response {
         Response::Trace(trace) => Ok(trace),

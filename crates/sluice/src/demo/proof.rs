@@ -12,6 +12,8 @@ pub enum Expect {
     Line(String),
     /// That nothing comes back: curl gives up after its time.
     Silence,
+    /// That the connection is reset: curl says so.
+    Reset,
     /// Every ping answered.
     Replies(u32),
     /// These hops, in this order.
@@ -88,6 +90,22 @@ pub fn proofs() -> Vec<Proof> {
             sees("web-1", 80, "203.0.113.10"),
         ),
         proof(
+            "NAT firewall: on one and the same address, one name is allowed",
+            web(
+                1,
+                "www.shop.example/ --resolve www.shop.example:80:198.51.100.7",
+            ),
+            sees("internet", 80, "203.0.113.10"),
+        ),
+        proof(
+            "NAT firewall: and another name is not",
+            web(
+                1,
+                "www.ads.example/ --resolve www.ads.example:80:198.51.100.7",
+            ),
+            Expect::Reset,
+        ),
+        proof(
             "Ping from the Internet: eip-1 is answered by the gateway",
             ping(OUTSIDE, "203.0.113.10"),
             Expect::Replies(3),
@@ -159,6 +177,10 @@ impl Expect {
             Expect::Silence => match seen.code {
                 Some(28) => Ok(()),
                 _ => Err("no answer at all (curl's exit code 28)".into()),
+            },
+            Expect::Reset => match seen.code {
+                Some(56) => Ok(()),
+                _ => Err("a connection that is reset (curl's exit code 56)".into()),
             },
             Expect::Replies(count) => {
                 succeeded()?;
@@ -260,6 +282,14 @@ mod tests {
         assert!(Expect::Silence.check(&output(28, "")).is_ok());
         for code in [0, 7, 1] {
             assert!(Expect::Silence.check(&output(code, "")).is_err());
+        }
+    }
+
+    #[test]
+    fn a_reset_is_no_silence() {
+        assert!(Expect::Reset.check(&output(56, "")).is_ok());
+        for code in [0, 7, 28] {
+            assert!(Expect::Reset.check(&output(code, "")).is_err());
         }
     }
 

@@ -157,6 +157,19 @@ id = "dnat-any"
 eip = "eip-2"
 protocol = "any"
 instance = "web-2"
+
+# What leaves by the gateway is looked at: everything may but what is for names below ads.example.
+[[nat_firewall]]
+id = "fw"
+nat_gateway = "ngw"
+
+[[policy]]
+id = "no-ads"
+firewall = "ngw"
+protocol = "tcp"
+ports = 80
+domain = "*.ads.example"
+action = "drop"
 "#
     )
 }

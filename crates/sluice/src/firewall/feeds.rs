@@ -4,14 +4,14 @@
 //! list that cannot be had, or has become nonsense, leaves the last good one in force, also after a restart; and
 //! only the table is in memory.
 
-use super::interim::feeds;
 use crate::state::hash;
 use model::ThreatFeed;
-use policy::Threats;
+use policy::{Threats, feed};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 /// The largest list in bytes.
@@ -27,9 +27,9 @@ pub struct Feed {
     /// What the configuration says.
     pub feed: ThreatFeed,
     /// Its indicators that are in force.
-    pub indicators: usize,
+    pub indicators: u64,
     /// Its lines that could not be read.
-    pub skipped: usize,
+    pub skipped: u64,
     /// When the one in force was fetched.
     pub at: Option<SystemTime>,
     /// Why it was not fetched the last time, if it was not.
@@ -124,11 +124,13 @@ impl Feeds {
     /// Takes in what became of fetching a list.
     pub fn fetched(&mut self, feed: &ThreatFeed, result: Result<Vec<u8>, String>) {
         let result = result.and_then(|content| {
-            let count = feeds::read(feed.format, &content[..], &mut |_| ());
-            match count.map_err(|error| error.to_string())? {
-                count if count.indicators == 0 && !content.is_empty() => {
-                    Err("there is no indicator in it".to_owned())
-                }
+            let report = feed::read(&content[..], feed.format, &mut |_, _| ());
+            let report = report.map_err(|error| error.to_string())?;
+            match report.first_skipped.first() {
+                Some(first) if report.indicators == 0 => Err(format!(
+                    "there is no indicator in it; line {}: {}",
+                    first.line, first.why
+                )),
                 _ => self.write(feed, &content).map_err(|error| {
                     let directory = self.directory.display();
                     format!("it cannot be kept in {directory}: {error}")
@@ -181,21 +183,30 @@ impl Feeds {
         }
         self.tidy();
         let directory = self.directory.clone();
-        let mut all: Vec<_> = feeds::builtin().collect();
+        let builtin = policy::test_indicators();
+        let mut all: Vec<(_, Arc<str>)> = builtin.map(|(it, of)| (it, of.into())).collect();
         for known in self.feeds.values_mut() {
             let path = directory.join(hash(&known.feed.id));
             let Ok(file) = File::open(&path) else {
                 continue;
             };
             let at = file.metadata().and_then(|it| it.modified());
-            let category = &known.feed.category;
-            let read = feeds::read(known.feed.format, BufReader::new(file), &mut |found| {
-                all.push((found, category.clone().into()));
+            let category: Arc<str> = known.feed.category.as_str().into();
+            let before = all.len();
+            let read = feed::read(BufReader::new(file), known.feed.format, &mut |it, of| {
+                all.push((it, of.map_or_else(|| Arc::clone(&category), Arc::from)));
             });
-            if let Ok(count) = read {
-                known.indicators = count.indicators;
-                known.skipped = count.skipped;
-                known.at = at.ok();
+            match read {
+                Ok(report) => {
+                    known.indicators = report.indicators;
+                    known.skipped = report.skipped;
+                    known.at = at.ok();
+                }
+                // It was read to its end once: the disk fails.
+                Err(error) => {
+                    all.truncate(before);
+                    known.error = Some(error.to_string());
+                }
             }
         }
         Some(Threats::new(all))
@@ -249,5 +260,90 @@ pub fn fetch(location: &str) -> Result<Vec<u8>, String> {
     match size as u64 > MAX_SIZE {
         true => Err(format!("it is larger than {} MiB", MAX_SIZE >> 20)),
         false => Ok(content),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::FeedFormat;
+    use std::net::Ipv4Addr;
+
+    const BAD: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 66);
+
+    fn feed(location: &Path) -> ThreatFeed {
+        ThreatFeed {
+            id: "list".into(),
+            location: location.display().to_string(),
+            category: "IpOutThreatMining".into(),
+            format: FeedFormat::Plain,
+            refresh: Duration::from_secs(60),
+        }
+    }
+
+    /// Fetches what is due, and builds the table.
+    fn run(feeds: &mut Feeds) -> Option<Threats> {
+        while let Some(due) = feeds.due() {
+            let fetched = fetch(&due.location);
+            feeds.fetched(&due, fetched);
+        }
+        feeds.table()
+    }
+
+    #[test]
+    fn the_last_good_list_stays_in_force_also_over_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let (state, list) = (dir.path().join("feeds"), dir.path().join("list"));
+        fs::write(&list, "# bad\n198.51.100.66\nnonsense !\n").unwrap();
+        let mut feeds = Feeds::new(state.clone());
+        assert!(feeds.keep(&[feed(&list)]));
+        assert!(!feeds.keep(&[feed(&list)]));
+        let table = run(&mut feeds).unwrap();
+        assert_eq!(table.find_address(BAD), Some("IpOutThreatMining"));
+        let told = &feeds.all()[0];
+        assert_eq!((told.indicators, told.skipped), (1, 1));
+        assert!(told.at.is_some() && told.error.is_none());
+        // The same again changes nothing; nonsense and nothing at all neither.
+        for content in [Some("198.51.100.66\n"), Some("<html>gone</html>\n"), None] {
+            match content {
+                Some(content) => fs::write(&list, content).unwrap(),
+                None => fs::remove_file(&list).unwrap(),
+            }
+            assert_eq!(feeds.refresh(Some("list")), 1);
+            if let Some(table) = run(&mut feeds) {
+                assert_eq!(table.find_address(BAD), Some("IpOutThreatMining"));
+            }
+        }
+        assert!(feeds.all()[0].error.is_some());
+        let mut next = Feeds::new(state.clone());
+        next.keep(&[feed(&list)]);
+        let table = next.table().unwrap();
+        assert_eq!(table.find_address(BAD), Some("IpOutThreatMining"));
+        // A list that is not wanted any more leaves nothing behind.
+        assert!(next.keep(&[]));
+        assert_eq!(next.table().unwrap().find_address(BAD), None);
+        assert_eq!(fs::read_dir(&state).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn lists_come_over_http_too_and_errors_are_told() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = std::thread::spawn(move || {
+            for answer in [
+                "200 OK\r\nContent-Length: 14\r\n\r\n198.51.100.66\n",
+                "503 Busy\r\nContent-Length: 0\r\n\r\n",
+            ] {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut request = [0; 1024];
+                let _ = stream.read(&mut request).unwrap();
+                write!(stream, "HTTP/1.1 {answer}").unwrap();
+            }
+        });
+        let location = format!("http://{address}/list");
+        assert_eq!(fetch(&location).unwrap(), b"198.51.100.66\n");
+        assert!(fetch(&location).unwrap_err().contains("503"));
+        server.join().unwrap();
+        assert!(fetch("/nonexistent/list").is_err());
     }
 }

@@ -119,3 +119,120 @@ impl Watched {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(text: &str) -> Vec<u8> {
+        let mut bytes = vec![2 << 5 | text.len() as u8];
+        bytes.extend(text.bytes());
+        bytes
+    }
+
+    fn map(pairs: &[(&str, Vec<u8>)]) -> Vec<u8> {
+        let mut bytes = vec![7 << 5 | pairs.len() as u8];
+        for (key, value) in pairs {
+            bytes.extend(text(key));
+            bytes.extend(value);
+        }
+        bytes
+    }
+
+    fn array(values: &[Vec<u8>]) -> Vec<u8> {
+        let mut bytes = vec![values.len() as u8, 4];
+        values.iter().for_each(|it| bytes.extend(it));
+        bytes
+    }
+
+    fn number(kind: u8, number: u16) -> Vec<u8> {
+        let [high, low] = number.to_be_bytes();
+        // The kinds from 8 on are told in a byte of their own.
+        let mut bytes = match kind {
+            9.. => vec![2, kind - 7],
+            _ => vec![kind << 5 | 2],
+        };
+        bytes.extend([high, low]);
+        bytes
+    }
+
+    /// A table (as the format's specification, version 2.0, has it) that knows 203.0.113.0/24 alone.
+    fn table(country: &str, part: &str) -> Vec<u8> {
+        let (net, nodes) = (u32::from(Ipv4Addr::new(203, 0, 113, 0)), 24);
+        let mut bytes = Vec::new();
+        for n in 0..nodes {
+            // The next node; behind the last one the data, whose place is told beyond the nodes and a gap of 16 bytes.
+            let next = if n + 1 < nodes { n + 1 } else { nodes + 16 };
+            let mut records = [nodes, nodes];
+            records[(net >> (31 - n) & 1) as usize] = next;
+            records
+                .iter()
+                .for_each(|it| bytes.extend(&it.to_be_bytes()[1..]));
+        }
+        bytes.extend([0; 16]);
+        let code = |code: &str| map(&[("iso_code", text(code))]);
+        let place = [
+            ("country", code(country)),
+            ("subdivisions", array(&[code(part)])),
+        ];
+        bytes.extend(map(&place));
+        bytes.extend(b"\xab\xcd\xefMaxMind.com");
+        bytes.extend(map(&[
+            ("binary_format_major_version", number(5, 2)),
+            ("binary_format_minor_version", number(5, 0)),
+            ("build_epoch", number(9, 1_000)),
+            ("database_type", text("Test-City")),
+            ("description", map(&[("en", text("Test"))])),
+            ("ip_version", number(5, 4)),
+            ("languages", array(&[text("en")])),
+            ("node_count", number(6, nodes as u16)),
+            ("record_size", number(5, 24)),
+        ]));
+        bytes
+    }
+
+    fn codes(table: &Table, address: [u8; 4]) -> Vec<String> {
+        let mut codes = Vec::new();
+        table.locate(address.into(), &mut |code| codes.push(code.to_owned()));
+        codes
+    }
+
+    #[test]
+    fn a_table_is_read_again_when_it_changes_and_kept_when_it_breaks() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("table.mmdb");
+        let mut watched = Watched::default();
+        assert!(watched.look(Some(&path)).is_none());
+        assert!(watched.status.as_ref().unwrap().is_err());
+        std::fs::write(&path, table("US", "CA")).unwrap();
+        let first = watched.look(Some(&path)).unwrap().unwrap();
+        assert_eq!(watched.status, Some(Ok(1_000)));
+        assert_eq!(codes(&first, [203, 0, 113, 9]), ["US", "US-CA"]);
+        assert!(codes(&first, [203, 0, 114, 9]).is_empty());
+        assert!(watched.look(Some(&path)).is_none());
+        // Cut short: what was read stays.
+        let whole = table("DE", "BY");
+        std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+        assert!(watched.look(Some(&path)).is_none());
+        assert!(watched.status.as_ref().unwrap().is_err());
+        std::fs::write(&path, [&whole[..], b""].concat()).unwrap();
+        let second = watched.look(Some(&path)).unwrap().unwrap();
+        assert_eq!(codes(&second, [203, 0, 113, 9]), ["DE", "DE-BY"]);
+        assert!(watched.look(None).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_damaged_table_does_no_harm() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("table.mmdb");
+        let whole = table("US", "CA");
+        for at in 0..whole.len() {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 0xff;
+            std::fs::write(&path, damaged).unwrap();
+            if let Ok(table) = Table::open(&path) {
+                codes(&table, [203, 0, 113, 9]);
+            }
+        }
+    }
+}

@@ -4,13 +4,16 @@
 //! Each is fetched on a thread of its own and handed to the engine between two packets, whole.
 
 mod feeds;
-mod interim;
+mod live;
 mod locations;
 mod lookup;
+mod pulse;
 mod recording;
 mod resolver;
 
 pub use feeds::Feed;
+pub(crate) use live::Live;
+pub use pulse::Pulse;
 pub use recording::{Recorded, Recording};
 pub use resolver::{Resolution, Resolver};
 
@@ -20,14 +23,18 @@ use feeds::Feeds;
 use locations::Watched;
 use model::{BookContent, Config, DomainResolve, PolicyDestination, ThreatFeed, domain::Pattern};
 use policy::World;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How long somebody waits who wants threat lists fetched now.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a name is kept known that a session has told.
+const KEEP_TOLD: Duration = Duration::from_secs(3_600);
+/// Names that sessions have told at most.
+const MOST_TOLD: usize = 5_000;
 /// How often the file of locations is looked at.
 const LOOK: Duration = Duration::from_secs(5);
 
@@ -38,21 +45,36 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// What the engine is told of the world.
 struct Knowledge {
     plane: Arc<Plane>,
-    world: Mutex<World>,
+    held: Mutex<Held>,
+}
+
+#[derive(Default)]
+struct Held {
+    world: World,
+    /// Whether the engine has it: there is none before the data path is up.
+    told: bool,
 }
 
 impl Knowledge {
     /// Changes something of it. The engine gets the worlds in the order in which they were made.
     fn change(&self, change: impl FnOnce(&mut World)) {
-        let mut world = lock(&self.world);
-        change(&mut world);
-        self.tell(&world);
+        let mut held = lock(&self.held);
+        change(&mut held.world);
+        self.tell(&mut held);
     }
 
-    fn tell(&self, world: &World) {
-        let world = world.clone();
-        // Nobody needs to know while the gateway stops.
-        let _ = self.plane.engine(move |_, _| drop(world));
+    /// Tells an engine that has not been told yet.
+    fn make_up(&self) {
+        let mut held = lock(&self.held);
+        if !held.told {
+            self.tell(&mut held);
+        }
+    }
+
+    fn tell(&self, held: &mut Held) {
+        let world = held.world.clone();
+        let told = self.plane.engine(move |engine, _| engine.know(world));
+        held.told = told.is_ok();
     }
 }
 
@@ -78,6 +100,7 @@ struct IntelState {
 pub struct Services {
     knowledge: Arc<Knowledge>,
     resolver: Resolver,
+    names: Mutex<Names>,
     intel: Arc<Intel>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -90,7 +113,7 @@ impl Services {
     pub(crate) fn start(state: &Path, plane: Arc<Plane>) -> std::io::Result<Services> {
         let knowledge = Arc::new(Knowledge {
             plane,
-            world: Mutex::default(),
+            held: Mutex::default(),
         });
         let resolver = Resolver::start({
             let knowledge = Arc::clone(&knowledge);
@@ -110,6 +133,7 @@ impl Services {
         Ok(Services {
             knowledge,
             resolver,
+            names: Mutex::default(),
             intel,
             thread: Mutex::new(Some(thread)),
         })
@@ -117,8 +141,13 @@ impl Services {
 
     /// Goes on as a configuration says.
     pub fn configure(&self, config: &Config) {
+        self.knowledge.make_up();
         let services = &config.system.services;
-        self.resolver.keep(&services.resolver, &names(config));
+        let mut names = lock(&self.names);
+        names.settings.clone_from(&services.resolver);
+        names.policies = of_policies(config);
+        self.keep(&mut names);
+        drop(names);
         let mut intel = lock(&self.intel.state);
         intel.locations.clone_from(&services.locations);
         intel.keep(&config.firewalls.feeds);
@@ -126,9 +155,33 @@ impl Services {
         self.intel.news.notify_all();
     }
 
-    /// Tells an engine that knows nothing yet.
-    pub fn tell(&self) {
-        self.knowledge.tell(&lock(&self.knowledge.world));
+    /// Keeps names known that sessions have told, for some time.
+    fn told(&self, told: Vec<String>) {
+        let now = Instant::now();
+        let mut names = lock(&self.names);
+        let before = names.told.len();
+        names.told.retain(|_, until| *until > now);
+        if told.is_empty() && names.told.len() == before {
+            return;
+        }
+        for name in told {
+            if names.told.len() < MOST_TOLD || names.told.contains_key(&name) {
+                names.told.insert(name, now + KEEP_TOLD);
+            }
+        }
+        self.keep(&mut names);
+    }
+
+    /// Has a name resolved, and keeps it known for some time. The answer is not waited for.
+    pub fn resolve_soon(&self, name: String) {
+        self.told(vec![name.clone()]);
+        self.resolver.soon(&name);
+    }
+
+    fn keep(&self, names: &mut Names) {
+        let told = names.told.keys();
+        let all = names.policies.iter().chain(told).cloned().collect();
+        self.resolver.keep(&names.settings, &all);
     }
 
     /// What resolves names.
@@ -167,8 +220,8 @@ impl Services {
             id: it.feed.id,
             category: it.feed.category,
             location: it.feed.location,
-            indicators: it.indicators as u64,
-            skipped: it.skipped as u64,
+            indicators: it.indicators,
+            skipped: it.skipped,
             fetched: it.at.map(rfc3339),
             error: it.error,
         });
@@ -271,8 +324,18 @@ fn rfc3339(time: SystemTime) -> String {
     records::rfc3339(since.map_or(0, |it| it.as_secs()))
 }
 
+/// The names that are kept known.
+#[derive(Default)]
+struct Names {
+    settings: model::Resolver,
+    /// Those that policies look at by DNS.
+    policies: BTreeSet<String>,
+    /// Those that sessions have told or somebody has asked for, and until when each is kept.
+    told: BTreeMap<String, Instant>,
+}
+
 /// The names whose addresses policies look at.
-fn names(config: &Config) -> BTreeSet<String> {
+fn of_policies(config: &Config) -> BTreeSet<String> {
     let firewalls = &config.firewalls;
     let mut names = BTreeSet::new();
     let mut add = |pattern: &Pattern| {

@@ -171,6 +171,14 @@ impl Resolver {
         }
     }
 
+    /// Asks for a name that is kept without waiting for the answer.
+    pub fn soon(&self, name: &str) {
+        if let Some(known) = self.shared.state().names.get_mut(name) {
+            known.due = None;
+        }
+        self.shared.news.notify_all();
+    }
+
     /// What is known of a name that is kept.
     pub fn known(&self, name: &str) -> Option<Resolution> {
         let state = self.shared.state();

@@ -1,7 +1,8 @@
 //! What is said over the control socket.
 
 use crate::target::Host;
-use engine::{BandwidthView, DropView, EipView, SessionView, TraceView};
+use engine::{BandwidthView, DropView, EipView, FirewallView, SessionView, TraceView};
+use model::App;
 use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -134,6 +135,12 @@ pub struct TraceQuery {
     pub to_port: Option<u16>,
     /// The IP protocol's number.
     pub protocol: u8,
+    /// What it would turn out to speak.
+    #[serde(default)]
+    pub app: Option<App>,
+    /// The domain that it would turn out to be for.
+    #[serde(default)]
+    pub domain: Option<String>,
 }
 
 /// What the gateway answers.
@@ -309,6 +316,9 @@ pub struct StatsReport {
     /// Records of sessions.
     #[serde(default)]
     pub records: RecordsView,
+    /// The firewalls.
+    #[serde(default)]
+    pub firewall: FirewallView,
 }
 
 /// Records of sessions: where they are, and what has become of them since the start.
@@ -450,6 +460,8 @@ mod tests {
                 to: Host::Address(Ipv4Addr::new(198, 51, 100, 7)),
                 to_port: Some(443),
                 protocol: 6,
+                app: Some(App::Https),
+                domain: Some("www.example.com".into()),
             }),
             Request::Namespace {
                 instance: "web-1".into(),
@@ -483,6 +495,8 @@ mod tests {
                 to: Host::Address(Ipv4Addr::new(198, 51, 100, 7)),
                 to_port: Some(443),
                 protocol: 6,
+                app: None,
+                domain: None,
             }))
         );
     }

@@ -406,6 +406,9 @@ mod tests {
             dst_port: 443,
         };
         SessionView {
+            firewall: None,
+            app: None,
+            domain: None,
             protocol: "tcp".into(),
             direction: "out".into(),
             vpc: "vpc".into(),

@@ -229,7 +229,7 @@ impl Builder {
                         field: "binding",
                         element: 0,
                     };
-                    self.places.insert(place, at);
+                    self.stands(place, at);
                 }
                 Some(binding) => {
                     let id = quote(id);

@@ -18,6 +18,15 @@ impl Builder {
         diversions.sort_by(|a, b| a.firewall.cmp(&b.firewall));
     }
 
+    /// Has firewalls that are on do about threats what the Internet border does, unless they say otherwise.
+    pub(super) fn inherit_threats(&mut self) {
+        let firewalls = &mut self.config.firewalls;
+        for firewall in &mut firewalls.nat {
+            let border = &firewalls.border.settings;
+            firewall.settings.inherit_threats(border);
+        }
+    }
+
     fn nat_firewall(&mut self, table: &Spanned<schema::NatFirewall>, enabled: bool) {
         let raw = table.get_ref();
         let mut entry = Entry::new(Kind::NatFirewall, &raw.id, table.span());

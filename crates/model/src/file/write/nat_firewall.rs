@@ -10,6 +10,16 @@ impl Out {
         for (firewall, enabled) in on.chain(off) {
             let mut diversions = firewalls.diversions.iter();
             let diversion = diversions.find(|it| it.firewall == firewall.id);
+            let settings = match enabled {
+                true => firewall
+                    .settings
+                    .without_inherited(&firewalls.border.settings),
+                false => firewall.settings.clone(),
+            };
+            let firewall = &NatFirewall {
+                settings,
+                ..firewall.clone()
+            };
             self.nat_firewall(firewall, enabled, diversion);
         }
     }

@@ -1,0 +1,257 @@
+"""The life of a NAT firewall with the new Python SDK of Cloud Firewall.
+
+  cfw_sdk.py             what the API says and does
+  cfw_sdk.py enforced    and what it lets through: real requests
+"""
+
+import sys
+
+from alibabacloud_cloudfw20171207 import models as cfw
+from alibabacloud_cloudfw20171207.client import Client as Cfw
+from alibabacloud_ecs20140526 import models as ecs
+from alibabacloud_ecs20140526.client import Client as Ecs
+from alibabacloud_tea_openapi.models import Config
+from alibabacloud_vpc20160428 import models as vpc
+from alibabacloud_vpc20160428.client import Client as Vpc
+
+from world import ENDPOINT, KEY, REGION, SECRET, ZONE, Site, fetch_from, same, show
+
+ENFORCED = sys.argv[1:] == ["enforced"]
+
+
+def client(kind):
+    return kind(
+        Config(access_key_id=KEY, access_key_secret=SECRET, region_id=REGION, endpoint=ENDPOINT, protocol="HTTP")
+    )
+
+
+v, e, c = client(Vpc), client(Ecs), client(Cfw)
+
+
+def body(response):
+    # A wrongly nested answer does not raise in these SDKs: it gives no body.
+    assert response.body is not None, response
+    return response.body
+
+
+def refused(code, call, *args):
+    try:
+        call(*args)
+    except Exception as error:
+        same(getattr(error, "code", None), code, f"the refusal of {call.__name__}")
+        return
+    raise AssertionError(f"{call.__name__} was not refused with {code}")
+
+
+# A network with an instance and a NAT gateway.
+made = body(v.create_vpc(vpc.CreateVpcRequest(region_id=REGION, cidr_block="192.168.0.0/16", vpc_name="shop")))
+VPC, TABLE = made.vpc_id, made.route_table_id
+VSWITCH = body(v.create_vswitch(vpc.CreateVSwitchRequest(
+    region_id=REGION, vpc_id=VPC, zone_id=ZONE, cidr_block="192.168.1.0/24"))).v_switch_id
+GROUP = body(e.create_security_group(ecs.CreateSecurityGroupRequest(
+    region_id=REGION, vpc_id=VPC, security_group_name="web"))).security_group_id
+INSTANCE = body(e.run_instances(ecs.RunInstancesRequest(
+    region_id=REGION, image_id="netns", instance_type="ecs.netns", v_switch_id=VSWITCH, security_group_id=GROUP,
+    amount=1))).instance_id_sets.instance_id_set[0]
+gateway = body(v.create_nat_gateway(vpc.CreateNatGatewayRequest(
+    region_id=REGION, vpc_id=VPC, v_switch_id=VSWITCH, nat_type="Enhanced", name="out")))
+GATEWAY, STB = gateway.nat_gateway_id, gateway.snat_table_ids.snat_table_id[0]
+PRIVATE = body(e.describe_instances(ecs.DescribeInstancesRequest(
+    region_id=REGION, instance_ids=f'["{INSTANCE}"]'))).instances.instance[0].vpc_attributes.private_ip_address.ip_address[0]
+
+
+def precheck():
+    started = body(c.create_nat_firewall_pre_check(cfw.CreateNatFirewallPreCheckRequest(
+        nat_gateway_id=GATEWAY, region_no=REGION, vpc_id=VPC)))
+    assert started.pre_check_id, started
+    told = body(c.describe_nat_firewall_precheck_detail(cfw.DescribeNatFirewallPrecheckDetailRequest(
+        nat_gateway_id=GATEWAY, region_no=REGION)))
+    assert told.is_found, told
+    detail = told.precheck_detail
+    items = [item for group in detail.precheck_entity_groups for item in group.precheck_entities]
+    for item in items:
+        assert item.info and (item.suggestion or item.status == "passed"), item
+    same(sum(group.failed_count for group in detail.precheck_entity_groups), sum(it.status == "failed" for it in items))
+    return detail.precheck_status, [item.name for item in items if item.status == "failed"]
+
+
+# Without EIP and SNAT entry the gateway is not ready.
+same(precheck(), ("failed", ["EipCount", "SnatEntry"]))
+allocated = body(v.allocate_eip_address(vpc.AllocateEipAddressRequest(region_id=REGION)))
+EIP, ADDRESS = allocated.allocation_id, allocated.eip_address
+v.associate_eip_address(vpc.AssociateEipAddressRequest(
+    region_id=REGION, allocation_id=EIP, instance_id=GATEWAY, instance_type="Nat"))
+v.create_snat_entry(vpc.CreateSnatEntryRequest(
+    region_id=REGION, snat_table_id=STB, source_vswitch_id=VSWITCH, snat_ip=ADDRESS))
+same(precheck(), ("passed", []))
+resources = body(c.describe_security_proxy_resources(cfw.DescribeSecurityProxyResourcesRequest(nat_gateway_id=GATEWAY)))
+ready = resources.resource_list[0].vpc_list[0].nat_gateways[0]
+same((ready.nat_gateway_id, ready.status), (GATEWAY, "available"))
+quota = body(c.describe_nat_firewall_quota(cfw.DescribeNatFirewallQuotaRequest()))
+same((quota.used_count, quota.unprotected_count), (0, 1))
+bought = body(c.describe_user_buy_version(cfw.DescribeUserBuyVersionRequest()))
+same((bought.user_status, bought.instance_status), (True, "normal"))
+
+
+def default_route(table):
+    routes = body(v.describe_route_entry_list(vpc.DescribeRouteEntryListRequest(
+        region_id=REGION, route_table_id=table, destination_cidr_block="0.0.0.0/0")))
+    hop = routes.route_entrys.route_entry[0].next_hops.next_hop[0]
+    return hop.next_hop_type, hop.next_hop_id
+
+
+def listed(status):
+    told = body(c.describe_nat_firewall_list(cfw.DescribeNatFirewallListRequest(
+        region_no=REGION, status=status, page_no=1, page_size=50)))
+    same(told.total_count, len(told.nat_firewall_list))
+    return told.nat_firewall_list
+
+
+BEFORE = default_route(TABLE)
+same(BEFORE, ("NatGateway", GATEWAY))
+with Site("198.51.100.20") as site:
+    same(fetch_from(INSTANCE, site.url()), site.answer, "before there is a firewall")
+
+    # It is made, as Terraform does, with the routes that it is to divert.
+    request = cfw.CreateSecurityProxyRequest(
+        firewall_switch="close", nat_gateway_id=GATEWAY, proxy_name="shop_firewall", region_no=REGION, vpc_id=VPC,
+        strict_mode=0, vswitch_auto="true", vswitch_cidr="192.168.200.0/28",
+        nat_route_entry_list=[cfw.CreateSecurityProxyRequestNatRouteEntryList(
+            destination_cidr="0.0.0.0/0", next_hop_id=GATEWAY, next_hop_type="NatGateway", route_table_id=TABLE)])
+    PROXY = body(c.create_security_proxy(request)).proxy_id
+    show("firewall", PROXY)
+    refused("ErrorNatFirewallExists", c.create_security_proxy, request)
+    one, = listed("closed")
+    same((one.proxy_id, one.proxy_name, one.strict_mode), (PROXY, "shop_firewall", 0))
+    same((one.nat_gateway_id, one.nat_gateway_name, one.vpc_id, one.vpc_name), (GATEWAY, "out", VPC, "shop"))
+    route, = one.nat_route_entry_list
+    same((route.route_table_id, route.destination_cidr, route.next_hop_id, route.next_hop_type),
+         (TABLE, "0.0.0.0/0", GATEWAY, "NatGateway"))
+    same(default_route(TABLE), BEFORE, "while it is off")
+    same(default_route(one.proxy_route_table_id), BEFORE, "the firewall's own table")
+
+    # On, with the mode changed.
+    c.switch_security_proxy(cfw.SwitchSecurityProxyRequest(proxy_id=PROXY, switch="open"))
+    c.update_security_proxy(cfw.UpdateSecurityProxyRequest(proxy_id=PROXY, proxy_name="renamed", strict_mode=1))
+    one, = listed("normal")
+    same((one.proxy_name, one.strict_mode, one.error_detail), ("renamed", 1, ""))
+    same(default_route(TABLE), ("NetworkInterface", one.proxy_network_interface_id))
+    own, = body(c.describe_firewall_vswitch(cfw.DescribeFirewallVSwitchRequest(firewall_id=PROXY))).vswitch_list
+    same((own.vswitch_id, own.cidr_block), (one.proxy_vswitch_id, "192.168.200.0/28"))
+    old, = body(c.describe_security_proxy(cfw.DescribeSecurityProxyRequest(proxy_id=PROXY))).proxy_list
+    same((old.status, old.snat_ip_list, old.v_switch_id), ("normal", [ADDRESS], one.proxy_vswitch_id))
+    created, = body(c.describe_created_nat_firewall(cfw.DescribeCreatedNatFirewallRequest())).created_nat_firewalls
+    same((created.nat_firewall_id, created.nat_gateway_id), (PROXY, GATEWAY))
+    body(c.create_nat_firewall_sync_task(cfw.CreateNatFirewallSyncTaskRequest()))
+    entries = body(v.describe_snat_table_entries(vpc.DescribeSnatTableEntriesRequest(
+        region_id=REGION, snat_table_id=STB))).snat_table_entries.snat_table_entry
+    same(len(entries), 2, "an SNAT entry for its EIP")
+    its, = [entry for entry in entries if entry.snat_entry_name == "Cloud_Firewall_SNAT"]
+    refused("OperationDenied.NatFirewall", v.delete_snat_entry, vpc.DeleteSnatEntryRequest(
+        region_id=REGION, snat_table_id=STB, snat_entry_id=its.snat_entry_id))
+    refused("OperationDenied.NatFirewall", v.delete_vswitch, vpc.DeleteVSwitchRequest(
+        region_id=REGION, v_switch_id=one.proxy_vswitch_id))
+    same(fetch_from(INSTANCE, site.url()), site.answer, "without policies all is allowed")
+
+    # Address books and policies.
+    def book(kind, name, entries):
+        return body(c.add_address_book(cfw.AddAddressBookRequest(
+            group_type=kind, group_name=name, description=name, address_list=entries))).group_uuid
+
+    BOOK = book("ip", "office", f"{PRIVATE}/32 the instance")
+    PORTS = book("port", "web", "80 HTTP,8080/8090")
+    told = body(c.describe_address_book(cfw.DescribeAddressBookRequest(group_uuid=BOOK))).acls[0]
+    same((told.group_name, told.address_list, told.reference_count), ("office", [f"{PRIVATE}/32"], 0))
+    c.modify_address_book(cfw.ModifyAddressBookRequest(
+        group_uuid=BOOK, group_name="office", description="changed", address_list="192.168.77.0/24",
+        modify_mode="Append"))
+    told = body(c.describe_address_book(cfw.DescribeAddressBookRequest(group_uuid=BOOK))).acls[0]
+    same(sorted(told.address_list), sorted([f"{PRIVATE}/32", "192.168.77.0/24"]))
+
+    def policy(action, order, **more):
+        fields = {
+            "nat_gateway_id": GATEWAY, "direction": "out", "acl_action": action, "description": action,
+            "source": "192.168.0.0/16", "source_type": "net", "destination": "0.0.0.0/0", "destination_type": "net",
+            "proto": "TCP", "dest_port": "0/0", "dest_port_type": "port", "application_name_list": ["ANY"],
+            "new_order": str(order), "release": "true", "ip_version": "4",
+        }
+        fields.update(more)
+        return body(c.create_nat_firewall_control_policy(cfw.CreateNatFirewallControlPolicyRequest(**fields))).acl_uuid
+
+    def policies(**more):
+        told = body(c.describe_nat_firewall_control_policy(cfw.DescribeNatFirewallControlPolicyRequest(
+            nat_gateway_id=GATEWAY, direction="out", current_page="1", page_size="50", **more)))
+        same(told.total_count, str(len(told.policys)))
+        return told.policys
+
+    # By a book and a port: refused. By a domain: that one goes, in front of it.
+    DROP = policy("drop", 1, source="office", source_type="group", dest_port="", dest_port_type="group",
+                  dest_port_group="web")
+    ALLOW = policy("accept", 1, destination="*.allowed.example", destination_type="domain",
+                   dest_port="80/80", application_name_list=["HTTP"], domain_resolve_type=0)
+    same([(it.acl_uuid, it.order) for it in policies()], [(ALLOW, 1), (DROP, 2)])
+    first, second = policies()
+    same((first.destination, first.destination_type, first.application_name_list, first.domain_resolve_type),
+         ("*.allowed.example", "domain", ["HTTP"], 0))
+    same((second.source, second.source_type, second.dest_port_group, second.nat_gateway_id),
+         ("office", "group", "web", GATEWAY))
+    same(sorted(second.source_group_cidrs), sorted([f"{PRIVATE}/32", "192.168.77.0/24"]))
+    used = body(c.describe_nat_firewall_policy_prior_used(cfw.DescribeNatFirewallPolicyPriorUsedRequest(
+        nat_gateway_id=GATEWAY, direction="out", ip_version="4")))
+    same((used.start, used.end), (1, 2))
+    told = body(c.describe_address_book(cfw.DescribeAddressBookRequest(group_uuid=BOOK))).acls[0]
+    same(told.reference_count, 1)
+    if ENFORCED:
+        same(fetch_from(INSTANCE, site.url()), None, "refused by the port")
+        same(fetch_from(INSTANCE, site.url("www.allowed.example")), site.answer, "allowed by the domain")
+        hits = {it.acl_uuid: it.hit_times for it in policies()}
+        assert hits[DROP] > 0 and hits[ALLOW] > 0, hits
+
+    # The other order: nothing gets to the second.
+    c.modify_nat_firewall_control_policy_position(cfw.ModifyNatFirewallControlPolicyPositionRequest(
+        nat_gateway_id=GATEWAY, acl_uuid=DROP, direction="out", new_order=1))
+    same([it.acl_uuid for it in policies()], [DROP, ALLOW])
+    if ENFORCED:
+        same(fetch_from(INSTANCE, site.url("www.allowed.example")), None, "refused by what is now the first")
+
+    # What is changed or not released refuses nothing.
+    c.modify_nat_firewall_control_policy(cfw.ModifyNatFirewallControlPolicyRequest(
+        nat_gateway_id=GATEWAY, acl_uuid=DROP, direction="out", acl_action="log", release="false"))
+    same([(it.acl_action, it.release) for it in policies(acl_uuid=DROP)], [("log", "false")])
+    same(fetch_from(INSTANCE, site.url()), site.answer, "what is not released refuses nothing")
+    c.reset_nat_firewall_rule_hit_count(cfw.ResetNatFirewallRuleHitCountRequest(
+        nat_gateway_id=GATEWAY, acl_uuid=DROP))
+    same([it.hit_times for it in policies(acl_uuid=DROP)], [0])
+    for acl in (DROP, ALLOW):
+        c.delete_nat_firewall_control_policy(cfw.DeleteNatFirewallControlPolicyRequest(
+            nat_gateway_id=GATEWAY, acl_uuid=acl, direction="out"))
+    same(policies(), [])
+    for uuid in (BOOK, PORTS):
+        c.delete_address_book(cfw.DeleteAddressBookRequest(group_uuid=uuid))
+
+    # The Internet border, for the EIP.
+    def asset():
+        told = body(c.describe_asset_list(cfw.DescribeAssetListRequest(
+            current_page="1", page_size="10", search_item=ADDRESS)))
+        only, = told.assets
+        return only.internet_address, only.resource_type, only.bind_instance_id, only.protect_status
+
+    same(asset(), (ADDRESS, "NatEIP", GATEWAY, "closed"))
+    answer = body(c.put_enable_fw_switch(cfw.PutEnableFwSwitchRequest(ipaddr_list=[ADDRESS])))
+    same(answer.abnormal_resource_status_list, [])
+    same(asset(), (ADDRESS, "NatEIP", GATEWAY, "open"))
+    c.put_disable_all_fw_switch(cfw.PutDisableAllFwSwitchRequest())
+    same(asset(), (ADDRESS, "NatEIP", GATEWAY, "closed"))
+
+    # Off and on again and deleted while it is on: the route is as it was.
+    for to, status in (("close", "closed"), ("open", "normal")):
+        c.switch_security_proxy(cfw.SwitchSecurityProxyRequest(proxy_id=PROXY, switch=to))
+        same([it.proxy_id for it in listed(status)], [PROXY])
+        same(fetch_from(INSTANCE, site.url()), site.answer, f"{status}")
+    c.delete_security_proxy(cfw.DeleteSecurityProxyRequest(proxy_id=PROXY))
+    same(listed(None), [])
+    same(default_route(TABLE), BEFORE, "after it")
+    same(fetch_from(INSTANCE, site.url()), site.answer, "after it")
+refused("ErrorNatFirewallNotFound", c.delete_security_proxy, cfw.DeleteSecurityProxyRequest(proxy_id=PROXY))
+same(precheck(), ("passed", []))
+print("done")
