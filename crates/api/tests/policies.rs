@@ -653,7 +653,7 @@ fn the_border_s_mode_is_that_of_all_eips_or_of_some() {
     let border = || world.control.config().firewalls.border.clone();
     set("on", &[("Eips.1", &*address)]).unwrap();
     assert_eq!(border().settings.mode, EngineMode::Loose);
-    assert_eq!(border().strict_eips, [a.clone()]);
+    assert_eq!(border().strict_eips, std::slice::from_ref(&a));
     set("on", &[]).unwrap();
     assert_eq!(border().settings.mode, EngineMode::Strict);
     let told = world.cfw("DescribePolicyAdvancedConfig", &[]).unwrap();

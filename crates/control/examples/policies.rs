@@ -3,6 +3,7 @@
 //! `cargo run --release -p control --example policies`
 
 use control::firewall::policy::Order;
+use control::records::System;
 use control::{Control, DataPlane, StartError};
 use model::{Config, PolicyScope};
 use std::sync::Arc;
@@ -77,16 +78,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let change = begin.elapsed() / 10;
         let begin = Instant::now();
         for n in 0..10 {
-            let time = format!("{n}");
             control.change(5, |draft| {
-                draft.system.put(control::records::System {
-                    id: control::records::System::ID.into(),
-                    name: format!("s{time}"),
-                    hook: Default::default(),
-                    max_sessions: 1_024,
-                    regions: Vec::new(),
-                    quotas: Default::default(),
-                });
+                let mut system = draft.system.get(System::ID).cloned();
+                if let Some(system) = &mut system {
+                    system.name = format!("s{n}");
+                }
+                system.into_iter().for_each(|it| draft.system.put(it));
                 Ok(())
             })?;
         }

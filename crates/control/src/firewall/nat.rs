@@ -158,7 +158,7 @@ impl Draft {
         };
         let groups = self.precheck(&gateway, options);
         let items = groups.iter().flat_map(|it| &it.items);
-        let mut failed = items.filter(|it| !it.passed && !(new.skip_precheck && it.skippable));
+        let mut failed = items.filter(|it| !(it.passed || new.skip_precheck && it.skippable));
         if let Some(item) = failed.next() {
             let why = format!("{} {}", item.info, item.suggestion);
             return Err(Refusal::bad(item.code, why));
