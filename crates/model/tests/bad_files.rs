@@ -88,7 +88,8 @@ const SYNTAX: &[(&str, usize, &str)] = &[
         "[system]\n\n[[vpn]]",
         3,
         "unknown key `vpn`, expected one of `system`, `quotas`, `records`, `resolver`, `locations`, `region`, `uplink`, `vpc`, `vswitch`, `route_table`, \
-         `security_group`, `instance`, `eni`, `eip`, `bandwidth_package`, `nat_gateway`, `nat_ip`, `peering`, `address_book`, `policy`, `nat_firewall`, `border_firewall`, `dns_firewall`, `threat_feed`, `firewall_license`",
+         `security_group`, `instance`, `eni`, `eip`, `bandwidth_package`, `nat_gateway`, `nat_ip`, `peering`, `nat_firewall`, `firewall_license`, \
+         `address_book`, `policy`, `border_firewall`, `dns_firewall`, `threat_feed`",
     ),
     (
         "[[vpc]]\nid = 5",
