@@ -82,7 +82,7 @@ pub(crate) fn first_word(client: &[u8], words: &[&str]) -> Option<bool> {
     let begins = |it: &&str| {
         it.len() >= first.len() && it.as_bytes()[..first.len()].eq_ignore_ascii_case(first)
     };
-    if words.iter().any(|it| begins(it)) {
+    if words.iter().any(begins) {
         None
     } else {
         Some(false)

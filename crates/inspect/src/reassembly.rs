@@ -76,11 +76,10 @@ impl Half {
             .min(self.bytes.len().saturating_add(room));
         let taken = end.saturating_sub(start);
         let whole = taken == payload.len();
-        let whole = match payload.get(..taken) {
+        match payload.get(..taken) {
             Some(payload) if taken > 0 => self.put(start as u32, payload) && whole,
             _ => whole,
-        };
-        whole
+        }
     }
 
     /// Takes bytes at a place of the stream, as far as there is room.
