@@ -158,7 +158,7 @@ mod tests {
 
     /// A table (as the format's specification, version 2.0, has it) that knows 203.0.113.0/24 alone.
     fn table(country: &str, part: &str) -> Vec<u8> {
-        let (net, nodes) = (u32::from(Ipv4Addr::new(203, 0, 113, 0)), 24);
+        let (net, nodes) = (u32::from(Ipv4Addr::new(203, 0, 113, 0)), 24u32);
         let mut bytes = Vec::new();
         for n in 0..nodes {
             // The next node; behind the last one the data, whose place is told beyond the nodes and a gap of 16 bytes.
