@@ -152,16 +152,19 @@ fn applications_are_told_apart_whatever_port_they_use() {
     for (app, line, sign) in &tries {
         assert!(works(line, sign), "{app}: {line}");
     }
-    for (app, line, sign) in &tries {
-        let deny = format!("applications = [\"{app}\"]; action = \"drop\"");
+    for (n, (app, line, sign)) in tries.iter().enumerate() {
+        // The last of them goes over UDP.
+        let over = if n + 1 < tries.len() { "tcp" } else { "udp" };
+        let of_app = format!("protocol = \"{over}\"; applications = [\"{app}\"]");
+        let deny = format!("{of_app}; action = \"drop\"");
         for mode in ["loose", "strict"] {
             gateway.apply(&with(&site, mode, &[&deny]));
             assert!(!works(line, sign), "{mode}: denied {app}: {line}");
         }
-        let allow = format!("applications = [\"{app}\"]; action = \"accept\"");
+        let allow = format!("{of_app}; action = \"accept\"");
         gateway.apply(&with(&site, "strict", &[&allow, "action = \"drop\""]));
         assert!(works(line, sign), "allowed {app}: {line}");
-        let other = "applications = [\"HTTP\"]; action = \"accept\"";
+        let other = "protocol = \"tcp\"; applications = [\"HTTP\"]; action = \"accept\"";
         gateway.apply(&with(&site, "strict", &[other, "action = \"drop\""]));
         assert!(!works(line, sign), "not allowed {app}: {line}");
     }
@@ -195,7 +198,9 @@ in_both_hooks! {
             let text = gateway.cli("records --json --limit 100").ok();
             text.lines().any(|it| it.contains(state))
         };
-        wait_for("the record of it", 20.0, || records("\"no_payload\""));
+        wait_for("the record of it", 20.0, || {
+            records("\"dst_port\":443") && (records("\"no_payload\"") || records("\"unknown_loose\""))
+        });
         // With a policy below that denies everything.
         gateway.apply(&with(&site, "strict", &[deny, "action = \"drop\""]));
         let output = instance.run(&telnet);

@@ -133,6 +133,11 @@ in_both_hooks! {
         let _echo = TcpEcho::start(&site.server, "0.0.0.0:7001");
         let quiet = tcp(&instance, &format!("{SERVER}:7001")).unwrap();
         assert!(is_alive(&quiet));
+        // What is under inspection waits for the next daemon; what has been goes on without one.
+        wait_for("the end of its inspection", 15.0, || {
+            let sessions = gateway.sessions_of("tcp", 7001);
+            sessions.iter().all(|it| it.offloaded && it.firewall.is_none())
+        });
         let load = iperf::start(&instance, &format!("-c {SERVER} -t 6 -b 200M -i 1"));
         let line = curl("http", "allowed.test", SERVER, "-o /dev/null");
         let _asking = instance.spawn(&format!("for i in $(seq 200); do {line}; done"));

@@ -128,7 +128,14 @@ fn threats_are_dropped_by_address_and_by_name() {
 fn a_name_that_does_not_stand_for_its_address_is_told_or_dropped() {
     let lab = Lab::new("fw-spoof");
     let site = Site::new(&lab, "tc");
-    let check = |what: &str| firewall(&site, &format!("name_check = \"{what}\""), &[]);
+    site.gw.address("wan", "203.0.113.2/24");
+    site.gw.default_route("203.0.113.1");
+    let check = |what: &str| {
+        let config = firewall(&site, &format!("name_check = \"{what}\""), &[]);
+        let shared = "device = \"wan\"\nmode = \"shared\"\n";
+        config.replace("device = \"wan\"\n", shared)
+            + &format!("\n[resolver]\nservers = [\"{SERVER}\"]\n")
+    };
     let gateway = site.gateway(&check("drop"));
     let instance = gateway.instance("web-1");
     let _server = Names::start(&site.server, &["real.test", "other.test"]);
@@ -147,7 +154,8 @@ fn a_name_that_does_not_stand_for_its_address_is_told_or_dropped() {
     );
     let page = |name: &str| instance.run(&curl("https", name, SERVER, "")).success();
     assert!(page("real.test"));
-    assert!(!page("other.test"));
+    wait_for("the name to be known", 10.0, || !page("other.test"));
+    assert!(page("real.test"));
     gateway.apply(&check("report"));
     assert!(page("other.test"));
     wait_for("the report", 10.0, || {
@@ -161,7 +169,10 @@ fn the_border_comes_first_and_what_it_refuses_is_its_own() {
     let lab = Lab::new("fw-border");
     let site = Site::new(&lab, "tc");
     let border = "\n[border_firewall]\neips = [\"eip-1\"]\n".to_owned();
-    let out = config::policy_of("border-out", "domain = \"denied.test\"; action = \"drop\"");
+    let out = config::policy_of(
+        "border-out",
+        "protocol = \"tcp\"; domain = \"denied.test\"; action = \"drop\"",
+    );
     let within = config::policy_of(
         "border-in",
         "protocol = \"tcp\"; ports = 8080; action = \"drop\"",
@@ -193,7 +204,8 @@ fn the_border_comes_first_and_what_it_refuses_is_its_own() {
 fn records_say_it_all_and_outlive_the_daemon() {
     let lab = Lab::new("fw-records");
     let site = Site::new(&lab, "tc");
-    let deny = "id = \"no-denied\"; domain = \"denied.test\"; action = \"drop\"";
+    let deny =
+        "id = \"no-denied\"; protocol = \"tcp\"; domain = \"denied.test\"; action = \"drop\"";
     let mut gateway = site.gateway(&firewall(&site, "", &[deny]));
     let instance = gateway.instance("web-1");
     let _server = Names::start(&site.server, &["allowed.test", "denied.test"]);
