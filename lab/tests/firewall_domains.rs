@@ -170,8 +170,7 @@ fn applications_are_told_apart_whatever_port_they_use() {
     }
     // By the name that is told after STARTTLS.
     let (_, mail, sign) = &tries[3];
-    let by_name =
-        "domain = \"mail.test\"; protocol = \"tcp\"; applications = [\"SMTP\"]; action = \"drop\"";
+    let by_name = "domain = \"mail.test\"; protocol = \"tcp\"; applications = [\"SMTP\", \"SMTPS\"]; action = \"drop\"";
     gateway.apply(&with(&site, "loose", &[by_name]));
     assert!(!works(mail, sign));
     assert!(works(
@@ -198,8 +197,8 @@ in_both_hooks! {
             let text = gateway.cli("records --json --limit 100").ok();
             text.lines().any(|it| it.contains(state))
         };
-        wait_for("the record of it", 20.0, || {
-            records("\"dst_port\":443") && (records("\"no_payload\"") || records("\"unknown_loose\""))
+        wait_for("the record of it", 10.0, || {
+            records("\"dst_port\":443") && records("\"by\":\"unidentified\"")
         });
         // With a policy below that denies everything.
         gateway.apply(&with(&site, "strict", &[deny, "action = \"drop\""]));

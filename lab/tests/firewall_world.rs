@@ -175,9 +175,9 @@ fn the_border_comes_first_and_what_it_refuses_is_its_own() {
     );
     let within = config::policy_of(
         "border-in",
-        "protocol = \"tcp\"; ports = 8080; action = \"drop\"",
+        "protocol = \"tcp\"; ports = 9000; action = \"drop\"",
     );
-    let dnat = config::dnat("eip-1", "tcp", "\"8080-8081\"", "web-1", "\"8080-8081\"");
+    let dnat = config::dnat("eip-1", "tcp", "\"9000-9001\"", "web-1", "\"9000-9001\"");
     let gateway = site.gateway(&(site.standard() + &dnat + &border + &out + &within));
     let instance = gateway.instance("web-1");
     let _server = Names::start(&site.server, &["allowed.test", "denied.test"]);
@@ -191,13 +191,15 @@ fn the_border_comes_first_and_what_it_refuses_is_its_own() {
             .run(&curl("https", "denied.test", SERVER, ""))
             .success()
     );
-    let _web = Web::start(&instance, &[8080, 8081]);
-    cannot_get(&site.client, "http://203.0.113.11:8080/");
-    let records = gateway.cli("records --json --verdict drop").ok();
-    assert!(
-        records.contains("border_out") && records.contains("border_in"),
-        "{records}"
-    );
+    let _web = Web::start(&instance, &[9000, 9001]);
+    assert!(get(&site.client, "http://203.0.113.11:9001/").starts_with("web-1 9001"));
+    let before = gateway.drops("border_firewall");
+    cannot_get(&site.client, "http://203.0.113.11:9000/");
+    assert!(gateway.drops("border_firewall") > before);
+    wait_for("the record of the border", 10.0, || {
+        let records = gateway.cli("records --json --verdict drop").ok();
+        records.contains("\"kind\":\"border_out\",\"action\":\"drop\"")
+    });
 }
 
 #[test]
@@ -258,7 +260,7 @@ fn records_say_it_all_and_outlive_the_daemon() {
     let firewall = &record["firewalls"][0];
     assert_eq!(firewall["policy"], "no-denied", "{record}");
     assert_eq!(firewall["action"], "drop", "{record}");
-    assert!(record["packets_out"].as_u64() > Some(2), "{record}");
+    assert!(record["packets_out"].as_u64() >= Some(2), "{record}");
     let table = gateway.cli("records --verdict drop").ok();
     assert!(table.contains("nat drop policy no-denied"), "{table}");
     let written = gateway.stats().records.written;

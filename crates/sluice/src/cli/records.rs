@@ -14,7 +14,7 @@ use std::path::PathBuf;
 Examples:
   sluice records --limit 20
   sluice records --follow --verdict drop
-  sluice records --domain '*.example.com' --app HTTPS
+  sluice records --domain www.example.com --app HTTPS
   sluice records --instance web-1 --json | jq .domain
   sluice records --directory /var/log/sluice       without a running gateway")]
 pub struct Records {

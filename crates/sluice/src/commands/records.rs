@@ -61,7 +61,10 @@ pub fn run(args: &Records, out: &mut impl Write) -> Result<(), Error> {
         out.flush()
     };
     print(last).map_err(Error::Output)?;
-    while args.follow {
+    if !args.follow {
+        return Ok(());
+    }
+    loop {
         thread::sleep(LOOK);
         let mut found = Vec::new();
         reader
@@ -71,7 +74,6 @@ pub fn run(args: &Records, out: &mut impl Write) -> Result<(), Error> {
             print(found).map_err(Error::Output)?;
         }
     }
-    Ok(())
 }
 
 /// Where the running gateway writes its records.

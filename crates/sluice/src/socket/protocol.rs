@@ -175,7 +175,7 @@ pub enum Response {
     /// Records of sessions.
     Records(RecordsView),
     /// What firewalls go by beside policies.
-    Intel(IntelView),
+    Intel(Box<IntelView>),
     /// What the name stands for.
     Resolved(NameView),
     /// What the operation has answered.

@@ -254,7 +254,9 @@ fn answer(
         Request::Stats => gateway.stats().map(|stats| Response::Stats(stats.into())),
         Request::Trace(query) => gateway.trace(&query).map(Response::Trace),
         Request::Records => Ok(Response::Records(gateway.records())),
-        Request::Intel { refresh } => gateway.intel(refresh.as_deref()).map(Response::Intel),
+        Request::Intel { refresh } => gateway
+            .intel(refresh.as_deref())
+            .map(|it| Response::Intel(it.into())),
         Request::Resolve { name } => gateway.resolve(&name).map(Response::Resolved),
         Request::Call {
             version,
