@@ -661,6 +661,8 @@ mod tests {
                 .next()
                 .unwrap()
                 .trim_end();
+            // Quotes are the shell's.
+            let example = &example.replace('\'', "");
             assert!(parse(example).is_ok(), "{example}: {:?}", parse(example));
             examples += 1;
         }

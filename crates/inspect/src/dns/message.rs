@@ -16,6 +16,9 @@ pub(super) const MAX_OPCODE: u16 = 5;
 /// The most answers that are looked at.
 const MAX_RECORDS: u16 = 128;
 
+/// Answers that are read.
+const MAX_ANSWERS: u16 = 512;
+
 /// The most CNAMEs that are followed.
 const MAX_ALIASES: usize = 16;
 
@@ -107,7 +110,7 @@ impl Message {
             question(&mut left, message)?;
         }
         let mut records = Records::default();
-        for _ in 0..header.answers.min(MAX_RECORDS) {
+        for _ in 0..header.answers.min(MAX_ANSWERS) {
             if records.read(&mut left, message).is_none() {
                 break;
             }
