@@ -63,6 +63,8 @@ pub struct Rules {
     pub sessions: u32,
     /// How many UDP ports are DNAT entries.
     pub dnat: u32,
+    /// How many policies a NAT firewall has, none of which matches; `None`: there is no firewall. Only for Sluice.
+    pub policies: Option<u32>,
 }
 
 /// An EIP.
@@ -143,6 +145,10 @@ security_groups = ["sg"]
              snat = [{{ id = \"snat\", vpc = true, eips = [{names}] }}]\n\
              dnat = [\n{entries}]\n"
         );
+        if let Some(policies) = self.policies {
+            text += "\n[records]\nenabled = false\n\n[[nat_firewall]]\nid = \"fw\"\nnat_gateway = \"ngw\"\n";
+            text.extend((0..policies).map(Rules::policy_text));
+        }
         text
     }
 
@@ -162,6 +168,15 @@ security_groups = ["sg"]
         format!(
             "{{eip=\"e{}\",protocol=\"udp\",external_port={outside},internal=\"{host}\"}},\n",
             n % EIPS
+        )
+    }
+
+    /// A policy that no flow matches, short, for there may be many.
+    fn policy_text(n: u32) -> String {
+        let to: Ipv4Addr = (0xac10_0000 + n).into();
+        let port = 1 + n % 60_000;
+        format!(
+            "[[policy]]\nfirewall=\"ngw\"\ndestination=\"{to}\"\nprotocol=\"udp\"\nports={port}\naction=\"drop\"\n"
         )
     }
 

@@ -47,6 +47,8 @@ enum Part {
     Sessions,
     /// Many DNAT entries
     Entries,
+    /// A NAT firewall, and many policies
+    Firewall,
     /// TCP in bulk
     Bulk,
     /// Short HTTP connections
@@ -105,6 +107,7 @@ fn main() -> ExitCode {
             Part::Packets => parts::packets::run(effort, many, &mut report),
             Part::Sessions => parts::sessions::run(effort, many, &mut report),
             Part::Entries => parts::entries::run(effort, cli.quick, &mut report),
+            Part::Firewall => parts::firewall::run(effort, cli.quick, &mut report),
             Part::Bulk => parts::bulk::run(cli.quick, &mut report),
             Part::Http => parts::http::run(cli.quick, &mut report),
             Part::Latency => parts::latency::run(effort, &mut report),

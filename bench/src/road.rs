@@ -34,6 +34,7 @@ impl<'a> Road<'a> {
         let rules = Rules {
             sessions: 1 << 18,
             dnat: 0,
+            policies: None,
         };
         let [gateway, server] = ["gw", "server"].map(|name| lab.host(name));
         lab.link((&gateway, "out", ""), (&server, "eth0", ""));

@@ -54,6 +54,7 @@ pub fn run(quick: bool, out: &mut Report) {
     let rules = Rules {
         sessions: 65_536,
         dnat: 0,
+        policies: None,
     };
     let lab = Lab::new("api");
     let site = Site::new(&lab, Contender::Tc, "sluice tc", &rules);

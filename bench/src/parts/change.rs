@@ -22,6 +22,7 @@ pub fn run(quick: bool, out: &mut Report) {
     let rules = Rules {
         sessions: 65_536,
         dnat: entries,
+        policies: None,
     };
     let (changes, probes) = if quick { (2, 2) } else { (10, 10) };
     let lab = Lab::new("change");

@@ -53,6 +53,7 @@ pub fn run(effort: Effort, quick: bool, out: &mut Report) {
         let rules = Rules {
             sessions: flows + 1024,
             dnat: *size,
+            policies: None,
         };
         sites.push(Site::new(lab, *contender, &name, &rules));
     }

@@ -18,6 +18,7 @@ pub fn run(effort: Effort, out: &mut Report) {
     let rules = Rules {
         sessions: 65_536,
         dnat: 0,
+        policies: None,
     };
     let contenders = [
         Contender::Plain,

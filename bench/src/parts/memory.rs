@@ -10,7 +10,11 @@ use lab::Lab;
 
 /// Opens them by real packets, and adds up what daemon and kernel hold for them.
 pub fn run(sessions: u32, out: &mut Report) {
-    let rules = Rules { sessions, dnat: 0 };
+    let rules = Rules {
+        sessions,
+        dnat: 0,
+        policies: None,
+    };
     let lab = Lab::new("memory");
     let site = Site::new(&lab, Contender::Tc, "sluice tc", &rules);
     let load = Load::new(Way::Out, shuffled(sessions, Flow::outbound));

@@ -4,6 +4,7 @@ pub mod api;
 pub mod bulk;
 pub mod change;
 pub mod entries;
+pub mod firewall;
 pub mod hit;
 pub mod http;
 pub mod latency;

@@ -13,6 +13,7 @@ pub fn run(effort: Effort, many: u32, out: &mut Report) {
     let rules = Rules {
         sessions: many + 1024,
         dnat: 0,
+        policies: None,
     };
     let contenders = [
         Contender::Plain,

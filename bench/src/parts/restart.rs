@@ -21,6 +21,7 @@ pub fn run(sessions: u32, out: &mut Report) {
     let rules = Rules {
         sessions: sessions + 65_536,
         dnat: 10,
+        policies: None,
     };
     let lab = Lab::new("restart");
     for contender in [Contender::Tc, Contender::Xdp] {

@@ -21,6 +21,7 @@ pub fn run(effort: Effort, many: u32, out: &mut Report) {
     let rules = Rules {
         sessions: flows,
         dnat: 0,
+        policies: None,
     };
     let contenders = [
         Contender::Nftables,
