@@ -167,11 +167,13 @@ impl Ssh {
         for key in ["host-key", "user-key"] {
             host.ok(&format!("ssh-keygen -q -t ed25519 -N '' -f {}", file(key)));
         }
+        // What the machine's users have their shells do at the start is none of ours, and may take long.
         let config = host.write(
             "sshd_config",
             format!(
                 "Port 22\nHostKey {}\nAuthorizedKeysFile {}.pub\nPidFile {}\nStrictModes no\n\
-                 UsePAM no\nPermitRootLogin prohibit-password\nPrintMotd no\nPrintLastLog no\n",
+                 UsePAM no\nPermitRootLogin prohibit-password\nPrintMotd no\nPrintLastLog no\n\
+                 SetEnv HOME=/nonexistent\n",
                 file("host-key"),
                 file("user-key"),
                 file("sshd.pid"),

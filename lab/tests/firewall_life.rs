@@ -81,7 +81,7 @@ fn a_firewall_is_made_switched_changed_and_deleted() {
     let message = gateway
         .cli("firewall create --nat-gateway-id ngw --inbound true")
         .fails();
-    assert!(message.contains("renew"), "{message}");
+    assert!(message.contains("Renew"), "{message}");
     gateway.cli("firewall license --expires never").ok();
     gateway
         .cli("firewall create --nat-gateway-id ngw --inbound true")
