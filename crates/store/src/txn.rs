@@ -9,9 +9,9 @@ use crate::{Error, KeyValue, Range, Revision};
 pub const MAX_VALUE: usize = 1 << 20;
 /// Most comparisons of a transaction, and most operations on either of its sides. etcd allows 128 unless
 /// it is started with another `--max-txn-ops`.
-pub const MAX_OPERATIONS: usize = 16_384;
+pub const MAX_OPERATIONS: usize = 262_144;
 /// Most keys that a transaction changes.
-pub const MAX_CHANGES: usize = 16_384;
+pub const MAX_CHANGES: usize = 262_144;
 /// Most bytes of keys and values in a transaction: 64 MiB, which are 100,000 policies of a firewall with room.
 pub const MAX_TRANSACTION: usize = 64 << 20;
 
