@@ -95,19 +95,13 @@ impl Builder {
         let mut entry = Entry::named(Kind::BorderFirewall.to_string(), table.span());
         let eips = entry.list("eips", &raw.eips, any).unwrap_or_default();
         let strict = entry.list("strict_eips", &raw.strict_eips, any);
-        let settings = FirewallSettings {
-            mode: entry.read("mode", &raw.mode, word).unwrap_or_default(),
-            default_action: entry
-                .read("default_action", &raw.default_action, word)
-                .unwrap_or_default(),
-            on_drop: entry
-                .read("on_drop", &raw.on_drop, word)
-                .unwrap_or_default(),
-            name_check: entry
-                .read("name_check", &raw.name_check, word)
-                .unwrap_or_default(),
-            threats: read_threats(&mut entry, &raw.threats),
-        };
+        let words = [
+            &raw.mode,
+            &raw.default_action,
+            &raw.on_drop,
+            &raw.name_check,
+        ];
+        let settings = read_settings(&mut entry, words, &raw.threats);
         self.sound(&mut entry, Kind::BorderFirewall, &None);
         self.place(Item::Border, &entry);
         self.config.firewalls.border = BorderFirewall {
@@ -142,8 +136,28 @@ impl Builder {
     }
 }
 
+/// What firewalls have in common: mode, default action, how refused sessions end, whether names are checked; and
+/// threats.
+pub(super) fn read_settings(
+    entry: &mut Entry,
+    [mode, default_action, on_drop, name_check]: [&Text; 4],
+    threats: &schema::Threats,
+) -> FirewallSettings {
+    FirewallSettings {
+        mode: entry.read("mode", mode, word).unwrap_or_default(),
+        default_action: entry
+            .read("default_action", default_action, word)
+            .unwrap_or_default(),
+        on_drop: entry.read("on_drop", on_drop, word).unwrap_or_default(),
+        name_check: entry
+            .read("name_check", name_check, word)
+            .unwrap_or_default(),
+        threats: read_threats(entry, threats),
+    }
+}
+
 /// What is done about threats, by category.
-pub(super) fn read_threats(entry: &mut Entry, given: &schema::Threats) -> Vec<ThreatRule> {
+fn read_threats(entry: &mut Entry, given: &schema::Threats) -> Vec<ThreatRule> {
     let mut rules = Vec::with_capacity(given.len());
     for (category, value) in given {
         match word(value.get_ref()) {

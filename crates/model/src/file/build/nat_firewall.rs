@@ -1,7 +1,7 @@
 //! NAT firewalls and their license.
 
 use super::super::time;
-use super::firewall::read_threats;
+use super::firewall::read_settings;
 use super::*;
 use crate::problem::Known;
 
@@ -35,19 +35,13 @@ impl Builder {
             entry.missing("nat_gateway");
         }
         let gateway = entry.read_as("gateway", "nat_gateway", &raw.nat_gateway, any);
-        let settings = FirewallSettings {
-            mode: entry.read("mode", &raw.mode, word).unwrap_or_default(),
-            default_action: entry
-                .read("default_action", &raw.default_action, word)
-                .unwrap_or_default(),
-            on_drop: entry
-                .read("on_drop", &raw.on_drop, word)
-                .unwrap_or_default(),
-            name_check: entry
-                .read("name_check", &raw.name_check, word)
-                .unwrap_or_default(),
-            threats: read_threats(&mut entry, &raw.threats),
-        };
+        let words = [
+            &raw.mode,
+            &raw.default_action,
+            &raw.on_drop,
+            &raw.name_check,
+        ];
+        let settings = read_settings(&mut entry, words, &raw.threats);
         let vswitch = entry.read("vswitch", &raw.vswitch, any);
         let diverted = gateway.as_ref().map(|gateway| match &raw.route_tables {
             Some(tables) => self.named(&mut entry, gateway, tables, enabled),
