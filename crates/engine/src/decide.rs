@@ -211,7 +211,10 @@ fn from_eni(
 
     let subject = Subject {
         address: dst,
-        groups: groups_of(s, eni.vpc, dst),
+        groups: match eni.outbound.asks_groups {
+            true => groups_of(s, eni.vpc, dst),
+            false => &[],
+        },
         protocol: key.proto,
         port: port_of(key.proto, key.dport),
     };
