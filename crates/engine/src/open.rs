@@ -15,6 +15,7 @@ use crate::tuple;
 use crate::wire::Ipv4;
 use flow::reason::Reason;
 use flow::{Activity, Key};
+use std::iter;
 use std::net::Ipv4Addr;
 
 /// Ports that are tried when the tuple that a session would have is another's.
@@ -59,10 +60,9 @@ impl Core {
             Ok(translation) => translation,
             Err(denied) => {
                 if denied.reason == Reason::PortsExhausted
-                    && let Source::Pool { gateway, snat } = plan.source
-                    && let Some(eip) = source::pool(s, &self.nat, gateway, snat, key).next()
+                    && let Source::Pool { first, .. } = plan.source
                 {
-                    self.nat.count_exhausted(s.eip(eip).outer);
+                    self.nat.count_exhausted(s.eip(first).outer);
                 }
                 return Err(denied);
             }
@@ -181,11 +181,17 @@ impl Core {
         };
         let usable = |reply: &Key| reply != key && self.find(reply).is_none();
 
-        if let Source::Pool { gateway, snat } = plan.source {
+        if let Source::Pool {
+            gateway,
+            snat,
+            first,
+        } = plan.source
+        {
             let inner = Inner::of(key);
             let ports = &s.gateway(gateway).ports;
             let mut unreachable = None;
-            for eip in source::pool(s, &self.nat, gateway, snat, key) {
+            let others = source::pool(s, &self.nat, gateway, snat, key).filter(|&eip| eip != first);
+            for eip in iter::once(first).chain(others) {
                 let exit = match exit(eip) {
                     Ok(exit) => exit,
                     Err(denied) => {
