@@ -216,10 +216,10 @@ impl Core {
             },
         };
         let list = &s.firewalls.lists[dns.list as usize];
-        let says = self.with_facts(now, |facts| {
+        let says = self.with_evidence(now, &[], |evidence| {
             match list
                 .policies
-                .check(&subject, facts, EngineMode::Strict, dns.default)
+                .check(&subject, &evidence.facts, EngineMode::Strict, dns.default)
             {
                 Verdict::Decided { action, because } => match because {
                     Because::Policy(place) => Says::Policy(place, action),

@@ -29,6 +29,7 @@
 mod answers;
 mod apply;
 mod arp;
+mod border;
 #[cfg(any(test, feature = "check"))]
 mod check;
 mod compile;

@@ -305,8 +305,15 @@ impl Core {
         }
         let plan = match decide::decide(s, &self.nat, from, key, None, steps) {
             Ok(plan) => plan,
-            Err(denied) if eip_answers(s, from, key, denied.reason) => return Ok(None),
-            Err(denied) => return Err(denied.reason),
+            Err(denied) => {
+                let now = self.watch.latest;
+                let refusal = self.border_refuses(s, from, key, &denied, now, steps);
+                return match refusal {
+                    Some(ruling) => Err(ruling.reason()),
+                    None if eip_answers(s, from, key, denied.reason) => Ok(None),
+                    None => Err(denied.reason),
+                };
+            }
         };
         let translation = self
             .admit(s, &plan, key)

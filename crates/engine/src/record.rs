@@ -18,9 +18,9 @@ pub struct Record {
     pub original: TupleView,
     /// The tuple as the receiver gets it: of what goes out the public one.
     pub translated: TupleView,
-    /// Where in the cloud it belongs.
+    /// Where in the cloud it belongs, if that is known: a packet to an EIP that nothing takes belongs nowhere.
     #[serde(flatten)]
-    pub place: Arc<Place>,
+    pub place: Option<Arc<Place>>,
     /// The NAT gateway, if one took part.
     pub gateway: Option<Arc<str>>,
     /// The EIP that it went out or came in by.

@@ -71,12 +71,26 @@ impl RecordNames {
 }
 
 /// What a record says of the network.
-struct Path<'a> {
-    keys: &'a [Key; 2],
-    direction: Direction,
-    eni: EniIx,
-    gateway: Option<GatewayIx>,
-    entry: Option<Entry>,
+pub(crate) struct Path<'a> {
+    pub keys: &'a [Key; 2],
+    pub direction: Direction,
+    /// The network interface on our side, if it is known.
+    pub eni: Option<EniIx>,
+    pub gateway: Option<GatewayIx>,
+    pub entry: Option<Entry>,
+}
+
+impl<'a> Path<'a> {
+    /// That of a session that is about to begin.
+    pub fn of(plan: &Plan, keys: &'a [Key; 2]) -> Path<'a> {
+        Path {
+            keys,
+            direction: plan.direction,
+            eni: Some(plan.eni),
+            gateway: plan.gateway,
+            entry: plan.entry,
+        }
+    }
 }
 
 /// How far a session has come.
@@ -103,20 +117,12 @@ impl Core {
     pub(crate) fn record_refused(
         &mut self,
         s: &Snapshot,
-        plan: &Plan,
-        keys: &[Key; 2],
+        path: Path<'_>,
         rulings: Rulings,
         now: Time,
     ) {
         let mut judged = Judged::new(rulings, 0, now);
         judged.state = AppState::PolicyDiscard;
-        let path = Path {
-            keys,
-            direction: plan.direction,
-            eni: plan.eni,
-            gateway: plan.gateway,
-            entry: plan.entry,
-        };
         let course = Course {
             kind: RecordKind::Refused,
             activity: Default::default(),
@@ -197,7 +203,7 @@ impl Core {
         let path = Path {
             keys: &keys,
             direction: session.direction,
-            eni: session.eni,
+            eni: Some(session.eni),
             gateway: session.gateway,
             entry: session.entry,
         };
@@ -240,7 +246,7 @@ impl Core {
             direction: path.direction.name(),
             original: tuple::view(original),
             translated: tuple::view(&translated),
-            place: names.places[path.eni as usize].clone(),
+            place: path.eni.map(|eni| names.places[eni as usize].clone()),
             gateway: path.gateway.map(|g| names.gateways[g as usize].clone()),
             eip: eip.map(|&eip| names.eips[eip as usize].clone()),
             entry: path.entry.map(|entry| names.entry(entry)),

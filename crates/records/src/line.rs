@@ -45,13 +45,17 @@ pub struct Line<'a> {
     /// The port there.
     pub nat_dst_port: u16,
     /// The VPC of the instance.
-    pub vpc: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vpc: Option<&'a str>,
     /// Its vSwitch.
-    pub vswitch: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vswitch: Option<&'a str>,
     /// The instance: the one that opened it, of what comes in the one that received it.
-    pub instance: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instance: Option<&'a str>,
     /// Its network interface.
-    pub eni: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eni: Option<&'a str>,
     /// The NAT gateway.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gateway: Option<&'a str>,
@@ -141,6 +145,7 @@ impl<'a> Line<'a> {
             name_check: it.name_check,
         });
         let (original, translated) = (&record.original, &record.translated);
+        let place = record.place.as_deref();
         Line {
             time: record.end,
             start: record.start,
@@ -156,10 +161,10 @@ impl<'a> Line<'a> {
             nat_src_port: translated.src_port,
             nat_dst: translated.dst,
             nat_dst_port: translated.dst_port,
-            vpc: &record.place.vpc,
-            vswitch: &record.place.vswitch,
-            instance: &record.place.instance,
-            eni: &record.place.eni,
+            vpc: place.map(|it| &*it.vpc),
+            vswitch: place.map(|it| &*it.vswitch),
+            instance: place.map(|it| &*it.instance),
+            eni: place.map(|it| &*it.eni),
             gateway: record.gateway.as_deref(),
             eip: record.eip.as_deref(),
             entry_kind,
@@ -217,12 +222,12 @@ mod tests {
             direction: "out",
             original: tuple([192, 168, 1, 10], 40_000),
             translated: tuple([203, 0, 113, 10], 1024),
-            place: Arc::new(Place {
+            place: Some(Arc::new(Place {
                 vpc: "vpc".into(),
                 vswitch: "vsw".into(),
                 eni: "web-1".into(),
                 instance: "web-1".into(),
-            }),
+            })),
             gateway: Some("ngw".into()),
             eip: Some("eip-1".into()),
             entry: Some(RecordEntry::Snat("snat".into())),

@@ -43,7 +43,7 @@ fn one_record_says_it_all() {
         (ip(A), 5000)
     );
     assert_eq!(record.translated.src, ip(EIP1));
-    let place = &record.place;
+    let place = record.place.as_ref().unwrap();
     assert_eq!(
         [&place.vpc, &place.vswitch, &place.eni, &place.instance],
         ["vpc", "vsw-a", "a", "a"]
