@@ -7,7 +7,7 @@ use crate::engine::{Arrival, Core};
 use crate::explain::Recorder;
 use crate::firewall::Dns;
 use crate::io::{Output, Time};
-use crate::record::FirewallKind;
+use crate::record::{Details, FirewallKind};
 use crate::sessions::{SessionIx, Way};
 use crate::snapshot::Snapshot;
 use crate::tuple;
@@ -172,7 +172,11 @@ impl Core {
                 let ruling = self.ask_dns(s, dns, &original, None, now);
                 ruling.refuses().then_some(ruling)
             }
-            (Way::Reply, Some(answer)) if answer.response && s.firewalls.learns => {
+            (Way::Reply, Some(answer)) if answer.response => {
+                self.note_answer(s, ix, way, &answer);
+                if !s.firewalls.learns {
+                    return None;
+                }
                 let wall = self.watch.wall(now);
                 let seen_as = tuple::ip(self.sessions.session(ix).keys[1].dst);
                 for it in &answer.addresses {
@@ -249,6 +253,7 @@ impl Core {
         };
         let name = self.watch.intern(&name.into());
         self.watch.get_mut(judged).asked(name, ruling);
+        self.watch.keep_details(judged, Details::default());
     }
 
     /// What the DNS firewall would say, for a trace.

@@ -9,7 +9,7 @@
 use crate::curtain::Segment;
 use crate::engine::{Arrival, Core};
 use crate::io::{Output, Time};
-use crate::record::{AppState, Identified};
+use crate::record::{AppState, Identified, Unknown};
 use crate::sessions::{SessionIx, Way};
 use crate::snapshot::Snapshot;
 use crate::tuple;
@@ -118,13 +118,13 @@ impl Inspections {
         None
     }
 
-    /// Whether a session's packets are of interest though it is known what it is.
-    pub fn watches(&self, ix: SessionIx) -> bool {
-        // TLS shows its certificate later, but nothing is decided by that.
+    /// Whether a session's packets are of interest though it is known what it is: control connections of FTP announce
+    /// others, and servers of TLS show their certificate, by which nothing is decided, but which records tell.
+    pub fn watches(&self, ix: SessionIx, recording: bool) -> bool {
         let is_ftp = |it: &Inspection| matches!(it.stream.progress(), Progress::Done(identity) if identity.app == App::Ftp);
         self.live
             .get(&ix)
-            .is_some_and(|it| is_ftp(it) && it.stream.watches())
+            .is_some_and(|it| it.stream.watches() && (recording || is_ftp(it)))
     }
 
     /// How many there are.
@@ -253,7 +253,10 @@ impl Core {
         let progress = it.stream.progress().clone();
         let judged = self.watch.get_mut(judged_ix);
         if judged.complete {
-            if !self.watch.inspections.watches(ix) {
+            if !self.watch.inspections.watches(ix, s.records.is_some()) {
+                if let Progress::Done(identity) = progress {
+                    self.note_details(s, judged_ix, identity.details);
+                }
                 self.lift(ix);
             }
             return Outcome::Allowed;
@@ -272,6 +275,8 @@ impl Core {
                 judged.complete = true;
                 judged.state = AppState::Success;
                 judged.identified = Some(Identified::Payload);
+                judged.hidden = identity.hidden;
+                self.note_details(s, judged_ix, identity.details);
                 let domain = identity.domain.map(|name| self.watch.intern(&name));
                 if s.firewalls.checks_names
                     && let Some(name) = &domain
@@ -280,7 +285,10 @@ impl Core {
                 }
                 self.watch.get_mut(judged_ix).domain = domain;
             }
-            Progress::GaveUp(_) => judged.complete = true,
+            Progress::GaveUp(why) => {
+                judged.complete = true;
+                judged.unknown = Some(why.into());
+            }
         }
         self.decide_known(s, ix, now)
     }
@@ -316,13 +324,14 @@ impl Core {
         };
         let wall = self.watch.wall(now);
         let judged = self.watch.get_mut(judged_ix);
-        if judged.complete && judged.state != AppState::Success {
+        // What has said nothing stays what it is.
+        if judged.complete && judged.state == AppState::Analysing {
             judged.state = Core::state_unknown(&judged.rulings());
         }
         if matches!(outcome, Outcome::Allowed | Outcome::Unseen) {
             let rulings = judged.rulings();
             self.watch.hits.decided(&rulings, wall);
-            if !self.watch.inspections.watches(ix) {
+            if !self.watch.inspections.watches(ix, s.records.is_some()) {
                 self.lift(ix);
             } else {
                 self.watch.get_mut(judged_ix).complete = true;
@@ -337,11 +346,13 @@ impl Core {
             return self.watch.inspections.remove(ix);
         };
         let next = self.watch.inspections.live.get(&ix).map(|it| it.next);
-        let known = std::mem::replace(&mut self.watch.get_mut(judged).complete, true);
         self.watch.inspections.remove(ix);
+        let judged = self.watch.get_mut(judged);
+        let known = std::mem::replace(&mut judged.complete, true);
         if known {
             return self.lift(ix);
         }
+        judged.unknown = Some(Unknown::TooMany);
         if let Outcome::Refused(ruling) = self.decide_known(s, ix, now) {
             self.refuse(s, ix, ruling, now);
             self.tell_ends(s, ix, next, now, out);
@@ -391,17 +402,13 @@ impl Core {
                 continue;
             };
             self.watch.get_mut(judged).complete = true;
-            let rulings = self.watch.get(judged).rulings();
             let outcome = self.judge_known(s, ix, now);
             let judged = self.watch.get_mut(judged);
             judged.complete = false;
-            match outcome {
-                Outcome::Refused(ruling) => {
-                    judged.state = AppState::NoPayload;
-                    self.refuse(s, ix, ruling, now);
-                    self.tell_ends(s, ix, Some(next), now, out);
-                }
-                _ => judged.set_rulings(rulings),
+            judged.state = AppState::NoPayload;
+            if let Outcome::Refused(ruling) = outcome {
+                self.refuse(s, ix, ruling, now);
+                self.tell_ends(s, ix, Some(next), now, out);
             }
         }
         self.watch

@@ -293,7 +293,7 @@ impl Core {
             _ if found_refused => {}
             _ if watched => self.draw(ix, Curtain::Dns, now),
             Outcome::Pending => {}
-            _ if self.watch.inspections.watches(ix) => {}
+            _ if self.watch.inspections.watches(ix, s.records.is_some()) => {}
             _ => self.lift(ix),
         }
     }

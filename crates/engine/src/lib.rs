@@ -35,6 +35,7 @@ mod check;
 mod compile;
 mod curtain;
 mod decide;
+mod details;
 mod dns;
 mod engine;
 mod explain;
@@ -68,6 +69,7 @@ mod source;
 mod sources;
 mod split;
 mod sweep;
+
 mod tuple;
 mod usage;
 mod verdicts;

@@ -154,6 +154,7 @@ impl Engine {
             firewall: curtain.map(Into::into),
             app: judged.and_then(|it| it.app).map(|app| app.name().into()),
             domain: judged.and_then(|it| it.domain.as_deref()).map(Into::into),
+            hidden: judged.is_some_and(|it| it.hidden),
         }
     }
 

@@ -254,6 +254,9 @@ impl Core {
             domain: judged.domain.clone(),
             identified: judged.identified,
             state: judged.state,
+            unknown: judged.unknown,
+            hidden: judged.hidden,
+            details: judged.details.clone(),
             firewalls: rulings().map(|ruling| tell(s, ruling)).collect(),
             result: match () {
                 () if rulings().any(Ruling::refuses) => RecordResult::Drop,
