@@ -167,7 +167,7 @@ impl Core {
         self.watch.inspections.add(ix, stream, Some(now));
     }
 
-    /// Shows the inspection a packet. An error is a packet that must not go on.
+    /// Shows the inspection a whole packet. An error is a packet that must not go on.
     #[expect(clippy::too_many_arguments, reason = "a packet and its context")]
     pub(crate) fn inspect(
         &mut self,
@@ -179,15 +179,12 @@ impl Core {
         packet: &Ipv4,
         out: &mut impl Output,
     ) -> Result<(), Reason> {
-        // What is in parts is not put together: if it tells what is asked for, it stays untold.
-        if !packet.is_fragment() {
-            self.show_inspection(ix, way, frame, packet, at.now);
-            self.take_related(ix, at.now);
-            let outcome = self.learn(s, ix, at.now);
-            if let Outcome::Refused(ruling) = outcome {
-                self.refuse(s, ix, ruling, at.now);
-                return Err(self.at_the_wall(s, at, ix, way, frame, packet, out));
-            }
+        self.show_inspection(ix, way, frame, packet, at.now);
+        self.take_related(ix, at.now);
+        let outcome = self.learn(s, ix, at.now);
+        if let Outcome::Refused(ruling) = outcome {
+            self.refuse(s, ix, ruling, at.now);
+            return Err(self.at_the_wall(s, at, ix, way, frame, packet, out));
         }
         while let Some(oldest) = self.watch.inspections.too_many() {
             self.watch.tally.given_up += 1;

@@ -12,7 +12,7 @@ use crate::records::Path;
 use crate::sessions::{Session, SessionIx};
 use crate::snapshot::Snapshot;
 use crate::tuple;
-use crate::verdicts::{self, Evidence, Known, Outcome, Ruling, Rulings, STAGES, Says};
+use crate::verdicts::{self, Evidence, Known, Outcome, Ruling, Rulings, Says};
 use crate::watch::{Judged, JudgedIx};
 use flow::reason::Reason;
 use flow::{Key, proto};
@@ -373,7 +373,7 @@ impl Core {
                 self.neighbours.count(hop, -1);
             }
         }
-        if s.records.is_some() && !judged.recorded && judged.rulings() != [None; STAGES] {
+        if s.records.is_some() && !judged.recorded && judged.is_seen() {
             self.record_end(s, ix, &judged, close, now);
         }
     }

@@ -43,6 +43,7 @@ mod firewall;
 mod firewall_query;
 mod forward;
 mod fragments;
+mod gather;
 mod hits;
 mod icmp;
 mod inbound;

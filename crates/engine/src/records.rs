@@ -7,10 +7,10 @@ use crate::record::{
     AppState, CloseReason, DecidedBy, FirewallKind, FirewallRecord, Place, Record, RecordEntry,
     RecordKind, RecordResult,
 };
-use crate::sessions::{SessionIx, State};
+use crate::sessions::{Session, SessionIx, State};
 use crate::snapshot::{EniIx, GatewayIx, Snapshot};
 use crate::tuple;
-use crate::verdicts::{Ruling, Rulings, Says};
+use crate::verdicts::{Ruling, Rulings, STAGES, Says};
 use crate::watch::Judged;
 use flow::{Activity, Key};
 use model::{NameCheck, PolicyAction};
@@ -91,6 +91,17 @@ impl<'a> Path<'a> {
             entry: plan.entry,
         }
     }
+
+    /// That of a session.
+    fn of_session(session: &Session, keys: &'a [Key; 2]) -> Path<'a> {
+        Path {
+            keys,
+            direction: session.direction,
+            eni: Some(session.eni),
+            gateway: session.gateway,
+            entry: session.entry,
+        }
+    }
 }
 
 /// How far a session has come.
@@ -123,13 +134,34 @@ impl Core {
     ) {
         let mut judged = Judged::new(rulings, 0, now);
         judged.state = AppState::PolicyDiscard;
-        let course = Course {
+        self.record(s, path, &judged, self.refusal(now), now);
+    }
+
+    /// A question for a name was refused: the session that has asked it goes on.
+    pub(crate) fn record_question(
+        &mut self,
+        s: &Snapshot,
+        ix: SessionIx,
+        name: Arc<str>,
+        ruling: Ruling,
+        now: Time,
+    ) {
+        let session = self.sessions.session(ix);
+        let keys = session.keys;
+        let path = Path::of_session(session, &keys);
+        let mut judged = Judged::new([None; STAGES], 0, now);
+        judged.asked(name, Some(ruling));
+        self.record(s, path, &judged, self.refusal(now), now);
+    }
+
+    /// What is refused at once.
+    fn refusal(&self, now: Time) -> Course {
+        Course {
             kind: RecordKind::Refused,
             activity: Default::default(),
             start: self.watch.wall(now),
             close: Some(CloseReason::Refused),
-        };
-        self.record(s, path, &judged, course, now);
+        }
     }
 
     /// A live session is over: its record is not to wait until it is idle.
@@ -183,7 +215,7 @@ impl Core {
         }
         judged.reported = now.second();
         let judged = judged.clone();
-        if judged.rulings().iter().any(Option::is_some) {
+        if judged.is_seen() {
             self.record_session(s, ix, &judged, RecordKind::Ongoing, None, now);
         }
     }
@@ -200,13 +232,7 @@ impl Core {
         let session = self.sessions.session(ix);
         let activity = self.activity(session);
         let keys = session.keys;
-        let path = Path {
-            keys: &keys,
-            direction: session.direction,
-            eni: Some(session.eni),
-            gateway: session.gateway,
-            entry: session.entry,
-        };
+        let path = Path::of_session(session, &keys);
         let start = self.watch.origin + u64::from(session.start);
         let course = Course {
             kind,

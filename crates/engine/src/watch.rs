@@ -124,6 +124,11 @@ impl Judged {
         all
     }
 
+    /// Whether some firewall has said something about it.
+    pub fn is_seen(&self) -> bool {
+        !matches!(self.rulings, Kept::None) || self.dns.is_some()
+    }
+
     pub fn set_rulings(&mut self, rulings: Rulings) {
         self.rulings = Kept::new(rulings);
     }
