@@ -61,7 +61,7 @@ struct Inspection {
     next: [u32; 2],
 }
 
-/// An announced connection: zone and address of the client, address and port of the server.
+/// An announced connection: zone and address of who opens it, address and port of who listens.
 type Expected = (u16, u32, u32, u16);
 
 /// All of them.
@@ -273,6 +273,7 @@ impl Core {
                 judged.state = AppState::Success;
                 judged.identified = Some(Identified::Payload);
                 judged.hidden = identity.hidden;
+                judged.nameless = identity.is_nameless();
                 self.note_details(s, judged_ix, identity.details);
                 let domain = identity.domain.map(|name| self.watch.intern(&name));
                 if s.firewalls.checks_names
@@ -414,27 +415,24 @@ impl Core {
             .retain(|_, until| *until > now);
     }
 
-    /// Takes down the data connections that a control connection has announced. Only those of the session's own ends
-    /// count: nobody can announce others.
+    /// Takes down the data connections that a control connection has announced: of passive mode from its client to its
+    /// server, of active mode back. Only those of the session's own ends count, under the addresses by which either end
+    /// may know them: nobody can announce others.
     fn take_related(&mut self, ix: SessionIx, now: Time) {
-        let original = self.sessions.session(ix).keys[0];
+        let [original, reply] = self.sessions.session(ix).keys;
         let inspections = &mut self.watch.inspections;
         let Some(it) = inspections.live.get_mut(&ix) else {
             return;
         };
         for related in it.stream.related() {
-            let server = tuple::ip(original.dst);
-            let is_server = related.address.is_none_or(|it| it == IpAddr::V4(server));
-            if related.from == From::Server
-                && is_server
-                && inspections.expected.len() < MOST_EXPECTED
+            let (way, listens) = match related.from {
+                From::Server => (original, [original.dst, reply.src]),
+                From::Client => (reply, [reply.dst, original.src]),
+            };
+            let is_its_own = |it: IpAddr| listens.iter().any(|&end| it == tuple::ip(end));
+            if related.address.is_none_or(is_its_own) && inspections.expected.len() < MOST_EXPECTED
             {
-                let key = (
-                    original.zone,
-                    original.src,
-                    original.dst,
-                    related.port.to_be(),
-                );
+                let key = (way.zone, way.src, way.dst, related.port.to_be());
                 inspections.expected.insert(key, now + EXPECTED_FOR);
             }
         }

@@ -59,6 +59,8 @@ pub(crate) struct Judged {
     /// Why it was given up to find out what it is.
     pub unknown: Option<Unknown>,
     pub domain: Option<Arc<str>>,
+    /// It tells an address instead of a domain.
+    pub nameless: bool,
     /// The domain is the outer one of ECH.
     pub hidden: bool,
     pub details: Option<Arc<Details>>,
@@ -98,6 +100,7 @@ impl Judged {
             identified: None,
             unknown: None,
             domain: None,
+            nameless: false,
             hidden: false,
             details: None,
             names: None,
@@ -146,6 +149,7 @@ impl Judged {
     /// What is known of the session's content.
     pub fn identity(&self) -> Identity<'_> {
         match self.app {
+            Some(app) if self.complete && self.nameless => Identity::Nameless(app),
             Some(app) if self.complete => Identity::Known {
                 app,
                 domain: self.domain.as_deref(),
