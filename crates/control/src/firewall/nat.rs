@@ -255,7 +255,12 @@ impl Draft {
             return Err(Refusal::bad("MissingNatRouteEntryList", why));
         }
         if let Some(firewall) = self.nat_firewalls.get_mut(id) {
-            firewall.tables = tables;
+            firewall.tables.clear();
+            for table in tables {
+                if !firewall.tables.contains(&table) {
+                    firewall.tables.push(table);
+                }
+            }
         }
         Ok(())
     }
