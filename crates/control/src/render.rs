@@ -31,10 +31,13 @@ impl Cloud {
     /// What a file says that stands for the records: of what is not in use, too, and with names, tags and the like.
     /// Left out are peer connections that were rejected.
     pub fn file(&self) -> Config {
-        Config {
-            details: self.details(),
-            ..self.render(Extent::All)
+        let mut file = self.render(Extent::All);
+        // Their identifiers are not in it, and of two files that say the same both should look the same.
+        for table in &mut file.route_tables {
+            table.routes.sort_by_key(|it| it.destination);
         }
+        file.details = self.details();
+        file
     }
 
     fn render(&self, extent: Extent) -> Config {
