@@ -286,11 +286,7 @@ impl Draft {
 
 /// 4 to 50 letters, digits and `_`, not beginning with `_`.
 fn check_name(name: &str) -> Result<()> {
-    let length = name.chars().count();
-    let fits = (4..=50).contains(&length)
-        && !name.starts_with('_')
-        && name.chars().all(|it| it.is_alphanumeric() || it == '_');
-    if fits {
+    if !name.is_empty() && model::names::firewall(name).is_ok() {
         return Ok(());
     }
     let shown: String = name.chars().take(60).collect();
