@@ -12,7 +12,6 @@ pub mod world;
 use self::facts::Facts;
 use self::op::{Op, genes};
 use self::world::{Fault, World, faults};
-use model::Config;
 use proptest::prelude::*;
 
 /// Takes an operation through: what is there afterwards.
