@@ -1,14 +1,14 @@
 //! Taking over what a configuration file says.
 //!
 //! A file owns what it has ever named: what an earlier file named and this one does not, goes; what has come
-//! into being otherwise stays, and becomes the file's when it is named there. What a file does not say of a
-//! resource (names, tags, identifiers of what it leaves unnamed) stays as it is.
+//! into being otherwise stays, and becomes the file's when it is named there. What a file can say of a resource and
+//! does not ([`model::Detail`]: names, tags and the like), and what it has no word for, stays as it is.
 
 use crate::draft::Draft;
 use crate::records::*;
 use crate::refusal::Result;
 use crate::table::Table;
-use model::{Config, Id};
+use model::{Config, Detail, Id, Kind};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Removes those records of a table that a file named earlier and does not name now.
@@ -54,15 +54,15 @@ impl Draft {
         Ok(())
     }
 
-    /// The meta data of a record that a file names: what it had, or new.
-    pub(crate) fn filed(&self, had: Option<&Meta>) -> Meta {
+    /// The meta data of a record that a file names: what it says, else what it had, or new.
+    pub(crate) fn filed(&self, had: Option<&Meta>, says: &Detail) -> Meta {
         let meta = match had {
             Some(meta) => meta.clone(),
             None => self.meta("", ""),
         };
         Meta {
             of_file: true,
-            ..meta
+            ..labelled(meta, says)
         }
     }
 
@@ -85,15 +85,16 @@ impl Draft {
         let kept: HashSet<&str> = config.vpcs.iter().map(|it| &*it.id).collect();
         retire!(self.vpcs, kept);
         for vpc in &config.vpcs {
-            let record = match self.vpcs.get(&vpc.id) {
+            let says = config.details.of(Kind::Vpc, &vpc.id);
+            let mut record = match self.vpcs.get(&vpc.id) {
                 Some(had) => Vpc {
-                    meta: self.filed(Some(&had.meta)),
+                    meta: self.filed(Some(&had.meta), says),
                     cidrs: vpc.cidrs.clone(),
                     ..had.clone()
                 },
                 None => Vpc {
                     id: vpc.id.clone(),
-                    meta: self.filed(None),
+                    meta: self.filed(None, says),
                     region: String::new(),
                     router: self.new_id("vrt")?,
                     router_meta: self.meta("", ""),
@@ -102,6 +103,8 @@ impl Draft {
                     default: false,
                 },
             };
+            set(&mut record.region, &says.region);
+            set(&mut record.user_cidrs, &says.user_cidrs);
             self.vpcs.put(record);
         }
 
@@ -109,7 +112,8 @@ impl Draft {
         retire!(self.route_tables, kept);
         for table in &config.route_tables {
             let had = self.route_tables.get(&table.id);
-            let meta = self.filed(had.map(|it| &it.meta));
+            let says = config.details.of(Kind::RouteTable, &table.id);
+            let meta = self.filed(had.map(|it| &it.meta), says);
             self.route_tables.put(RouteTable {
                 id: table.id.clone(),
                 meta,
@@ -130,15 +134,17 @@ impl Draft {
             let had = self.vswitches.get(&vswitch.id);
             let table = vswitch.route_table.as_ref();
             let table = table.or_else(|| system.get(&*vswitch.vpc).copied());
-            let record = VSwitch {
+            let says = config.details.of(Kind::VSwitch, &vswitch.id);
+            let mut record = VSwitch {
                 id: vswitch.id.clone(),
-                meta: self.filed(had.map(|it| &it.meta)),
+                meta: self.filed(had.map(|it| &it.meta), says),
                 vpc: vswitch.vpc.clone(),
                 zone: had.map(|it| it.zone.clone()).unwrap_or_default(),
                 cidr: vswitch.cidr,
                 route_table: table.cloned().unwrap_or_default(),
                 default: had.is_some_and(|it| it.default),
             };
+            set(&mut record.zone, &says.zone);
             self.vswitches.put(record);
         }
 
@@ -146,15 +152,20 @@ impl Draft {
         retire!(self.peerings, kept);
         for peering in &config.peerings {
             let had = self.peerings.get(&peering.id);
+            let says = config.details.of(Kind::Peering, &peering.id);
             let [vpc, accepting_vpc] = peering.vpcs.clone();
-            let record = Peering {
-                meta: self.filed(had.map(|it| &it.meta)),
+            let mut record = Peering {
+                meta: self.filed(had.map(|it| &it.meta), says),
                 vpc,
                 accepting_vpc,
-                accepted: true,
+                accepted: says.accepted.unwrap_or(true),
                 rejected: false,
                 ..had.cloned().unwrap_or(Peering::new(peering.id.clone()))
             };
+            set(&mut record.accepting_account, &says.accepting_account);
+            set(&mut record.bandwidth, &says.bandwidth);
+            set(&mut record.link_type, &says.link_type);
+            set(&mut record.deletion_protection, &says.deletion_protection);
             self.peerings.put(record);
         }
         self.import_routes(config)
@@ -177,8 +188,9 @@ impl Draft {
         for table in &config.route_tables {
             for route in &table.routes {
                 let had = had.remove(&(table.id.clone(), route.destination));
+                let says = config.details.of_route(&table.id, route.destination);
                 let record = Route {
-                    meta: self.filed(had.as_ref().map(|it| &it.meta)),
+                    meta: self.filed(had.as_ref().map(|it| &it.meta), says),
                     id: match had {
                         Some(had) => had.id,
                         None => self.new_id("rte")?,
@@ -213,11 +225,12 @@ impl Draft {
         retire!(self.security_groups, kept);
         for group in &config.security_groups {
             let had = self.security_groups.get(&group.id);
+            let says = config.details.of(Kind::SecurityGroup, &group.id);
             let mut old = had.map(|it| it.rules.clone()).unwrap_or_default();
             let mut rules = Vec::new();
-            for rule in &group.rules {
+            for (n, rule) in group.rules.iter().enumerate() {
                 let same = old.iter().position(|it| it.says() == *rule);
-                rules.push(match same {
+                let mut rule = match same {
                     Some(position) => old.remove(position),
                     None => SecurityRule {
                         id: self.new_id("sgr")?,
@@ -230,16 +243,20 @@ impl Draft {
                         ports: rule.ports.clone(),
                         peer: rule.peer.clone(),
                     },
-                });
+                };
+                let description = says.rules.get(n).filter(|it| !it.is_empty());
+                set(&mut rule.description, &description.cloned());
+                rules.push(rule);
             }
-            // A file does not tell an enterprise group from an isolated one.
-            let (kind, isolated) = match had {
-                Some(had) if had.effect() == group.kind => (had.kind, had.isolated),
+            let (kind, isolated) = match (says.isolated, had) {
+                (Some(true), _) => (model::SecurityGroupKind::Normal, true),
+                // It may leave open which of the two an isolated group is.
+                (None, Some(had)) if had.effect() == group.kind => (had.kind, had.isolated),
                 _ => (group.kind, false),
             };
             let record = SecurityGroup {
                 id: group.id.clone(),
-                meta: self.filed(had.map(|it| &it.meta)),
+                meta: self.filed(had.map(|it| &it.meta), says),
                 vpc: group.vpc.clone(),
                 kind,
                 isolated,
@@ -255,65 +272,84 @@ impl Draft {
         retire!(self.instances, kept);
         let mut enis: HashSet<Id> = HashSet::new();
         for eni in &config.enis {
-            let primary = eni.is_primary();
-            let id = if primary {
-                match self.instances.get(&eni.id) {
-                    Some(had) => had.eni.clone(),
-                    None => self.new_id("eni")?,
-                }
-            } else {
-                eni.id.clone()
+            let primary = config.details.is_instance(eni);
+            let id = match primary {
+                true => self.import_instance(config, eni)?,
+                false => eni.id.clone(),
             };
-            if primary {
-                let had = self.instances.get(&eni.id);
-                let record = Instance {
-                    meta: self.filed(had.map(|it| &it.meta)),
-                    eni: id.clone(),
-                    running: true,
-                    ..had.cloned().unwrap_or(Instance {
-                        id: eni.id.clone(),
-                        meta: Meta::default(),
-                        zone: String::new(),
-                        eni: Id::new(),
-                        running: true,
-                        host_name: String::new(),
-                        image: String::new(),
-                        instance_type: String::new(),
-                        started: self.now,
-                        deletion_protection: false,
-                    })
-                };
-                self.instances.put(record);
-            }
+            let says = config.details.of(Kind::Eni, &eni.id);
             let had = self.enis.get(&id);
-            // What is behind it by itself, and what was given to it one by one.
-            let secondary = had.map(|it| it.secondary.clone()).unwrap_or_default();
-            let (secondary, hosts): (Vec<_>, Vec<_>) = eni
-                .hosts
-                .iter()
-                .partition(|host| host.prefix_len() == 32 && secondary.contains(&host.addr()));
-            let record = Eni {
-                meta: self.filed(had.map(|it| &it.meta)),
+            let (secondary, hosts) = match &says.secondary_addresses {
+                Some(said) => {
+                    let hosts = eni.hosts.get(said.len()..).unwrap_or_default();
+                    (said.clone(), hosts.to_vec())
+                }
+                None => {
+                    // What is behind it by itself, and what was given to it one by one.
+                    let given = had.map(|it| it.secondary.clone()).unwrap_or_default();
+                    let (secondary, hosts): (Vec<_>, Vec<_>) = eni
+                        .hosts
+                        .iter()
+                        .partition(|host| host.prefix_len() == 32 && given.contains(&host.addr()));
+                    let secondary = secondary.iter();
+                    let secondary = secondary.map(|it: &ipnet::Ipv4Net| it.addr()).collect();
+                    (secondary, hosts)
+                }
+            };
+            let mut record = Eni {
+                meta: self.filed(had.map(|it| &it.meta), says),
                 delete_on_release: had.is_some_and(|it| it.delete_on_release),
                 id: id.clone(),
                 vswitch: eni.vswitch.clone(),
-                instance: Some(eni.instance.clone()),
+                instance: (!says.detached).then(|| eni.instance.clone()),
                 primary,
                 address: eni.address,
-                secondary: secondary
-                    .iter()
-                    .map(|it: &ipnet::Ipv4Net| it.addr())
-                    .collect(),
+                secondary,
                 hosts,
                 security_groups: eni.security_groups.clone(),
                 driver: eni.driver.clone(),
                 mtu: eni.mtu,
             };
+            set(&mut record.delete_on_release, &says.delete_with_instance);
             self.enis.put(record);
             enis.insert(id);
         }
         retire!(self.enis, enis);
         Ok(())
+    }
+
+    /// An instance by its primary interface; the identifier of that.
+    fn import_instance(&mut self, config: &Config, eni: &model::Eni) -> Result<Id> {
+        let had = self.instances.get(&eni.id);
+        let interface = match had {
+            Some(had) => had.eni.clone(),
+            None => self.new_id("eni")?,
+        };
+        let says = config.details.of(Kind::Instance, &eni.id);
+        let mut record = Instance {
+            meta: self.filed(had.map(|it| &it.meta), says),
+            eni: interface.clone(),
+            running: says.running.unwrap_or(true),
+            ..had.cloned().unwrap_or(Instance {
+                id: eni.id.clone(),
+                meta: Meta::default(),
+                zone: String::new(),
+                eni: Id::new(),
+                running: true,
+                host_name: String::new(),
+                image: String::new(),
+                instance_type: String::new(),
+                started: self.now,
+                deletion_protection: false,
+            })
+        };
+        set(&mut record.zone, &says.zone);
+        set(&mut record.host_name, &says.host_name);
+        set(&mut record.image, &says.image);
+        set(&mut record.instance_type, &says.instance_type);
+        set(&mut record.deletion_protection, &says.deletion_protection);
+        self.instances.put(record);
+        Ok(interface)
     }
 
     fn import_packages(&mut self, config: &Config) {
@@ -322,13 +358,16 @@ impl Draft {
         retire!(self.packages, kept);
         for package in packages {
             let had = self.packages.get(&package.id);
-            let record = BandwidthPackage {
+            let says = config.details.of(Kind::BandwidthPackage, &package.id);
+            let mut record = BandwidthPackage {
                 id: package.id.clone(),
-                meta: self.filed(had.map(|it| &it.meta)),
+                meta: self.filed(had.map(|it| &it.meta), says),
                 region: had.map(|it| it.region.clone()).unwrap_or_default(),
                 bandwidth: package.bandwidth,
                 deletion_protection: had.is_some_and(|it| it.deletion_protection),
             };
+            set(&mut record.region, &says.region);
+            set(&mut record.deletion_protection, &says.deletion_protection);
             self.packages.put(record);
         }
     }
@@ -339,9 +378,10 @@ impl Draft {
         retire!(self.eips, kept);
         for eip in &config.eips {
             let had = self.eips.get(&eip.id);
-            let record = Eip {
+            let says = config.details.of(Kind::Eip, &eip.id);
+            let mut record = Eip {
                 id: eip.id.clone(),
-                meta: self.filed(had.map(|it| &it.meta)),
+                meta: self.filed(had.map(|it| &it.meta), says),
                 region: had.map(|it| it.region.clone()).unwrap_or_default(),
                 address: eip.address,
                 uplink: eip.uplink.clone(),
@@ -361,6 +401,9 @@ impl Draft {
                 protected: had.is_some_and(|it| it.protected),
                 deletion_protection: had.is_some_and(|it| it.deletion_protection),
             };
+            set(&mut record.region, &says.region);
+            set(&mut record.internet_charge_type, &says.charge_type);
+            set(&mut record.deletion_protection, &says.deletion_protection);
             self.eips.put(record);
         }
     }
@@ -389,9 +432,10 @@ impl Draft {
                 snat_ports: gateway.snat_ports.clone(),
                 tcp_out_of_state: gateway.tcp_out_of_state,
             };
-            let record = match self.nat_gateways.get(&gateway.id) {
+            let says = config.details.of(Kind::NatGateway, &gateway.id);
+            let mut record = match self.nat_gateways.get(&gateway.id) {
                 Some(had) => NatGateway {
-                    meta: self.filed(Some(&had.meta)),
+                    meta: self.filed(Some(&had.meta), says),
                     vpc: gateway.vpc.clone(),
                     intranet: gateway.vswitch().is_some(),
                     vswitch: gateway.vswitch().cloned().or(had.vswitch.clone()),
@@ -402,7 +446,7 @@ impl Draft {
                 },
                 None => NatGateway {
                     id: gateway.id.clone(),
-                    meta: self.filed(None),
+                    meta: self.filed(None, says),
                     vpc: gateway.vpc.clone(),
                     intranet: gateway.vswitch().is_some(),
                     vswitch: gateway.vswitch().cloned(),
@@ -412,29 +456,39 @@ impl Draft {
                     forward_table: self.new_id("ftb")?,
                     full_nat_table: self.new_id("fulltb")?,
                     enhanced: true,
-                    eip_bind_mode: "MULTI_BINDED".into(),
+                    eip_bind_mode: NatGateway::BIND_MODE.into(),
                     icmp_reply: gateway.icmp_reply,
                     deletion_protection: false,
                     ecs_metric: gateway.source_metrics,
                     nat,
                 },
             };
+            if says.vswitch.is_some() {
+                record.vswitch.clone_from(&says.vswitch);
+            }
+            if says.private_address.is_some() {
+                record.private_address = says.private_address;
+            }
+            set(&mut record.enhanced, &says.standard.map(|it| !it));
+            set(&mut record.eip_bind_mode, &says.bind_mode);
+            set(&mut record.deletion_protection, &says.deletion_protection);
             self.nat_gateways.put(record);
             for entry in &gateway.snat {
                 let had = self.snat.get(&entry.id);
+                let says = config.details.of(Kind::SnatEntry, &entry.id);
                 // A vSwitch stays a vSwitch if the file's block is still its own.
-                let source = had
-                    .map(|it| it.source.clone())
-                    .filter(|source| match source {
-                        SnatSource::VSwitch(id) => self
-                            .vswitches
-                            .get(id)
-                            .is_some_and(|it| it.cidr == entry.source),
-                        SnatSource::Cidr(_) => false,
-                    });
+                let said = says.vswitch.clone().map(SnatSource::VSwitch);
+                let source = said.or(had.map(|it| it.source.clone()));
+                let source = source.filter(|source| match source {
+                    SnatSource::VSwitch(id) => self
+                        .vswitches
+                        .get(id)
+                        .is_some_and(|it| it.cidr == entry.source),
+                    SnatSource::Cidr(_) => false,
+                });
                 let record = SnatEntry {
                     id: entry.id.clone(),
-                    meta: self.filed(had.map(|it| &it.meta)),
+                    meta: self.filed(had.map(|it| &it.meta), says),
                     gateway: gateway.id.clone(),
                     source: source.unwrap_or(SnatSource::Cidr(entry.source)),
                     eips: entry.eips.clone(),
@@ -444,9 +498,10 @@ impl Draft {
             }
             for entry in &gateway.dnat {
                 let had = self.dnat.get(&entry.id);
+                let says = config.details.of(Kind::DnatEntry, &entry.id);
                 let record = DnatEntry {
                     id: entry.id.clone(),
-                    meta: self.filed(had.map(|it| &it.meta)),
+                    meta: self.filed(had.map(|it| &it.meta), says),
                     gateway: gateway.id.clone(),
                     eip: entry.eip.clone(),
                     internal: entry.internal,
@@ -482,16 +537,34 @@ impl Draft {
                 }
             }
         }
+        let blocks = &config.details.nat_ip_cidrs;
+        let kept: HashSet<&str> = blocks.iter().map(|it| &*it.id).collect();
+        retire!(self.nat_ip_cidrs, kept);
+        for block in blocks {
+            let had = self.nat_ip_cidrs.get(&block.id);
+            let record = NatIpCidr {
+                id: block.id.clone(),
+                meta: self.filed(had.map(|it| &it.meta), &block.detail),
+                gateway: block.gateway.clone(),
+                cidr: block.cidr,
+                default: false,
+            };
+            self.nat_ip_cidrs.put(record);
+        }
         let kept: HashSet<&str> = config.nat_ips.iter().map(|it| &*it.id).collect();
         retire!(self.nat_ips, kept);
         for nat_ip in &config.nat_ips {
             let had = self.nat_ips.get(&nat_ip.id);
+            let says = config.details.of(Kind::NatIp, &nat_ip.id);
+            // The first one is the gateway's own address.
+            let own = config.details.of(Kind::NatGateway, &nat_ip.gateway);
+            let own = own.private_address == Some(nat_ip.address);
             let record = NatIp {
                 id: nat_ip.id.clone(),
-                meta: self.filed(had.map(|it| &it.meta)),
+                meta: self.filed(had.map(|it| &it.meta), says),
                 gateway: nat_ip.gateway.clone(),
                 address: nat_ip.address,
-                default: had.is_some_and(|it| it.default),
+                default: own || had.is_some_and(|it| it.default),
             };
             self.nat_ips.put(record);
         }
@@ -501,6 +574,23 @@ impl Draft {
 
 /// The identifiers of a configuration's instances.
 fn instances(config: &Config) -> HashSet<&str> {
-    let primary = config.enis.iter().filter(|it| it.is_primary());
+    let enis = config.enis.iter();
+    let primary = enis.filter(|it| config.details.is_instance(it));
     primary.map(|it| &*it.id).collect()
+}
+
+/// Meta data with the labels that a file says.
+fn labelled(mut meta: Meta, says: &Detail) -> Meta {
+    set(&mut meta.name, &says.name);
+    set(&mut meta.description, &says.description);
+    set(&mut meta.tags, &says.tags);
+    set(&mut meta.resource_group, &says.resource_group);
+    meta
+}
+
+/// Takes over what a file says; what it does not say stays.
+fn set<T: Clone>(field: &mut T, says: &Option<T>) {
+    if let Some(says) = says {
+        field.clone_from(says);
+    }
 }

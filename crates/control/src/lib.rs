@@ -14,6 +14,7 @@ pub mod access;
 pub mod audit;
 mod cloud;
 pub mod control;
+mod details;
 pub mod dnat;
 pub mod draft;
 pub mod eip;

@@ -1,69 +1,37 @@
-//! What names, descriptions and tags may be.
+//! What names, descriptions and tags may be, and the codes that refuse others. The rules are in [`model::names`].
 
 use crate::refusal::{Refusal, Result};
+use model::names;
 use std::collections::BTreeMap;
 
-/// The most tags that a resource has.
-pub const MAX_TAGS: usize = 20;
+pub use model::names::MAX_TAGS;
 
-/// Checks a name: 1 or 2 to 128 characters as `shortest` says, the first a letter, not beginning with
-/// `http://` or `https://`, then letters, digits, `_`, `-`, `.`, `:` and spaces.
+/// Checks a name, see [`names::name`].
 ///
 /// # Errors
 /// `code`, with what is wrong.
 pub fn name(text: &str, shortest: usize, code: &'static str) -> Result<String> {
-    let length = text.chars().count();
-    let wrong = |why: String| {
-        let shown: String = text.chars().take(40).collect();
-        Err(Refusal::bad(code, format!("The name {shown:?} {why}.")))
-    };
-    if !(shortest..=128).contains(&length) {
-        return wrong(format!(
-            "has {length} characters: {shortest} to 128 are allowed"
-        ));
-    }
-    if is_url(text) {
-        return wrong("begins with http:// or https://, which is not allowed".into());
-    }
-    if !text.chars().next().is_some_and(char::is_alphabetic) {
-        return wrong("does not begin with a letter".into());
-    }
-    match text
-        .chars()
-        .find(|&it| !it.is_alphanumeric() && !"_-.: ".contains(it))
-    {
-        Some(other) => wrong(format!(
-            "holds {other:?}: letters, digits, `_`, `-`, `.`, `:` and spaces are allowed"
-        )),
-        None => Ok(text.to_owned()),
+    match names::name(text, shortest) {
+        Ok(()) => Ok(text.to_owned()),
+        Err(why) => {
+            let shown: String = text.chars().take(40).collect();
+            Err(Refusal::bad(code, format!("The name {shown:?} {why}.")))
+        }
     }
 }
 
-/// Checks a description: up to 256 characters, not beginning with `http://` or `https://`, without control
-/// characters.
+/// Checks a description, see [`names::description`].
 ///
 /// # Errors
 /// `code`, with what is wrong.
 pub fn description(text: &str, code: &'static str) -> Result<String> {
-    let length = text.chars().count();
-    let wrong = |why: String| Err(Refusal::bad(code, format!("The description {why}.")));
-    if length > 256 {
-        return wrong(format!("has {length} characters: up to 256 are allowed"));
+    match names::description(text) {
+        Ok(()) => Ok(text.to_owned()),
+        Err(why) => Err(Refusal::bad(code, format!("The description {why}."))),
     }
-    if is_url(text) {
-        return wrong("begins with http:// or https://, which is not allowed".into());
-    }
-    if text
-        .chars()
-        .any(|it| it.is_control() && it != '\n' && it != '\t')
-    {
-        return wrong("holds control characters".into());
-    }
-    Ok(text.to_owned())
 }
 
-/// Checks tags: at most [`MAX_TAGS`]; keys of 1 to 128 characters that begin with neither `aliyun` nor `acs:`,
-/// values of up to 128, no `http://` or `https://` in either, no key twice.
+/// Checks tags: at most [`MAX_TAGS`], keys as [`tag_key`] says and values as [`names::tag_value`] does, no key twice.
 ///
 /// # Errors
 /// `InvalidTagKey.Malformed`, `InvalidTagValue.Malformed`, `Duplicate.TagKey` or `NumberExceed.Tags`.
@@ -73,48 +41,30 @@ pub fn tags<'a>(
     let mut tags = BTreeMap::new();
     for (key, value) in pairs {
         tag_key(key)?;
-        if value.chars().count() > 128 || has_url(value) {
-            let why = format!(
-                "The value of tag {key:?} must have at most 128 characters and no http:// or https://."
-            );
-            return Err(Refusal::bad("InvalidTagValue.Malformed", why));
-        }
+        names::tag_value(value).map_err(|why| {
+            let why = format!("The value of tag {key:?} {why}.");
+            Refusal::bad("InvalidTagValue.Malformed", why)
+        })?;
         if tags.insert(key.to_owned(), value.to_owned()).is_some() {
             let why = format!("The tag key {key:?} is given twice.");
             return Err(Refusal::bad("Duplicate.TagKey", why));
         }
     }
-    match tags.len() {
-        0..=MAX_TAGS => Ok(tags),
-        many => Err(Refusal::bad(
-            "NumberExceed.Tags",
-            format!("There are {many} tags: at most {MAX_TAGS} are allowed."),
-        )),
+    match names::tag_count(&tags) {
+        Ok(()) => Ok(tags),
+        Err(why) => Err(Refusal::bad("NumberExceed.Tags", format!("{why}."))),
     }
 }
 
-/// Checks the key of a tag, see [`tags`].
+/// Checks the key of a tag, see [`names::tag_key`].
 ///
 /// # Errors
 /// `InvalidTagKey.Malformed`.
 pub fn tag_key(key: &str) -> Result<()> {
-    let reserved = key.starts_with("aliyun") || key.starts_with("acs:");
-    if !(1..=128).contains(&key.chars().count()) || reserved || has_url(key) {
-        let why = format!(
-            "The tag key {key:?} must have 1 to 128 characters, no http:// or https://, and begin with neither \
-             `aliyun` nor `acs:`."
-        );
-        return Err(Refusal::bad("InvalidTagKey.Malformed", why));
-    }
-    Ok(())
-}
-
-fn is_url(text: &str) -> bool {
-    text.starts_with("http://") || text.starts_with("https://")
-}
-
-fn has_url(text: &str) -> bool {
-    text.contains("http://") || text.contains("https://")
+    names::tag_key(key).map_err(|why| {
+        let why = format!("The tag key {key:?} {why}.");
+        Refusal::bad("InvalidTagKey.Malformed", why)
+    })
 }
 
 #[cfg(test)]

@@ -472,6 +472,11 @@ pub struct NatGateway {
 }
 record!(NatGateway, "nat-gateway");
 
+impl NatGateway {
+    /// How EIPs are shown if nobody says otherwise.
+    pub const BIND_MODE: &str = "MULTI_BINDED";
+}
+
 /// What may be chosen of a gateway's translation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

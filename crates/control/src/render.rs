@@ -2,20 +2,51 @@
 
 use crate::cloud::Cloud;
 use crate::records::{self, EipBinding, NextHop, SnatSource};
-use model::{Config, Id};
+use model::{Config, Details, Id};
 use std::collections::HashMap;
+
+/// What of the records is wanted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    /// What is in use: the engine is told.
+    InForce,
+    /// What is not in use, too.
+    All,
+}
+
+impl Extent {
+    fn has(self, peering: &records::Peering) -> bool {
+        peering.accepted || self == Extent::All && !peering.rejected
+    }
+}
 
 impl Cloud {
     /// The configuration that the records stand for. Of what is not in use there is nothing in it: instances
     /// that are stopped, interfaces that are not attached, peer connections that are not accepted, and the
     /// routes that lead to them (they drop what they match, as a route to nowhere does).
     pub fn config(&self) -> Config {
+        self.render(Extent::InForce)
+    }
+
+    /// What a file says that stands for the records: of what is not in use, too, and with names, tags and the like.
+    /// Left out are peer connections that were rejected.
+    pub fn file(&self) -> Config {
+        let mut file = self.render(Extent::All);
+        // Their identifiers are not in it, and of two files that say the same both should look the same.
+        for table in &mut file.route_tables {
+            table.routes.sort_by_key(|it| it.destination);
+        }
+        file.details = self.details();
+        file
+    }
+
+    fn render(&self, extent: Extent) -> Config {
         let mut routes: HashMap<&Id, Vec<model::Route>> = HashMap::new();
         let diverted = self.diverted();
         for route in self.routes.iter() {
             let next_hop = match diverted.by(route) {
                 Some(firewall) => model::NextHop::NatFirewall(firewall.clone()),
-                None => self.next_hop(&route.next_hop),
+                None => self.next_hop(&route.next_hop, extent),
             };
             routes.entry(&route.table).or_default().push(model::Route {
                 destination: route.destination,
@@ -50,7 +81,7 @@ impl Cloud {
         let mut enis: Vec<_> = self
             .enis
             .iter()
-            .filter_map(|eni| self.render_eni(eni))
+            .filter_map(|eni| self.render_eni(eni, extent))
             .collect();
         enis.sort_by(|a, b| a.id.cmp(&b.id));
         Config {
@@ -91,7 +122,11 @@ impl Cloud {
                 .collect(),
             security_groups: self.security_groups.iter().map(security_group).collect(),
             enis,
-            eips: self.eips.iter().map(|eip| self.render_eip(eip)).collect(),
+            eips: self
+                .eips
+                .iter()
+                .map(|eip| self.render_eip(eip, extent))
+                .collect(),
             bandwidth_packages: self
                 .packages
                 .iter()
@@ -133,13 +168,14 @@ impl Cloud {
             peerings: self
                 .peerings
                 .iter()
-                .filter(|peering| peering.accepted)
+                .filter(|peering| extent.has(peering))
                 .map(|peering| model::Peering {
                     id: peering.id.clone(),
                     vpcs: [peering.vpc.clone(), peering.accepting_vpc.clone()],
                 })
                 .collect(),
             firewalls: self.firewalls(),
+            details: Details::default(),
         }
     }
 
@@ -163,25 +199,28 @@ impl Cloud {
     }
 
     /// The name that the engine knows an interface by, if it is in use: a primary one has its instance's.
-    fn eni_name(&self, id: &Id) -> Option<Id> {
+    fn eni_name(&self, id: &Id, extent: Extent) -> Option<Id> {
         let eni = self.enis.get(id)?;
-        let instance = self.instances.get(eni.instance.as_ref()?)?;
+        let Some(instance) = &eni.instance else {
+            return (extent == Extent::All).then(|| eni.id.clone());
+        };
+        let instance = self.instances.get(instance)?;
         let name = if eni.primary { &instance.id } else { &eni.id };
-        instance.running.then(|| name.clone())
+        (instance.running || extent == Extent::All).then(|| name.clone())
     }
 
-    fn next_hop(&self, hop: &NextHop) -> model::NextHop {
+    fn instance_name(&self, id: &Id, extent: Extent) -> Option<Id> {
+        let instance = self.instances.get(id)?;
+        self.eni_name(&instance.eni, extent)
+    }
+
+    fn next_hop(&self, hop: &NextHop, extent: Extent) -> model::NextHop {
         let hop = match hop {
-            NextHop::Instance(id) => {
-                let instance = self.instances.get(id);
-                instance
-                    .and_then(|instance| self.eni_name(&instance.eni))
-                    .map(model::NextHop::Eni)
-            }
-            NextHop::Eni(id) => self.eni_name(id).map(model::NextHop::Eni),
+            NextHop::Instance(id) => self.instance_name(id, extent).map(model::NextHop::Eni),
+            NextHop::Eni(id) => self.eni_name(id, extent).map(model::NextHop::Eni),
             NextHop::NatGateway(id) => Some(model::NextHop::NatGateway(id.clone())),
             NextHop::Peering(id) => {
-                let peering = self.peerings.get(id).filter(|it| it.accepted);
+                let peering = self.peerings.get(id).filter(|it| extent.has(it));
                 peering.map(|it| model::NextHop::Peering(it.id.clone()))
             }
             NextHop::Blackhole => None,
@@ -196,11 +235,13 @@ impl Cloud {
         }
     }
 
-    fn render_eni(&self, eni: &records::Eni) -> Option<model::Eni> {
+    fn render_eni(&self, eni: &records::Eni, extent: Extent) -> Option<model::Eni> {
         let secondary = eni.secondary.iter().map(|&it| it.into());
+        let id = self.eni_name(&eni.id, extent)?;
         Some(model::Eni {
-            id: self.eni_name(&eni.id)?,
-            instance: eni.instance.clone()?,
+            // One that is attached to nothing is its own.
+            instance: eni.instance.clone().unwrap_or(id.clone()),
+            id,
             vswitch: eni.vswitch.clone(),
             address: eni.address,
             hosts: secondary.chain(eni.hosts.iter().copied()).collect(),
@@ -210,16 +251,14 @@ impl Cloud {
         })
     }
 
-    fn render_eip(&self, eip: &records::Eip) -> model::Eip {
+    fn render_eip(&self, eip: &records::Eip, extent: Extent) -> model::Eip {
         let binding = match &eip.binding {
             None => None,
             Some(EipBinding::NatGateway(id)) => Some(model::EipBinding::NatGateway(id.clone())),
-            Some(EipBinding::Eni(id)) => self.eni_name(id).map(model::EipBinding::Eni),
+            Some(EipBinding::Eni(id)) => self.eni_name(id, extent).map(model::EipBinding::Eni),
             Some(EipBinding::Instance(id)) => {
-                let instance = self.instances.get(id);
-                instance
-                    .and_then(|instance| self.eni_name(&instance.eni))
-                    .map(model::EipBinding::Eni)
+                let name = self.instance_name(id, extent);
+                name.map(model::EipBinding::Eni)
             }
         };
         model::Eip {

@@ -29,11 +29,13 @@
 mod answers;
 mod apply;
 mod arp;
+mod border;
 #[cfg(any(test, feature = "check"))]
 mod check;
 mod compile;
 mod curtain;
 mod decide;
+mod details;
 mod dns;
 mod engine;
 mod explain;
@@ -41,6 +43,7 @@ mod firewall;
 mod firewall_query;
 mod forward;
 mod fragments;
+mod gather;
 mod hits;
 mod icmp;
 mod inbound;
@@ -67,6 +70,7 @@ mod source;
 mod sources;
 mod split;
 mod sweep;
+
 mod tuple;
 mod usage;
 mod verdicts;

@@ -86,6 +86,11 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// Whether it tells an address, or something else that is no domain, instead of a name.
+    pub fn is_nameless(&self) -> bool {
+        self.domain.is_none() && self.details.host.is_some()
+    }
+
     /// An application without a domain.
     pub(crate) fn of(app: App) -> Identity {
         Identity {

@@ -9,11 +9,13 @@
 //! passed `validate::check`. What it does not do: it knows nothing of the machine, so whether an
 //! interface exists is for the data path to say.
 mod app;
+mod details;
 pub mod domain;
 pub mod file;
 mod firewall;
 pub mod limits;
 pub mod mac;
+pub mod names;
 mod problem;
 mod quota;
 mod resources;
@@ -22,6 +24,7 @@ pub mod text;
 pub mod validate;
 
 pub use app::App;
+pub use details::{Detail, Details, NatIpCidr};
 pub use firewall::*;
 pub use problem::{Fault, Item, Kind, Place, Problem, Subject};
 pub use quota::Quota;

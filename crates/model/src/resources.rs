@@ -1,6 +1,6 @@
 //! The resources and their fields.
 
-use crate::{Firewalls, Kind, Services};
+use crate::{Details, Firewalls, Kind, Services};
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -42,6 +42,8 @@ pub struct Config {
     pub peerings: Vec<Peering>,
     /// Firewalls, their policies and what these refer to.
     pub firewalls: Firewalls,
+    /// What a file says of resources besides: the engine is not told, and has nothing here.
+    pub details: Details,
 }
 
 impl Config {

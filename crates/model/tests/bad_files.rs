@@ -59,7 +59,7 @@ macro_rules! bad_files {
     };
 }
 
-bad_files! { bandwidth dnat eips identifiers instances nat_firewalls nat_ips networks peerings policies quotas routes security snat system uplinkless uplinks values vpc_nat }
+bad_files! { bandwidth details dnat eips identifiers instances nat_firewalls nat_ips networks peerings policies quotas routes security snat system uplinkless uplinks values vpc_nat }
 
 /// The text, the line and the message of errors that end the reading.
 const SYNTAX: &[(&str, usize, &str)] = &[
@@ -75,20 +75,21 @@ const SYNTAX: &[(&str, usize, &str)] = &[
     ),
     ("[[vpc]]\nid = 'a'\nid = 'b'", 3, "duplicate key"),
     (
-        "[[vpc]]\nid = 'a'\r\n# é\r\nname = 'b'",
+        "[[vpc]]\nid = 'a'\r\n# é\r\nlabel = 'b'",
         4,
-        "unknown key `name`, expected one of `id`, `cidr`, `secondary_cidrs`",
+        "unknown key `label`, expected one of `id`, `cidr`, `secondary_cidrs`, `name`, `description`, `tags`, `resource_group`, `region`, \
+         `user_cidrs`",
     ),
     (
         "[[security_group]]\n[[security_group.rule]]\nport = 80",
         3,
-        "unknown key `port`, expected one of `direction`, `policy`, `priority`, `protocol`, `ports`, `cidr`, `group`",
+        "unknown key `port`, expected one of `direction`, `policy`, `priority`, `protocol`, `ports`, `cidr`, `group`, `description`",
     ),
     (
         "[system]\n\n[[vpn]]",
         3,
         "unknown key `vpn`, expected one of `system`, `quotas`, `records`, `resolver`, `locations`, `region`, `uplink`, `vpc`, `vswitch`, `route_table`, \
-         `security_group`, `instance`, `eni`, `eip`, `bandwidth_package`, `nat_gateway`, `nat_ip`, `peering`, `nat_firewall`, `firewall_license`, \
+         `security_group`, `instance`, `eni`, `eip`, `bandwidth_package`, `nat_gateway`, `nat_ip`, `nat_ip_cidr`, `peering`, `nat_firewall`, `firewall_license`, \
          `address_book`, `policy`, `border_firewall`, `dns_firewall`, `threat_feed`",
     ),
     (

@@ -1,7 +1,7 @@
 //! What is different between two configurations.
 
 use crate::socket::protocol::Change;
-use model::{Config, Kind, NatGateway};
+use model::{Config, Detail, Kind, NatGateway};
 use std::collections::{HashMap, HashSet};
 
 /// What a change from `old` to `new` adds, removes and changes: one [`Change`] for each kind of resource
@@ -13,31 +13,50 @@ pub fn between(old: &Config, new: &Config) -> Vec<Change> {
         compare(Kind::Uplink, both, |c| {
             c.uplinks.iter().map(|it| (&*it.id, it))
         }),
-        compare(Kind::Vpc, both, |c| c.vpcs.iter().map(|it| (&*it.id, it))),
+        compare(Kind::Vpc, both, |c| {
+            let all = c.vpcs.iter();
+            all.map(|it| (&*it.id, (it, c.details.of(Kind::Vpc, &it.id))))
+        }),
         compare(Kind::VSwitch, both, |c| {
-            c.vswitches.iter().map(|it| (&*it.id, it))
+            let all = c.vswitches.iter();
+            all.map(|it| (&*it.id, (it, c.details.of(Kind::VSwitch, &it.id))))
         }),
         compare(Kind::Peering, both, |c| {
-            c.peerings.iter().map(|it| (&*it.id, it))
+            let all = c.peerings.iter();
+            all.map(|it| (&*it.id, (it, c.details.of(Kind::Peering, &it.id))))
         }),
         compare(Kind::RouteTable, both, |c| {
-            c.route_tables.iter().map(|it| (&*it.id, it))
+            c.route_tables.iter().map(|it| {
+                let routes = it.routes.iter();
+                let routes = routes.map(|route| c.details.of_route(&it.id, route.destination));
+                let routes: Vec<&Detail> = routes.collect();
+                let says = c.details.of(Kind::RouteTable, &it.id);
+                (&*it.id, (it, says, routes))
+            })
         }),
         compare(Kind::SecurityGroup, both, |c| {
-            c.security_groups.iter().map(|it| (&*it.id, it))
+            let all = c.security_groups.iter();
+            all.map(|it| (&*it.id, (it, c.details.of(Kind::SecurityGroup, &it.id))))
         }),
         // An instance is its primary network interface.
         compare(Kind::Instance, both, |c| {
-            let primary = c.enis.iter().filter(|it| it.is_primary());
-            primary.map(|it| (&*it.id, it))
+            let primary = c.enis.iter().filter(|it| c.details.is_instance(it));
+            primary.map(|it| {
+                let says = [Kind::Instance, Kind::Eni].map(|kind| c.details.of(kind, &it.id));
+                (&*it.id, (it, says))
+            })
         }),
         compare(Kind::Eni, both, |c| {
-            let others = c.enis.iter().filter(|it| !it.is_primary());
-            others.map(|it| (&*it.id, it))
+            let others = c.enis.iter().filter(|it| !c.details.is_instance(it));
+            others.map(|it| (&*it.id, (it, c.details.of(Kind::Eni, &it.id))))
         }),
-        compare(Kind::Eip, both, |c| c.eips.iter().map(|it| (&*it.id, it))),
+        compare(Kind::Eip, both, |c| {
+            let all = c.eips.iter();
+            all.map(|it| (&*it.id, (it, c.details.of(Kind::Eip, &it.id))))
+        }),
         compare(Kind::BandwidthPackage, both, |c| {
-            c.bandwidth_packages.iter().map(|it| (&*it.id, it))
+            let all = c.bandwidth_packages.iter();
+            all.map(|it| (&*it.id, (it, c.details.of(Kind::BandwidthPackage, &it.id))))
         }),
         // Without its entries: these are told one by one.
         compare(Kind::NatGateway, both, |c| {
@@ -47,19 +66,36 @@ pub fn between(old: &Config, new: &Config) -> Vec<Change> {
                     dnat: Vec::new(),
                     ..it.clone()
                 };
-                (&*it.id, bare)
+                (&*it.id, (bare, c.details.of(Kind::NatGateway, &it.id)))
             })
         }),
         compare(Kind::NatIp, both, |c| {
-            c.nat_ips.iter().map(|it| (&*it.id, it))
+            let all = c.nat_ips.iter();
+            all.map(|it| (&*it.id, (it, c.details.of(Kind::NatIp, &it.id))))
+        }),
+        compare("block for NAT IPs", both, |c| {
+            let blocks = c.details.nat_ip_cidrs.iter();
+            blocks.map(|it| (&*it.id, it))
         }),
         compare(Kind::SnatEntry, both, |c| {
             let gateways = c.nat_gateways.iter();
-            gateways.flat_map(|gateway| gateway.snat.iter().map(|it| (&*it.id, (&gateway.id, it))))
+            gateways.flat_map(|gateway| {
+                let entries = gateway.snat.iter();
+                entries.map(|it| {
+                    let says = c.details.of(Kind::SnatEntry, &it.id);
+                    (&*it.id, (&gateway.id, it, says))
+                })
+            })
         }),
         compare(Kind::DnatEntry, both, |c| {
             let gateways = c.nat_gateways.iter();
-            gateways.flat_map(|gateway| gateway.dnat.iter().map(|it| (&*it.id, (&gateway.id, it))))
+            gateways.flat_map(|gateway| {
+                let entries = gateway.dnat.iter();
+                entries.map(|it| {
+                    let says = c.details.of(Kind::DnatEntry, &it.id);
+                    (&*it.id, (&gateway.id, it, says))
+                })
+            })
         }),
         compare(Kind::NatFirewall, both, |c| {
             let on = c.firewalls.nat.iter().map(|it| (true, it));
@@ -67,7 +103,8 @@ pub fn between(old: &Config, new: &Config) -> Vec<Change> {
             on.chain(off).map(|(on, it)| {
                 let mut diversions = c.firewalls.diversions.iter();
                 let diversion = diversions.find(|other| other.firewall == it.id);
-                (&*it.id, (on, it, diversion))
+                let says = c.details.of(Kind::NatFirewall, &it.id);
+                (&*it.id, (on, it, diversion, says))
             })
         }),
         compare("firewall license", both, |c| {
@@ -78,7 +115,8 @@ pub fn between(old: &Config, new: &Config) -> Vec<Change> {
         }),
         compare("DNS firewall", both, |c| [("settings", &c.firewalls.dns)]),
         compare(Kind::AddressBook, both, |c| {
-            c.firewalls.books.iter().map(|it| (&*it.id, it))
+            let all = c.firewalls.books.iter();
+            all.map(|it| (&*it.id, (it, c.details.of(Kind::AddressBook, &it.id))))
         }),
         // Their order counts.
         compare(Kind::Policy, both, |c| {

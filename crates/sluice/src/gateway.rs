@@ -245,7 +245,7 @@ impl Daemon {
         let begin = Instant::now();
         let check = event.is_none();
         let file = model::file::parse(text).map_err(|error| error.to_string())?;
-        let old = self.control.config();
+        let old = self.control.cloud().file();
         let mut applied = Applied {
             check,
             changes: Vec::new(),
@@ -256,7 +256,7 @@ impl Daemon {
             draft.import(&file)?;
             draft.dry_run = check;
             draft.renew = true;
-            applied.changes = changes::between(&old, &draft.config());
+            applied.changes = changes::between(&old, &draft.file());
             if let Some(mut event) = event {
                 let changes = applied.changes.iter();
                 let named =
@@ -450,7 +450,7 @@ impl Gateway for Daemon {
     }
 
     fn export(&self) -> Result<String, String> {
-        crate::export::text(&self.control.cloud(), &self.control.config())
+        crate::export::text(&self.control.cloud())
     }
 
     fn backup(&self, path: &Path) -> Result<u64, String> {

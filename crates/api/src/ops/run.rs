@@ -27,9 +27,7 @@ const MAX_USER_DATA: usize = 32_768_usize.div_ceil(3) * 4;
 
 /// Checks a host name: 2 to 64 characters, letters, digits, `.` and `-`, these neither first, last nor in a row.
 pub(super) fn host_name(text: &str) -> Result<String, ApiError> {
-    let parts = text.split(['.', '-']);
-    let whole = |part: &str| !part.is_empty() && part.bytes().all(|it| it.is_ascii_alphanumeric());
-    if (2..=64).contains(&text.len()) && parts.into_iter().all(whole) {
+    if model::names::host_name(text).is_ok() {
         return Ok(text.to_owned());
     }
     Err(ApiError::bad(

@@ -3,7 +3,7 @@
 use crate::draft::Draft;
 use crate::records::*;
 use crate::refusal::Result;
-use model::{Config, Firewalls, Id};
+use model::{Config, Firewalls, Id, Kind};
 use std::collections::HashSet;
 
 impl Draft {
@@ -28,9 +28,10 @@ impl Draft {
             let diversion = diversions.iter().find(|it| it.firewall == firewall.id);
             let had = self.nat_firewalls.get(&firewall.id);
             let vswitch = diversion.and_then(|it| it.vswitch.clone());
+            let says = config.details.of(Kind::NatFirewall, &firewall.id);
             let record = NatFirewall {
                 id: firewall.id.clone(),
-                meta: self.filed(had.map(|it| &it.meta)),
+                meta: self.filed(had.map(|it| &it.meta), says),
                 gateway: firewall.gateway.clone(),
                 enabled,
                 inbound: firewall.inbound,

@@ -4,7 +4,7 @@ use super::books::AddressBook;
 use super::policies::FiledPolicy;
 use super::settings::ThreatFeed;
 use crate::draft::Draft;
-use model::{BookContent, Config, FirewallSettings, Id, PolicyScope};
+use model::{BookContent, Config, Detail, FirewallSettings, Id, Kind, PolicyScope};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -91,7 +91,8 @@ impl Draft {
         }
         for book in books {
             let had = self.books.get(&book.id);
-            let mut meta = self.filed(had.map(|it| &it.meta));
+            let says = config.details.of(Kind::AddressBook, &book.id);
+            let mut meta = self.filed(had.map(|it| &it.meta), says);
             meta.name.clone_from(&book.name);
             let record = match had {
                 // The file says what was in it at some time: it goes on following its tags.
@@ -130,7 +131,7 @@ impl Draft {
             let had = self.feeds.get(&feed.id);
             let record = ThreatFeed {
                 id: feed.id.clone(),
-                meta: self.filed(had.map(|it| &it.meta)),
+                meta: self.filed(had.map(|it| &it.meta), &Detail::default()),
                 location: feed.location.clone(),
                 category: feed.category.clone(),
                 format: feed.format,

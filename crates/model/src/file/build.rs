@@ -2,11 +2,13 @@
 //! of uplinks, networks and instances. Those of gateways are in [`nat`], those of
 //! firewalls in [`nat_firewall`] and [`firewall`].
 
+mod details;
 mod firewall;
 mod nat;
 mod nat_firewall;
 mod services;
 
+use self::details::{labels, named};
 use super::entry::{Entry, Found, address, any, block, place, word};
 use super::schema::{self, Number, Text, Texts, Value};
 use super::{Error, Line, Lines, MOST};
@@ -42,6 +44,8 @@ pub fn build(file: &schema::File, lines: Lines<'_>) -> Result<Config, Error> {
     let gateways = &file.nat_gateway;
     gateways.iter().for_each(|it| builder.nat_gateway(it));
     file.nat_ip.iter().for_each(|it| builder.nat_ip(it));
+    let blocks = &file.nat_ip_cidr;
+    blocks.iter().for_each(|it| builder.nat_ip_cidr(it));
     let tables = &file.route_table;
     tables.iter().for_each(|it| builder.route_table(it));
     builder.system_tables(tables);
@@ -297,6 +301,7 @@ impl Builder {
         if !limits::VPC_CIDRS.contains(&count) {
             entry.fail(entry.start, Fault::CidrCount { count });
         }
+        let detail = self.vpc_detail(&mut entry, raw);
         let sound = self.sound(&mut entry, Kind::Vpc, &raw.id);
         let (true, Some(id), Some(primary), Some(secondary)) = (sound, id, primary, secondary)
         else {
@@ -304,6 +309,7 @@ impl Builder {
         };
         self.place(Item::Vpc(self.config.vpcs.len()), &entry);
         let cidrs = std::iter::once(primary).chain(secondary).collect();
+        self.config.details.say(Kind::Vpc, &id, detail);
         self.config.vpcs.push(Vpc { id, cidrs });
     }
 
@@ -314,11 +320,13 @@ impl Builder {
         let vpc = entry.need("vpc", &raw.vpc, any);
         let cidr = entry.need("cidr", &raw.cidr, block);
         let route_table = entry.read("route_table", &raw.route_table, any);
+        let detail = self.vswitch_detail(&mut entry, raw);
         let sound = self.sound(&mut entry, Kind::VSwitch, &raw.id);
         let (true, Some(id), Some(vpc), Some(cidr)) = (sound, id, vpc, cidr) else {
             return;
         };
         self.place(Item::VSwitch(self.config.vswitches.len()), &entry);
+        self.config.details.say(Kind::VSwitch, &id, detail);
         self.config.vswitches.push(VSwitch {
             id,
             vpc,
@@ -348,18 +356,24 @@ impl Builder {
                 self.undirected.insert(vpc.clone());
             }
         }
+        let detail = entry.labels(Kind::RouteTable, labels!(raw));
         let sound = self.sound(&mut entry, Kind::RouteTable, &raw.id);
         let (true, Some(id), Some(vpc)) = (sound, id, vpc) else {
             return;
         };
         let n = self.config.route_tables.len();
         self.place(Item::RouteTable(n), &entry);
+        self.config.details.say(Kind::RouteTable, &id, detail);
         let mut routes = Vec::with_capacity(raw.route.len());
         for route in &raw.route {
             let mut inner = Entry::named(format!("{}, route", entry.name), route.span());
-            let route = read_route(&mut inner, route.get_ref());
+            let raw = route.get_ref();
+            let route = read_route(&mut inner, raw);
+            let detail = inner.labels(Kind::RouteTable, named!(raw, &raw.description));
             if let (true, Some(route)) = (self.sound(&mut inner, Kind::RouteTable, &None), route) {
                 self.place(Item::Route(n, routes.len()), &inner);
+                let details = &mut self.config.details;
+                details.say_of_route(&id, route.destination, detail);
                 routes.push(route);
             }
         }
@@ -442,7 +456,19 @@ impl Builder {
         let mut entry = Entry::new(Kind::SecurityGroup, &raw.id, table.span());
         let id = entry.need("id", &raw.id, any);
         let vpc = entry.need("vpc", &raw.vpc, any);
-        let kind = entry.read("kind", &raw.kind, word).unwrap_or_default();
+        let mut kind = entry.read("kind", &raw.kind, word).unwrap_or_default();
+        let mut detail = entry.labels(Kind::SecurityGroup, labels!(raw));
+        if let Some(isolated) = &raw.isolated {
+            detail.isolated = Some(*isolated.get_ref());
+            match (isolated.get_ref(), kind) {
+                (false, _) => {}
+                (true, SecurityGroupKind::Normal) => kind = SecurityGroupKind::Enterprise,
+                (true, SecurityGroupKind::Enterprise) => {
+                    let what = "isolated is only for a normal group";
+                    entry.fail(isolated.span().start, what);
+                }
+            }
+        }
         let sound = self.sound(&mut entry, Kind::SecurityGroup, &raw.id);
         let (true, Some(id), Some(vpc)) = (sound, id, vpc) else {
             return;
@@ -452,12 +478,19 @@ impl Builder {
         let mut rules = Vec::with_capacity(raw.rule.len());
         for rule in &raw.rule {
             let mut inner = Entry::named(format!("{}, rule", entry.name), rule.span());
-            let rule = read_rule(&mut inner, rule.get_ref());
+            let raw = rule.get_ref();
+            let rule = read_rule(&mut inner, raw);
+            let description = inner.read("description", &raw.description, details::description);
             if let (true, Some(rule)) = (self.sound(&mut inner, Kind::SecurityGroup, &None), rule) {
                 self.place(Item::Rule(n, rules.len()), &inner);
                 rules.push(rule);
+                detail.rules.push(description.unwrap_or_default());
             }
         }
+        if detail.rules.iter().all(|it| it.is_empty()) {
+            detail.rules.clear();
+        }
+        self.config.details.say(Kind::SecurityGroup, &id, detail);
         self.config.security_groups.push(SecurityGroup {
             id,
             vpc,
@@ -468,10 +501,13 @@ impl Builder {
 
     fn instance(&mut self, table: &Spanned<schema::Instance>) {
         let raw = table.get_ref();
-        let entry = Entry::new(Kind::Instance, &raw.id, table.span());
+        let mut entry = Entry::new(Kind::Instance, &raw.id, table.span());
+        let instance = self.instance_detail(&mut entry, raw);
+        let detail = self.interface_detail(&mut entry, raw);
         let leg = Leg {
             id: &raw.id,
-            instance: &raw.id,
+            instance: Some(&raw.id),
+            detail,
             vswitch: &raw.vswitch,
             address: &raw.address,
             security_groups: &raw.security_groups,
@@ -479,8 +515,11 @@ impl Builder {
             device: &raw.device,
             hosts: &raw.hosts,
             mtu: &raw.mtu,
+            secondary_addresses: raw.secondary_addresses.as_ref(),
         };
-        self.leg(entry, leg);
+        if let Some(id) = self.leg(entry, leg) {
+            self.config.details.say(Kind::Instance, &id, instance);
+        }
     }
 
     fn eni(&mut self, table: &Spanned<schema::Eni>) {
@@ -492,9 +531,12 @@ impl Builder {
             let what = "an additional interface needs an identifier other than its instance's";
             entry.fail(id.span().start, what);
         }
+        let detail = self.eni_detail(&mut entry, raw);
         let leg = Leg {
             id: &raw.id,
-            instance: &raw.instance,
+            // One that is attached to nothing is checked as if it were an instance of its own.
+            instance: Some(&raw.instance).filter(|it| it.is_some()),
+            detail,
             vswitch: &raw.vswitch,
             address: &raw.address,
             security_groups: &raw.security_groups,
@@ -502,39 +544,54 @@ impl Builder {
             device: &raw.device,
             hosts: &raw.hosts,
             mtu: &raw.mtu,
+            secondary_addresses: raw.secondary_addresses.as_ref(),
         };
         self.leg(entry, leg);
     }
 
-    fn leg(&mut self, mut entry: Entry, raw: Leg<'_>) {
+    /// Its identifier, if it could be read.
+    fn leg(&mut self, mut entry: Entry, mut raw: Leg<'_>) -> Option<Id> {
         let id = entry.need("id", raw.id, any);
-        let instance = match &id {
-            Some(_) => entry.need("instance", raw.instance, any),
-            None => None,
+        let instance = match (&id, raw.instance) {
+            (Some(_), Some(instance)) => entry.need("instance", instance, any),
+            (id, _) => id.clone(),
         };
         let vswitch = entry.need("vswitch", raw.vswitch, any);
         let address = entry.need("address", raw.address, address);
         let security_groups = entry.list("security_groups", raw.security_groups, any);
         let driver = read_driver(&mut entry, raw.driver, raw.device);
+        let mut all_hosts = Vec::new();
+        if let Some(values) = raw.secondary_addresses {
+            let addresses = self.secondary_addresses(&mut entry, values, vswitch.as_ref());
+            all_hosts.extend(addresses.iter().map(|&it| Ipv4Net::from(it)));
+            raw.detail.secondary_addresses = Some(addresses);
+        }
+        // In the model they are one list.
+        for (n, value) in raw.hosts.iter().enumerate() {
+            entry.mark("hosts", all_hosts.len() + n, value);
+        }
         let hosts = entry.list("hosts", raw.hosts, block);
+        all_hosts.extend(hosts.unwrap_or_default());
         let mtu = entry.number("mtu", raw.mtu, limits::MTU);
         let sound = self.sound(&mut entry, Kind::Eni, raw.id);
         let (true, Some(id), Some(instance), Some(vswitch), Some(address)) =
             (sound, id, instance, vswitch, address)
         else {
-            return;
+            return None;
         };
+        self.config.details.say(Kind::Eni, &id, raw.detail);
         self.place(Item::Eni(self.config.enis.len()), &entry);
         self.config.enis.push(Eni {
-            id,
+            id: id.clone(),
             instance,
             vswitch,
             address,
-            hosts: hosts.unwrap_or_default(),
+            hosts: all_hosts,
             security_groups: security_groups.unwrap_or_default(),
             driver: driver.unwrap_or(Driver::Netns),
             mtu: mtu.unwrap_or(1500),
         });
+        Some(id)
     }
 
     /// Puts interfaces that name no security group into the default one of their VPC, which is made if
@@ -584,11 +641,13 @@ impl Builder {
             let at = raw.vpcs.first().map_or(entry.start, |it| it.span().start);
             entry.fail(at, what);
         }
+        let detail = self.peering_detail(&mut entry, raw);
         let sound = self.sound(&mut entry, Kind::Peering, &raw.id);
         let (true, Some(id), Some(vpcs)) = (sound, id, vpcs) else {
             return;
         };
         self.place(Item::Peering(self.config.peerings.len()), &entry);
+        self.config.details.say(Kind::Peering, &id, detail);
         self.config.peerings.push(Peering { id, vpcs });
     }
 }
@@ -596,7 +655,10 @@ impl Builder {
 /// What instances and ENIs have in common.
 struct Leg<'a> {
     id: &'a Text,
-    instance: &'a Text,
+    /// `None`: itself.
+    instance: Option<&'a Text>,
+    /// What is said of it besides.
+    detail: Detail,
     vswitch: &'a Text,
     address: &'a Text,
     security_groups: &'a Texts,
@@ -604,6 +666,7 @@ struct Leg<'a> {
     device: &'a Text,
     hosts: &'a Texts,
     mtu: &'a Number,
+    secondary_addresses: Option<&'a Texts>,
 }
 
 /// A device is named exactly if the driver is `device`; naming one is enough to say so.

@@ -16,6 +16,8 @@ pub type Flag = Option<Spanned<bool>>;
 pub type Scalar = Option<Spanned<Value>>;
 /// Limits by name, and `preset`.
 pub type Quotas = BTreeMap<String, Spanned<Value>>;
+/// Keys and values that may be left out.
+pub type Tags = Option<Spanned<BTreeMap<String, String>>>;
 /// Words by name.
 pub type Threats = BTreeMap<String, Spanned<String>>;
 /// A date with a time that may be left out.
@@ -89,6 +91,7 @@ tables! {
         bandwidth_package: Vec<Spanned<BandwidthPackage>>,
         nat_gateway: Vec<Spanned<NatGateway>>,
         nat_ip: Vec<Spanned<NatIp>>,
+        nat_ip_cidr: Vec<Spanned<NatIpCidr>>,
         peering: Vec<Spanned<Peering>>,
         nat_firewall: Vec<Spanned<NatFirewall>>,
         firewall_license: Option<Spanned<FirewallLicense>>,
@@ -111,11 +114,41 @@ tables! {
     /// `[[region]]`
     Region { id: Text, zones: Texts }
     /// `[[vpc]]`
-    Vpc { id: Text, cidr: Text, secondary_cidrs: Texts }
+    Vpc {
+        id: Text,
+        cidr: Text,
+        secondary_cidrs: Texts,
+        name: Text,
+        description: Text,
+        tags: Tags,
+        resource_group: Text,
+        region: Text,
+        user_cidrs: Option<Texts>,
+    }
     /// `[[vswitch]]`
-    VSwitch { id: Text, vpc: Text, cidr: Text, route_table: Text }
+    VSwitch {
+        id: Text,
+        vpc: Text,
+        cidr: Text,
+        route_table: Text,
+        name: Text,
+        description: Text,
+        tags: Tags,
+        resource_group: Text,
+        zone: Text,
+    }
     /// `[[route_table]]`
-    RouteTable { id: Text, vpc: Text, system: Flag, default_route: Flag, route: Vec<Spanned<Route>> }
+    RouteTable {
+        id: Text,
+        vpc: Text,
+        system: Flag,
+        default_route: Flag,
+        name: Text,
+        description: Text,
+        tags: Tags,
+        resource_group: Text,
+        route: Vec<Spanned<Route>>,
+    }
     /// `[[route_table.route]]`
     Route {
         destination: Text,
@@ -124,9 +157,21 @@ tables! {
         nat_gateway: Text,
         peering: Text,
         blackhole: Flag,
+        name: Text,
+        description: Text,
     }
     /// `[[security_group]]`
-    SecurityGroup { id: Text, vpc: Text, kind: Text, rule: Vec<Spanned<Rule>> }
+    SecurityGroup {
+        id: Text,
+        vpc: Text,
+        kind: Text,
+        isolated: Flag,
+        name: Text,
+        description: Text,
+        tags: Tags,
+        resource_group: Text,
+        rule: Vec<Spanned<Rule>>,
+    }
     /// `[[security_group.rule]]`
     Rule {
         direction: Text,
@@ -136,6 +181,7 @@ tables! {
         ports: Scalar,
         cidr: Text,
         group: Text,
+        description: Text,
     }
     /// `[[instance]]`
     Instance {
@@ -147,7 +193,21 @@ tables! {
         device: Text,
         hosts: Texts,
         mtu: Number,
+        secondary_addresses: Option<Texts>,
+        name: Text,
+        description: Text,
+        tags: Tags,
+        resource_group: Text,
+        zone: Text,
+        running: Flag,
+        host_name: Text,
+        image: Text,
+        r#type: Text,
+        deletion_protection: Flag,
+        interface: Option<Spanned<Interface>>,
     }
+    /// `[instance.interface]`
+    Interface { name: Text, description: Text, tags: Tags, resource_group: Text }
     /// `[[eni]]`
     Eni {
         id: Text,
@@ -159,6 +219,12 @@ tables! {
         device: Text,
         hosts: Texts,
         mtu: Number,
+        secondary_addresses: Option<Texts>,
+        name: Text,
+        description: Text,
+        tags: Tags,
+        resource_group: Text,
+        delete_with_instance: Flag,
     }
     /// `[[eip]]`
     Eip {
@@ -169,9 +235,25 @@ tables! {
         eni: Text,
         bandwidth: Number,
         package: Text,
+        name: Text,
+        description: Text,
+        tags: Tags,
+        resource_group: Text,
+        region: Text,
+        charge_type: Text,
+        deletion_protection: Flag,
     }
     /// `[[bandwidth_package]]`
-    BandwidthPackage { id: Text, bandwidth: Number }
+    BandwidthPackage {
+        id: Text,
+        bandwidth: Number,
+        name: Text,
+        description: Text,
+        tags: Tags,
+        resource_group: Text,
+        region: Text,
+        deletion_protection: Flag,
+    }
     /// `[[nat_gateway]]`
     NatGateway {
         id: Text,
@@ -185,6 +267,14 @@ tables! {
         icmp_reply: Flag,
         tcp_out_of_state: Text,
         source_metrics: Flag,
+        name: Text,
+        description: Text,
+        tags: Tags,
+        resource_group: Text,
+        r#type: Text,
+        bind_mode: Text,
+        private_address: Text,
+        deletion_protection: Flag,
         timeouts: Option<Spanned<Timeouts>>,
         snat: Vec<Spanned<Snat>>,
         dnat: Vec<Spanned<Dnat>>,
@@ -207,6 +297,7 @@ tables! {
         eips: Texts,
         nat_ips: Texts,
         pooling: Text,
+        name: Text,
     }
     /// `[[nat_gateway.dnat]]`
     Dnat {
@@ -218,14 +309,30 @@ tables! {
         internal: Text,
         instance: Text,
         internal_port: Scalar,
+        name: Text,
     }
     /// `[[nat_ip]]`
-    NatIp { id: Text, nat_gateway: Text, address: Text }
+    NatIp { id: Text, nat_gateway: Text, address: Text, name: Text, description: Text }
+    /// `[[nat_ip_cidr]]`
+    NatIpCidr { id: Text, nat_gateway: Text, cidr: Text, name: Text, description: Text }
     /// `[[peering]]`
-    Peering { id: Text, vpcs: Texts }
+    Peering {
+        id: Text,
+        vpcs: Texts,
+        name: Text,
+        description: Text,
+        tags: Tags,
+        resource_group: Text,
+        accepted: Flag,
+        accepting_account: Number,
+        bandwidth: Number,
+        link_type: Text,
+        deletion_protection: Flag,
+    }
     /// `[[nat_firewall]]`
     NatFirewall {
         id: Text,
+        name: Text,
         nat_gateway: Text,
         enabled: Flag,
         inbound: Flag,
@@ -249,6 +356,7 @@ tables! {
     AddressBook {
         id: Text,
         name: Text,
+        description: Text,
         ip: Option<Texts>,
         ipv6: Option<Texts>,
         domains: Option<Texts>,

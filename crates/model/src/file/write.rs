@@ -2,6 +2,7 @@
 //!
 //! Structures are taken apart field by field, so that a new field is an error here until it is written.
 
+mod details;
 mod firewall;
 mod nat_firewall;
 
@@ -30,8 +31,12 @@ pub fn write(config: &Config) -> String {
         nat_ips,
         peerings,
         firewalls,
+        details,
     } = config;
-    let mut out = Out(String::new());
+    let mut out = Out {
+        text: String::new(),
+        details,
+    };
     out.system(system);
     regions.iter().for_each(|it| out.region(it));
     uplinks.iter().for_each(|it| out.uplink(it));
@@ -46,6 +51,8 @@ pub fn write(config: &Config) -> String {
     peerings.iter().for_each(|it| out.peering(it));
     nat_gateways.iter().for_each(|it| out.nat_gateway(it, eips));
     nat_ips.iter().for_each(|it| out.nat_ip(it));
+    let blocks = details.nat_ip_cidrs.iter();
+    blocks.for_each(|it| out.nat_ip_cidr(it));
     for table in route_tables {
         let mut gateways = nat_gateways.iter();
         let gateway = gateways.any(|it| it.vpc == table.vpc && it.vswitch().is_none());
@@ -54,23 +61,27 @@ pub fn write(config: &Config) -> String {
     out.nat_firewalls(firewalls);
     out.firewall_license(&firewalls.license);
     out.firewalls(firewalls);
-    out.0
+    out.text
 }
 
-struct Out(String);
+struct Out<'a> {
+    text: String,
+    /// What is said of resources besides what the engine is told.
+    details: &'a Details,
+}
 
-impl Out {
+impl Out<'_> {
     /// Begins a table.
     fn table(&mut self, header: &str) {
-        if !self.0.is_empty() {
-            self.0.push('\n');
+        if !self.text.is_empty() {
+            self.text.push('\n');
         }
-        self.0.push_str(header);
-        self.0.push('\n');
+        self.text.push_str(header);
+        self.text.push('\n');
     }
 
     fn value(&mut self, key: &str, value: Value) {
-        self.0.push_str(&format!("{key} = {value}\n"));
+        self.text.push_str(&format!("{key} = {value}\n"));
     }
 
     fn set(&mut self, key: &str, value: impl Display) {
@@ -194,6 +205,7 @@ impl Out {
                 self.list("secondary_cidrs", secondary);
             }
         }
+        self.detail(Kind::Vpc, id);
     }
 
     fn vswitch(&mut self, vswitch: &VSwitch) {
@@ -210,6 +222,7 @@ impl Out {
         route_table
             .iter()
             .for_each(|it| self.set("route_table", it));
+        self.detail(Kind::VSwitch, id);
     }
 
     /// `gateway`: whether its VPC has a NAT gateway for the Internet.
@@ -236,6 +249,7 @@ impl Out {
                 self.flag("default_route", false);
             }
         }
+        self.detail(Kind::RouteTable, id);
         for Route {
             destination,
             next_hop,
@@ -244,7 +258,7 @@ impl Out {
             self.table("[[route_table.route]]");
             self.set("destination", destination);
             match next_hop {
-                NextHop::Eni(id) => self.set(leg(id, enis), id),
+                NextHop::Eni(id) => self.set(self.leg(id, enis), id),
                 NextHop::NatGateway(id) => self.set("nat_gateway", id),
                 // The firewall says that it diverts it.
                 NextHop::NatFirewall(id) => {
@@ -254,6 +268,7 @@ impl Out {
                 NextHop::Peering(id) => self.set("peering", id),
                 NextHop::Blackhole => self.flag("blackhole", true),
             }
+            self.labels(self.details.of_route(id, *destination));
         }
     }
 
@@ -267,16 +282,22 @@ impl Out {
         self.table("[[security_group]]");
         self.set("id", id);
         self.set("vpc", vpc);
-        self.unless("kind", *kind, SecurityGroupKind::default());
-        for SecurityRule {
-            direction,
-            policy,
-            priority,
-            protocol,
-            ports: range,
-            peer,
-        } in rules
-        {
+        let detail = self.details.of(Kind::SecurityGroup, id);
+        if detail.isolated != Some(true) {
+            self.unless("kind", *kind, SecurityGroupKind::default());
+        }
+        self.detail(Kind::SecurityGroup, id);
+        let descriptions = detail.rules.iter().map(Some);
+        let descriptions = descriptions.chain(std::iter::repeat(None));
+        for (rule, description) in rules.iter().zip(descriptions) {
+            let SecurityRule {
+                direction,
+                policy,
+                priority,
+                protocol,
+                ports: range,
+                peer,
+            } = rule;
             self.table("[[security_group.rule]]");
             self.set("direction", direction);
             self.unless("policy", *policy, Policy::default());
@@ -294,6 +315,10 @@ impl Out {
                 RulePeer::Cidr(cidr) => self.set("cidr", cidr),
                 RulePeer::Group(id) => self.set("group", id),
             }
+            let description = description.filter(|it| !it.is_empty());
+            description
+                .iter()
+                .for_each(|it| self.set("description", it));
         }
     }
 
@@ -308,7 +333,8 @@ impl Out {
             driver,
             mtu,
         } = eni;
-        match eni.is_primary() {
+        let is_instance = self.details.is_instance(eni);
+        match is_instance {
             true => self.table("[[instance]]"),
             false => self.table("[[eni]]"),
         }
@@ -323,10 +349,23 @@ impl Out {
             Driver::Netns => {}
             Driver::Device { device } => self.set("device", device),
         }
+        let detail = self.details.of(Kind::Eni, id);
+        let secondary = detail.secondary_addresses.as_deref().unwrap_or_default();
+        if !secondary.is_empty() {
+            self.list("secondary_addresses", secondary);
+        }
+        let hosts = hosts.get(secondary.len()..).unwrap_or_default();
         if !hosts.is_empty() {
             self.list("hosts", hosts);
         }
         self.number("mtu", *mtu);
+        match is_instance {
+            false => self.detail(Kind::Eni, id),
+            true => {
+                self.detail(Kind::Instance, id);
+                self.interface(detail);
+            }
+        }
     }
 
     fn eip(&mut self, eip: &Eip) {
@@ -352,6 +391,7 @@ impl Out {
             .iter()
             .for_each(|it| self.number("bandwidth", *it));
         package.iter().for_each(|it| self.set("package", it));
+        self.detail(Kind::Eip, id);
     }
 
     fn bandwidth_package(&mut self, package: &BandwidthPackage) {
@@ -359,6 +399,7 @@ impl Out {
         self.table("[[bandwidth_package]]");
         self.set("id", id);
         self.number("bandwidth", *bandwidth);
+        self.detail(Kind::BandwidthPackage, id);
     }
 
     fn peering(&mut self, peering: &Peering) {
@@ -366,6 +407,7 @@ impl Out {
         self.table("[[peering]]");
         self.set("id", id);
         self.list("vpcs", vpcs);
+        self.detail(Kind::Peering, id);
     }
 
     fn nat_ip(&mut self, nat_ip: &NatIp) {
@@ -378,6 +420,7 @@ impl Out {
         self.set("id", id);
         self.set("nat_gateway", gateway);
         self.set("address", address);
+        self.detail(Kind::NatIp, id);
     }
 
     fn nat_gateway(&mut self, gateway: &NatGateway, eips: &[Eip]) {
@@ -425,6 +468,7 @@ impl Out {
         if *source_metrics {
             self.flag("source_metrics", true);
         }
+        self.gateway_detail(id, network);
         let Timeouts {
             tcp_established,
             tcp_transitory,
@@ -453,9 +497,14 @@ impl Out {
         {
             self.table("[[nat_gateway.snat]]");
             self.set("id", id);
-            self.set("source", source);
+            let detail = self.details.of(Kind::SnatEntry, id);
+            match &detail.vswitch {
+                Some(vswitch) => self.set("vswitch", vswitch),
+                None => self.set("source", source),
+            }
             self.list(many, eips);
             self.unless("pooling", *pooling, Pooling::default());
+            self.labels(detail);
         }
         for entry in dnat {
             let DnatEntry {
@@ -481,14 +530,15 @@ impl Out {
                 .internal_ports()
                 .iter()
                 .for_each(|it| self.set("internal_port", ports(it)));
+            self.labels(self.details.of(Kind::DnatEntry, id));
         }
     }
-}
 
-/// The key that a route names an interface by.
-fn leg(id: &Id, enis: &[Eni]) -> &'static str {
-    match enis.iter().find(|it| it.id == *id) {
-        Some(eni) if eni.is_primary() => "instance",
-        _ => "eni",
+    /// The key that a route names an interface by.
+    fn leg(&self, id: &Id, enis: &[Eni]) -> &'static str {
+        match enis.iter().find(|it| it.id == *id) {
+            Some(eni) if self.details.is_instance(eni) => "instance",
+            _ => "eni",
+        }
     }
 }

@@ -38,12 +38,18 @@ impl Builder {
         let id = entry.need("id", &raw.id, any);
         let name = entry.read("name", &raw.name, any).or_else(|| id.clone());
         let content = read_content(&mut entry, raw);
+        let description = entry.read("description", &raw.description, any);
         let sound = self.sound(&mut entry, Kind::AddressBook, &raw.id);
         let (true, Some(id), Some(name), Some(content)) = (sound, id, name, content) else {
             return;
         };
         let n = self.config.firewalls.books.len();
         self.place(Item::AddressBook(n), &entry);
+        let detail = Detail {
+            description,
+            ..Detail::default()
+        };
+        self.config.details.say(Kind::AddressBook, &id, detail);
         let content = Arc::new(content);
         self.config
             .firewalls

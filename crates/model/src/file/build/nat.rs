@@ -43,6 +43,7 @@ impl Builder {
         }
         let bandwidth = entry.number("bandwidth", &raw.bandwidth, limits::BANDWIDTH);
         let package = entry.read("package", &raw.package, any);
+        let detail = self.eip_detail(&mut entry, raw);
         let sound = self.sound(&mut entry, Kind::Eip, &raw.id);
         // An uplink without an identifier has been complained about.
         let (true, Some(id), Some(address)) = (sound, id, address) else {
@@ -53,6 +54,7 @@ impl Builder {
             return;
         };
         self.place(Item::Eip(self.config.eips.len()), &entry);
+        self.config.details.say(Kind::Eip, &id, detail);
         self.config.eips.push(Eip {
             id,
             address,
@@ -71,12 +73,15 @@ impl Builder {
             entry.missing("bandwidth");
         }
         let bandwidth = entry.number("bandwidth", &raw.bandwidth, limits::BANDWIDTH);
+        let detail = self.package_detail(&mut entry, raw);
         let sound = self.sound(&mut entry, Kind::BandwidthPackage, &raw.id);
         let (true, Some(id), Some(bandwidth)) = (sound, id, bandwidth) else {
             return;
         };
         let n = self.config.bandwidth_packages.len();
         self.place(Item::BandwidthPackage(n), &entry);
+        let details = &mut self.config.details;
+        details.say(Kind::BandwidthPackage, &id, detail);
         self.config
             .bandwidth_packages
             .push(BandwidthPackage { id, bandwidth });
@@ -121,6 +126,7 @@ impl Builder {
                 }
             }
         }
+        let detail = self.gateway_detail(&mut entry, raw, network.as_ref());
         let sound = self.sound(&mut entry, Kind::NatGateway, &raw.id);
         if let Some(id) = &id {
             self.bind(&mut entry, id, &raw.eips);
@@ -131,6 +137,7 @@ impl Builder {
 
         let n = self.config.nat_gateways.len();
         self.place(Item::NatGateway(n), &entry);
+        self.config.details.say(Kind::NatGateway, &id, detail);
         let mut gateway = NatGateway {
             id,
             vpc,
@@ -148,7 +155,12 @@ impl Builder {
         let mut ids = HashSet::new();
         for table in &raw.snat {
             let mut entry = inner(&gateway, Kind::SnatEntry, &table.get_ref().id, table.span());
-            let entries = self.snat(&mut entry, &gateway, table.get_ref());
+            let raw = table.get_ref();
+            let entries = self.snat(&mut entry, &gateway, raw);
+            let detail = Detail {
+                vswitch: raw.vswitch.as_ref().map(|it| it.get_ref().clone()),
+                ..entry.labels(Kind::SnatEntry, named!(raw))
+            };
             self.sound(&mut entry, Kind::SnatEntry, &None);
             for (source, mut snat) in entries.into_iter().flatten() {
                 if snat.id.is_empty() {
@@ -156,13 +168,17 @@ impl Builder {
                     snat.id = unused(&mut ids, format!("{}/{source}", gateway.id));
                 }
                 self.place(Item::Snat(n, gateway.snat.len()), &entry);
+                let details = &mut self.config.details;
+                details.say(Kind::SnatEntry, &snat.id, detail.clone());
                 gateway.snat.push(snat);
             }
         }
         let mut ids = HashSet::new();
         for table in &raw.dnat {
             let mut entry = inner(&gateway, Kind::DnatEntry, &table.get_ref().id, table.span());
-            let dnat = self.dnat(&mut entry, &gateway, table.get_ref());
+            let raw = table.get_ref();
+            let dnat = self.dnat(&mut entry, &gateway, raw);
+            let detail = entry.labels(Kind::DnatEntry, named!(raw));
             let sound = self.sound(&mut entry, Kind::DnatEntry, &None);
             let (true, Some(mut dnat)) = (sound, dnat) else {
                 continue;
@@ -178,6 +194,8 @@ impl Builder {
                 dnat.id = unused(&mut ids, format!("{}/{}/{what}", gateway.id, dnat.eip));
             }
             self.place(Item::Dnat(n, gateway.dnat.len()), &entry);
+            let details = &mut self.config.details;
+            details.say(Kind::DnatEntry, &dnat.id, detail);
             gateway.dnat.push(dnat);
         }
         self.config.nat_gateways.push(gateway);
@@ -192,11 +210,13 @@ impl Builder {
         }
         let gateway = entry.read_as("gateway", "nat_gateway", &raw.nat_gateway, any);
         let address = entry.need("address", &raw.address, address);
+        let detail = entry.labels(Kind::NatIp, named!(raw, &raw.description));
         let sound = self.sound(&mut entry, Kind::NatIp, &raw.id);
         let (true, Some(id), Some(gateway), Some(address)) = (sound, id, gateway, address) else {
             return;
         };
         self.place(Item::NatIp(self.config.nat_ips.len()), &entry);
+        self.config.details.say(Kind::NatIp, &id, detail);
         self.config.nat_ips.push(NatIp {
             id,
             gateway,
@@ -241,7 +261,7 @@ impl Builder {
     }
 
     /// Says that something does not exist, unless it could only not be read.
-    fn unknown(&self, entry: &mut Entry, kind: Kind, id: &Id, known: Known, at: usize) {
+    pub(super) fn unknown(&self, entry: &mut Entry, kind: Kind, id: &Id, known: Known, at: usize) {
         let fault = Fault::Unknown {
             kind,
             id: id.clone(),
@@ -418,11 +438,8 @@ fn read_network(entry: &mut Entry, raw: &schema::NatGateway) -> Option<Network> 
     match (network, vswitch) {
         (None | Some("intranet"), Some(vswitch)) => Some(Network::Intranet(vswitch)),
         (None | Some("internet"), None) => Some(Network::Internet),
-        (Some("internet"), Some(_)) => {
-            let at = place(&raw.vswitch).unwrap_or(entry.start);
-            entry.fail(at, "vswitch is only for network = \"intranet\"");
-            None
-        }
+        // It is shown in it, and that is all.
+        (Some("internet"), Some(_)) => Some(Network::Internet),
         (Some("intranet"), None) => {
             let at = place(&raw.network).unwrap_or(entry.start);
             let what = "network \"intranet\" needs vswitch = \"VSWITCH\": the one that it lies in";

@@ -3,6 +3,7 @@
 use super::super::time;
 use super::firewall::read_settings;
 use super::*;
+use crate::names;
 use crate::problem::Known;
 
 impl Builder {
@@ -47,6 +48,9 @@ impl Builder {
             Some(tables) => self.named(&mut entry, gateway, tables, enabled),
             None => self.leading(&mut entry, gateway, vswitch.as_ref()),
         });
+        let name = entry.read("name", &raw.name, |text| {
+            names::firewall(text).map(|()| text.into())
+        });
         let sound = self.sound(&mut entry, Kind::NatFirewall, &raw.id);
         let (true, Some(id), Some(gateway), Some(diverted)) = (sound, id, gateway, diverted) else {
             return;
@@ -56,6 +60,11 @@ impl Builder {
                 self.divert(table, &gateway, &id);
             }
         }
+        let detail = Detail {
+            name,
+            ..Detail::default()
+        };
+        self.config.details.say(Kind::NatFirewall, &id, detail);
         let firewalls = &mut self.config.firewalls;
         let n = firewalls.nat.len() + firewalls.nat_off.len();
         firewalls.diversions.push(Diversion {

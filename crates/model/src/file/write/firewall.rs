@@ -3,7 +3,7 @@
 use super::super::time;
 use super::*;
 
-impl Out {
+impl Out<'_> {
     pub(super) fn firewalls(&mut self, firewalls: &Firewalls) {
         let Firewalls {
             nat: _,
@@ -75,6 +75,7 @@ impl Out {
         self.table("[[address_book]]");
         self.set("id", id);
         self.unless("name", name, id);
+        self.detail(Kind::AddressBook, id);
         match &**content {
             BookContent::Ip(list) => self.list("ip", list),
             BookContent::Ipv6(list) => self.list("ipv6", list),

@@ -3,7 +3,7 @@
 use super::super::time;
 use super::*;
 
-impl Out {
+impl Out<'_> {
     pub(super) fn nat_firewalls(&mut self, firewalls: &Firewalls) {
         let on = firewalls.nat.iter().map(|it| (it, true));
         let off = firewalls.nat_off.iter().map(|it| (it, false));
@@ -39,6 +39,7 @@ impl Out {
         self.table("[[nat_firewall]]");
         self.set("id", id);
         self.set("nat_gateway", gateway);
+        self.detail(Kind::NatFirewall, id);
         if !enabled {
             self.flag("enabled", false);
         }
