@@ -360,7 +360,7 @@ fn streams_in_single_bytes_are_not_read_for_ever() {
         time: Duration::MAX,
     };
     let needs = |mut stream: Stream, bytes: &[u8]| {
-        let mut one = |(at, byte): (usize, &u8)| {
+        let one = |(at, byte): (usize, &u8)| {
             let (seq, flags) = (1 + at as u32, Flags::default());
             let progress = stream.segment(
                 From::Client,
@@ -372,10 +372,12 @@ fn streams_in_single_bytes_are_not_read_for_ever() {
             matches!(progress, Progress::Done(_) | Progress::GaveUp(_))
         };
         let mut all = bytes.iter().enumerate();
-        all.position(|it| one(it)).expect("an end") + 1
+        all.position(one).expect("an end") + 1
     };
     let headers = [b"GET / HTTP/1.1\r\n", &b"a: b\r\n".repeat(10_000)[..]].concat();
-    let records = [1, 0, 0xff, 0xff].iter().chain(std::iter::repeat_n(&0, 60_000));
+    let records = [1, 0, 0xff, 0xff]
+        .iter()
+        .chain(std::iter::repeat_n(&0, 60_000));
     let records: Vec<u8> = records.flat_map(|byte| [22, 3, 1, 0, 1, *byte]).collect();
     let mail = [b"EHLO x\r\n", &b"NOOP\r\n".repeat(10_000)[..]].concat();
     for bytes in [headers, records, mail] {
