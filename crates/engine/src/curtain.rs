@@ -127,6 +127,7 @@ impl Core {
         if judged.curtain == Curtain::Open {
             return;
         }
+        judged.settle();
         judged.curtain = Curtain::Open;
         let real = std::mem::take(&mut judged.hops);
         self.watch.inspections.remove(ix);
@@ -196,6 +197,7 @@ impl Core {
         if judged.curtain == Curtain::Refused {
             return;
         }
+        judged.settle();
         if judged.state == AppState::None || !judged.complete && judged.app.is_none() {
             judged.state = match judged.state {
                 AppState::None => AppState::PolicyDiscard,

@@ -11,7 +11,8 @@
 //! ([`Snapshot`] holds them compiled); gives the session its translation (`nat.rs` for SNAT ports); and
 //! writes both directions into the flow table, so that the kernel takes the packets that follow.
 //! Firewalls are asked in between (`verdicts.rs`, `judging.rs`); what must be inspected first, or is refused, is
-//! kept from the kernel by a curtain (`curtain.rs`, `inspection.rs`, `dns.rs`).
+//! kept from the kernel by a curtain (`curtain.rs`, `inspection.rs`, `dns.rs`; its fragments `gather.rs`). What goes no
+//! further than to an EIP is shown to the Internet border in `border.rs`.
 //! `forward.rs` sends on those that come here all the same: fragments (`fragments.rs`), packets too large
 //! for the next link, SYNs. ICMP errors are translated in `icmp.rs`, ARP is answered in `arp.rs`.
 //!

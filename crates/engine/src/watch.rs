@@ -146,6 +146,16 @@ impl Judged {
         self.dns = ruling.map(Box::new);
     }
 
+    /// It is decided though not all is known: what is known now is all that will be. A mail session that is allowed as
+    /// SMTP stays that, whatever it turns into.
+    pub fn settle(&mut self) {
+        if self.curtain == Curtain::Inspect && self.app.is_some() && !self.complete {
+            self.complete = true;
+            self.state = AppState::Success;
+            self.identified = Some(Identified::Payload);
+        }
+    }
+
     /// What is known of the session's content.
     pub fn identity(&self) -> Identity<'_> {
         match self.app {

@@ -353,6 +353,46 @@ fn an_address_instead_of_a_name_is_no_domain() {
     }
 }
 
+/// What was decided by its application alone, before more was known, stays what it was found to be.
+#[test]
+fn what_is_decided_early_stays_what_it_is() {
+    let mail = |world: &mut World| {
+        let mut it = Connection::open(world, 5000, SERVER, 25);
+        world.net(it.server_says(ACK, b"220 mail ESMTP\r\n"));
+        world.from("a", it.client_says(ACK, b"EHLO client\r\n"));
+        it
+    };
+    let allow = || vec![accept("mail").apps(&[App::Smtp]), refuse("all")];
+    let mut config = strict(allow());
+    let mut world = World::of(config.clone(), 16_384);
+    let mut it = mail(&mut world);
+    set_policies(
+        &mut config,
+        scope(),
+        [vec![refuse("ntp").port(123)], allow()].concat(),
+    );
+    world.apply_config(config);
+    assert!(one(world.from("a", it.client_says(ACK, b"STARTTLS\r\n"))).fast);
+    assert_eq!(world.session().app.as_deref(), Some("SMTP"));
+
+    let deny = || vec![refuse("mail").apps(&[App::Smtp])];
+    let mut config = loose(deny());
+    let mut world = World::of(config.clone(), 16_384);
+    let mut it = mail(&mut world);
+    assert_eq!(world.engine.firewall_stats().refused, 1);
+    set_policies(
+        &mut config,
+        scope(),
+        [vec![refuse("ntp").port(123)], deny()].concat(),
+    );
+    world.apply_config(config);
+    let seen = world.from("a", it.client_says(ACK, b"QUIT\r\n"));
+    assert!(
+        seen.iter().all(|it| it.packet.flags() & RST != 0),
+        "{seen:#?}"
+    );
+}
+
 /// A datagram that is nothing known is judged as such at once: in strict mode not even the first one passes.
 #[test]
 fn an_unknown_datagram_does_not_wait() {
