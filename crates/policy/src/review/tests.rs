@@ -374,8 +374,11 @@ fn small() -> impl Strategy<Value = ControlPolicy> {
     )
 }
 
+/// Source, destination, protocol, port, application.
+type Session = (u32, u32, u8, Option<u16>, Option<App>);
+
 /// The sessions that a small policy means: some of each kind.
-fn meant(policy: &ControlPolicy) -> Vec<(u32, u32, u8, Option<u16>, Option<App>)> {
+fn meant(policy: &ControlPolicy) -> Vec<Session> {
     let (PolicySource::Net(source), PolicyDestination::Net(destination)) =
         (&policy.source, &policy.destination)
     else {
