@@ -5,7 +5,7 @@ use crate::cloud::{Cloud, PREFIX};
 use crate::draft::Draft;
 use crate::records::Seconds;
 use crate::refusal::{Refusal, Result};
-use model::{Config, validate};
+use model::{Config, Problem, validate};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use store::{List, Op, Store, Txn};
 
@@ -71,7 +71,7 @@ impl Control {
         let mut draft = Draft::new(stored.clone(), now);
         first(&mut draft)?;
         let config = draft.config();
-        check(&config).map_err(StartError::Refused)?;
+        refuse(validate::check(&config)).map_err(StartError::Refused)?;
         let plane = plane(&config)?;
         let trail = Trail::open(&*store, audit::MAX_EVENTS, audit::MAX_AGE);
         let trail = trail.map_err(StartError::Store)?;
@@ -124,7 +124,7 @@ impl Control {
         let config = draft.config();
         let differs = draft.renew || config != *told;
         if differs {
-            check(&config)?;
+            refuse(validate::check_after(&config, &told))?;
         }
         if draft.dry_run {
             return Err(Refusal::dry_run());
@@ -223,8 +223,7 @@ fn transaction(
 }
 
 /// The rules that go across resources; operations refuse most of what they find with a better code.
-fn check(config: &Config) -> Result<()> {
-    let problems = validate::check(config);
+fn refuse(problems: Vec<Problem>) -> Result<()> {
     if problems.is_empty() {
         return Ok(());
     }

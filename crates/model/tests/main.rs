@@ -2,5 +2,6 @@
 
 mod bad_files;
 mod check;
+mod check_after;
 mod hostile;
 mod write;

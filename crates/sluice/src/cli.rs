@@ -86,6 +86,15 @@ pub enum Command {
     Firewall(firewall::Firewall),
     Policy(policy::Policy),
     /// Address books: list, show, create, modify, delete
+    #[command(after_help = "\
+Examples:
+  sluice book create --group-type ip --group-name office --description 'The office' --address-list '192.0.2.0/24 office'
+  sluice book create --group-type domain --group-name social --description Social --address-list '*.social.example'
+  sluice book list
+  sluice book modify 0b81… --modify-mode Append --address-list 198.51.100.7
+  sluice book delete 0b81…
+
+Parameters are those of the cloud's operation: `sluice call cloudfw AddAddressBook --help` lists them.")]
     Book(Resource),
     Key(access::Key),
     User(access::User),

@@ -105,7 +105,10 @@ impl Cloud {
             item(
                 ("RegionSupported", "ErrorRegionNotSupported", false),
                 known,
-                format!("The gateway is in the region {region:?}."),
+                match &*region {
+                    "" => "The gateway is of a file, and in each region.".into(),
+                    region => format!("The gateway is in the region {region}."),
+                },
                 "Add the region to the configuration file.",
             ),
             item(

@@ -7,6 +7,7 @@
 //! one mistake, one problem.
 mod firewalls;
 mod instances;
+mod known;
 mod nat;
 mod network;
 mod outside;
@@ -18,13 +19,25 @@ pub use policies::PolicyFault;
 use crate::problem::Known;
 use crate::*;
 use ipnet::Ipv4Net;
+use known::Fresh;
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
 
 /// Everything that is wrong with a configuration, in the order of its resources. Empty: it is right.
 pub fn check(config: &Config) -> Vec<Problem> {
+    check_all(config, None)
+}
+
+/// The same of a configuration that came of one in which nothing is wrong, with less work: policies that both share are
+/// not looked at again.
+pub fn check_after(config: &Config, valid: &Config) -> Vec<Problem> {
+    check_all(config, Some(valid))
+}
+
+fn check_all(config: &Config, valid: Option<&Config>) -> Vec<Problem> {
     let mut checker = Checker {
         config,
+        fresh: Fresh::of(config, valid),
         ids: HashMap::new(),
         peers: HashMap::new(),
         problems: Vec::new(),
@@ -55,6 +68,8 @@ pub fn check(config: &Config) -> Vec<Problem> {
 /// Walks through a configuration and writes down what is wrong.
 struct Checker<'a> {
     config: &'a Config,
+    /// The policies of each list that are to be looked at.
+    fresh: Vec<Fresh>,
     /// Positions of the resources in their lists. Instances and ENIs share [`Kind::Eni`].
     ids: HashMap<(Kind, &'a str), usize>,
     /// The positions of the VPCs that are peered with a VPC.
@@ -163,9 +178,18 @@ impl<'a> Checker<'a> {
             items(&config.firewalls.feeds, Item::ThreatFeed)
                 .map(|(item, it)| (Kind::ThreatFeed, item, &it.id)),
         );
-        for (n, list) in config.firewalls.policies.iter().enumerate() {
-            let policies = list.policies.iter().enumerate();
-            all.extend(policies.map(|(k, it)| (Kind::Policy, Item::Policy(n, k), &it.id)));
+        for (n, (list, fresh)) in config
+            .firewalls
+            .policies
+            .iter()
+            .zip(&self.fresh)
+            .enumerate()
+        {
+            let places = fresh.places(list.policies.len());
+            all.extend(places.map(|k| {
+                let id = &list.policies[k].id;
+                (Kind::Policy, Item::Policy(n, k), id)
+            }));
         }
         for (n, gateway) in config.nat_gateways.iter().enumerate() {
             let snat = gateway.snat.iter().enumerate();

@@ -1,5 +1,6 @@
 //! Policies, address books and what firewalls are told besides.
 
+use super::known::Fresh;
 use super::*;
 use crate::domain::Pattern;
 use crate::text::{ICMP, TCP, UDP, quote};
@@ -339,8 +340,40 @@ impl<'a> Checker<'a> {
                     self.report(place, fault.into());
                 }
             }
+            let places: Vec<usize> = self.fresh[n].places(list.policies.len()).collect();
+            for k in places {
+                self.policy(Item::Policy(n, k), &list.scope, &list.policies[k]);
+            }
+        }
+        self.not_known();
+    }
+
+    /// Reports identifiers of policies that are looked at which others have that are not.
+    fn not_known(&mut self) {
+        let lists = &self.config.firewalls.policies;
+        let mut looked_at: Vec<(Item, &Id)> = Vec::new();
+        for (n, (list, fresh)) in lists.iter().zip(&self.fresh).enumerate() {
+            match fresh {
+                Fresh::All => return,
+                Fresh::Some(places) => {
+                    let some = places.iter();
+                    looked_at.extend(some.map(|k| (Item::Policy(n, *k), &list.policies[*k].id)));
+                }
+            }
+        }
+        if looked_at.is_empty() {
+            return;
+        }
+        for (n, list) in lists.iter().enumerate() {
             for (k, policy) in list.policies.iter().enumerate() {
-                self.policy(Item::Policy(n, k), &list.scope, policy);
+                let other = Item::Policy(n, k);
+                if looked_at.iter().any(|(item, _)| *item == other) {
+                    continue;
+                }
+                let same = looked_at.iter().find(|(_, id)| **id == policy.id);
+                if let Some((item, _)) = same {
+                    self.conflict(at(*item, "id"), Fault::DuplicateId, other);
+                }
             }
         }
     }

@@ -122,6 +122,25 @@ Examples:
     Protect(Eips),
     /// Have the Internet border protect EIPs no more
     Unprotect(Eips),
+    /// Have the Internet border protect EIPs from when they are allocated, or not
+    AutoProtect {
+        /// on or off
+        #[arg(value_parser = ["on", "off"])]
+        to: String,
+    },
+    /// Show the engine mode of the Internet border, or set it: for all EIPs, or for some
+    #[command(after_help = "\
+Examples:
+  sluice firewall mode
+  sluice firewall mode strict
+  sluice firewall mode strict 203.0.113.64")]
+    Mode {
+        /// loose or strict
+        #[arg(value_parser = ["loose", "strict"])]
+        to: Option<String>,
+        /// Addresses of EIPs; none: all of them
+        addresses: Vec<String>,
+    },
     /// Show what was bought, or with parameters change it
     #[command(after_help = "\
 Examples:

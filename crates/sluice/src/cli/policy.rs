@@ -17,6 +17,7 @@ Examples:
   sluice policy list ngw-1
   sluice policy move 3f0c… 1
   sluice policy check
+  sluice policy backup 'before the change'
 
 Parameters are those of the cloud's operation: `sluice call cloudfw CreateNatFirewallControlPolicy --help` lists them.")]
 pub struct Policy {
@@ -93,6 +94,34 @@ pub enum PolicyVerb {
     Reset {
         /// Its identifier
         id: String,
+    },
+    /// Keep the policies of all firewalls as they are now
+    Backup {
+        /// What for
+        #[arg(default_value = "")]
+        description: String,
+    },
+    /// List what was kept
+    Backups {
+        /// Print JSON: one array
+        #[arg(long)]
+        json: bool,
+    },
+    /// Have all firewalls have the policies that were kept, and no others
+    Restore {
+        /// The time of the backup, as the list tells it
+        time: u64,
+    },
+    /// Delete what was kept
+    DeleteBackup {
+        /// The time of the backup, as the list tells it
+        time: u64,
+    },
+    /// List the applications that policies can name
+    Apps {
+        /// Print JSON: one array
+        #[arg(long)]
+        json: bool,
     },
     /// Tell what is wrong with policies: shadowed, conflicting, duplicate, never hit, too broad …
     Check {

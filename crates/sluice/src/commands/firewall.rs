@@ -189,6 +189,12 @@ pub fn run(args: &Firewall, out: &mut impl Write) -> Result<(), Error> {
         }
         FirewallVerb::Protect(eips) => protect(gateway, eips, "Enable"),
         FirewallVerb::Unprotect(eips) => protect(gateway, eips, "Disable"),
+        FirewallVerb::AutoProtect { to } => {
+            let on = if to == "on" { "true" } else { "false" };
+            let params = pairs(&[("AutoProtect", on)]);
+            cfw(gateway, "SetAutoProtectNewAssets", params).map(drop)
+        }
+        FirewallVerb::Mode { to, addresses } => mode(gateway, to.as_deref(), addresses, out),
         FirewallVerb::License { params } if params.is_empty() => {
             let mut license = cfw(gateway, "DescribeFirewallLicense", Params::new())?;
             license.remove("RequestId");
@@ -353,6 +359,31 @@ fn bypass(gateway: &Gateway, id: &str, json: bool, out: &mut impl Write) -> Resu
         writeln!(out, "Nothing goes around the firewall.").map_err(Error::Output)?;
     }
     Ok(())
+}
+
+/// Shows or sets the engine mode of the Internet border.
+fn mode(
+    gateway: &Gateway,
+    to: Option<&str>,
+    addresses: &[String],
+    out: &mut impl Write,
+) -> Result<(), Error> {
+    if let Some(to) = to {
+        let switch = if to == "strict" { "on" } else { "off" };
+        let mut params = pairs(&[("InternetSwitch", switch)]);
+        let addresses = addresses.iter().enumerate();
+        params.extend(addresses.map(|(n, it)| (format!("Eips.{}", n + 1), it.clone())));
+        return cfw(gateway, "ModifyPolicyAdvancedConfig", params).map(drop);
+    }
+    let answer = cfw(gateway, "DescribePolicyAdvancedConfig", Params::new())?;
+    let answer = Value::Object(answer);
+    let strict = joined(&answer, "Eips", None);
+    let told = match (text(&answer, "InternetSwitch"), &*strict) {
+        ("on", _) => "strict".to_owned(),
+        (_, "") => "loose".to_owned(),
+        (_, some) => format!("loose, strict for {some}"),
+    };
+    writeln!(out, "{told}").map_err(Error::Output)
 }
 
 fn protect(gateway: &Gateway, eips: &Eips, verb: &str) -> Result<(), Error> {

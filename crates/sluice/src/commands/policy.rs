@@ -11,6 +11,7 @@ use crate::output::units::{bytes, count};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::net::Ipv4Addr;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use Column::{Number as N, Text as T};
 
@@ -30,6 +31,8 @@ const POLICIES: &[Column] = &[
     T("DESCRIPTION"),
 ];
 const FOUND: &[Column] = &[T("FIREWALL"), T("POLICY"), T("FLAW"), T("LEVEL"), T("WHY")];
+const BACKUPS: &[Column] = &[T("TIME"), N("POLICIES"), T("DESCRIPTION")];
+const APPS: &[Column] = &[T("APPLICATION"), T("OVER"), T("TELLS NAMES"), N("RISK")];
 const CATEGORIES: &[Column] = &[T("CATEGORY"), T("ACTION"), T("WHAT IT IS")];
 
 /// A firewall that has policies, and what its operations are called.
@@ -189,6 +192,45 @@ pub fn run(args: &Policy, out: &mut impl Write) -> Result<(), Error> {
                 _ => "ResetNatFirewallRuleHitCount",
             };
             cfw(gateway, action, pairs(&[("AclUuid", id)])).map(drop)
+        }
+        PolicyVerb::Backup { description } => {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH);
+            let now = now.map_or(0, |it| it.as_secs()).to_string();
+            let params = pairs(&[("BackUpTime", &now), ("Description", description)]);
+            cfw(gateway, "AddAclBackupData", params)?;
+            writeln!(out, "{now}").map_err(Error::Output)
+        }
+        PolicyVerb::Backups { json } => {
+            let (action, page) = ("DescribeAclBackupList", "CurrentPage");
+            let backups = all(gateway, action, page, "Backups", &Params::new())?;
+            print(out, *json, &backups, BACKUPS, |it| {
+                let number = |name: &str| it[name].to_string();
+                let about = text(it, "Description").to_owned();
+                vec![number("BackUpTime"), number("AclCount"), about]
+            })
+        }
+        PolicyVerb::Restore { time } => {
+            let params = pairs(&[("BackUpTime", &time.to_string())]);
+            cfw(gateway, "UseAclBackupData", params).map(drop)
+        }
+        PolicyVerb::DeleteBackup { time } => {
+            let params = pairs(&[("BackUpTime", &time.to_string())]);
+            cfw(gateway, "DeleteAclBackupData", params).map(drop)
+        }
+        PolicyVerb::Apps { json } => {
+            let params = pairs(&[("AclType", "All")]);
+            let apps = all(gateway, "DescribeAclApps", "PageNo", "AclApps", &params)?;
+            print(out, *json, &apps, APPS, |it| {
+                let protocols = it["Protocols"].as_array().cloned().unwrap_or_default();
+                let protocols: Vec<&str> = protocols.iter().filter_map(Value::as_str).collect();
+                let names = if it["SupportFqdn"] == 1 { "yes" } else { "no" };
+                vec![
+                    text(it, "AppName").to_owned(),
+                    protocols.join(", "),
+                    names.to_owned(),
+                    it["RiskLevel"].to_string(),
+                ]
+            })
         }
         PolicyVerb::Check { json, whose } => check(gateway, whose, *json, out),
     }
