@@ -7,6 +7,7 @@
 
 mod facts;
 mod op;
+mod private;
 
 use self::facts::Facts;
 use self::op::{Op, genes};
@@ -172,6 +173,15 @@ impl World {
 
     fn call(&self, op: &Op) -> Result<Value, ApiError> {
         let (version, action, params) = op.call();
+        self.ask(version, action, &params)
+    }
+
+    fn ask(
+        &self,
+        version: &str,
+        action: &str,
+        params: &[(String, String)],
+    ) -> Result<Value, ApiError> {
         let answer = self.running().cloud.answer(&Request {
             id: "0A0B0C0D-0000-4000-8000-000000000000".into(),
             version: version.into(),
@@ -191,6 +201,11 @@ impl World {
 
     /// What there is, after a look at whether everything agrees about it.
     fn facts(&self) -> Facts {
+        Facts::of(&self.agreed())
+    }
+
+    /// The records, after a look at whether everything agrees about them.
+    fn agreed(&self) -> Arc<control::Cloud> {
         let Running { control, told, .. } = self.running();
         let (cloud, config) = (control.cloud(), control.config());
         assert_eq!(
@@ -208,7 +223,16 @@ impl World {
             [],
             "the whole is not valid"
         );
-        Facts::of(&cloud)
+        cloud
+    }
+
+    /// Its file makes the same of an empty gateway.
+    fn exports(&self) {
+        let file = self.running().control.cloud().file();
+        let read = model::file::parse(&model::file::write(&file)).unwrap();
+        let mut draft = control::Draft::new(control::Cloud::default(), 1_000);
+        draft.import(&read).unwrap();
+        assert_eq!(draft.file(), file);
     }
 
     /// Dies and starts again: with what was acknowledged, if there was no fault.
@@ -282,12 +306,7 @@ proptest! {
             let op = Op::pick(genes, &facts);
             facts = step(&mut world, &facts, &op, fault);
         }
-        // Its file makes the same of an empty gateway.
-        let file = world.running().control.cloud().file();
-        let read = model::file::parse(&model::file::write(&file)).unwrap();
-        let mut draft = control::Draft::new(control::Cloud::default(), 1_000);
-        draft.import(&read).unwrap();
-        prop_assert_eq!(draft.file(), file);
+        world.exports();
         world.restart();
         prop_assert_eq!(world.facts(), facts);
     }
