@@ -63,8 +63,19 @@ pub struct Rules {
     pub sessions: u32,
     /// How many UDP ports are DNAT entries.
     pub dnat: u32,
-    /// How many policies a NAT firewall has, none of which matches; `None`: there is no firewall. Only for Sluice.
-    pub policies: Option<u32>,
+    /// Only for Sluice.
+    pub firewall: Firewall,
+}
+
+/// A NAT firewall, none of whose policies matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Firewall {
+    /// There is none.
+    Off,
+    /// So many policies for addresses and ports: the first packet decides.
+    Addresses(u32),
+    /// So many policies for domain names: each session says its own before it is decided.
+    Names(u32),
 }
 
 /// An EIP.
@@ -145,9 +156,13 @@ security_groups = ["sg"]
              snat = [{{ id = \"snat\", vpc = true, eips = [{names}] }}]\n\
              dnat = [\n{entries}]\n"
         );
-        if let Some(policies) = self.policies {
+        if self.firewall != Firewall::Off {
             text += "\n[records]\nenabled = false\n\n[[nat_firewall]]\nid = \"fw\"\nnat_gateway = \"ngw\"\n";
-            text.extend((0..policies).map(Rules::policy_text));
+        }
+        match self.firewall {
+            Firewall::Off => {}
+            Firewall::Addresses(policies) => text.extend((0..policies).map(Rules::policy_text)),
+            Firewall::Names(policies) => text.extend((0..policies).map(Rules::name_text)),
         }
         text
     }
@@ -177,6 +192,13 @@ security_groups = ["sg"]
         let port = 1 + n % 60_000;
         format!(
             "[[policy]]\nfirewall=\"ngw\"\ndestination=\"{to}\"\nprotocol=\"udp\"\nports={port}\naction=\"drop\"\n"
+        )
+    }
+
+    /// A policy for a name that no flow has.
+    fn name_text(n: u32) -> String {
+        format!(
+            "[[policy]]\nfirewall=\"ngw\"\nprotocol=\"tcp\"\ndomain=\"*.n{n}.example\"\naction=\"drop\"\n"
         )
     }
 

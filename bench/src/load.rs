@@ -265,9 +265,9 @@ fn live(
     stop: &AtomicBool,
 ) {
     generator.begin(pace);
-    // A smaller batch for a slower pace: frames are sent on when a batch is full.
+    // Frames are sent on when a batch is full, and would wait for it.
     let batch = if pace.burst == 1 && pace.interval != 0 {
-        8
+        1
     } else {
         BATCH
     };

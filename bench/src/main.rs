@@ -49,6 +49,8 @@ enum Part {
     Entries,
     /// A NAT firewall, and many policies
     Firewall,
+    /// A NAT firewall that looks into HTTP and TLS
+    Inspection,
     /// TCP in bulk
     Bulk,
     /// Short HTTP connections
@@ -108,6 +110,7 @@ fn main() -> ExitCode {
             Part::Sessions => parts::sessions::run(effort, many, &mut report),
             Part::Entries => parts::entries::run(effort, cli.quick, &mut report),
             Part::Firewall => parts::firewall::run(effort, cli.quick, &mut report),
+            Part::Inspection => parts::inspection::run(cli.quick, &mut report),
             Part::Bulk => parts::bulk::run(cli.quick, &mut report),
             Part::Http => parts::http::run(cli.quick, &mut report),
             Part::Latency => parts::latency::run(effort, &mut report),

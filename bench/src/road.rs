@@ -1,7 +1,7 @@
 //! Where real programs talk through a contender: as a [`Site`](crate::site::Site), with nothing on the outer ends but
 //! the kernel's stack. Sluice makes the client's namespace, as it does for instances.
 
-use crate::contender::{Contender, Rules};
+use crate::contender::{Contender, Firewall, Rules};
 use crate::race::TWIN;
 use crate::site::{CLIENT, INNER, OUTER, SERVER};
 use lab::{Gateway, Host, Lab};
@@ -25,16 +25,17 @@ impl<'a> Road<'a> {
         for (lab, &contender) in labs.iter().zip(contenders) {
             let twin = roads.iter().any(|road| road.name == contender.name());
             let name = contender.name().to_owned() + if twin { TWIN } else { "" };
-            roads.push(Road::new(lab, contender, name));
+            roads.push(Road::new(lab, contender, name, Firewall::Off));
         }
         roads
     }
 
-    fn new(lab: &'a Lab, contender: Contender, name: String) -> Road<'a> {
+    /// Builds one.
+    pub fn new(lab: &'a Lab, contender: Contender, name: String, firewall: Firewall) -> Road<'a> {
         let rules = Rules {
             sessions: 1 << 18,
             dnat: 0,
-            policies: None,
+            firewall,
         };
         let [gateway, server] = ["gw", "server"].map(|name| lab.host(name));
         lab.link((&gateway, "out", ""), (&server, "eth0", ""));

@@ -150,7 +150,7 @@ impl Lab {
         }
     }
 
-    /// Runs a program in the machine's own namespaces. Panics if it takes longer than 30 s.
+    /// Runs a program in the machine's own namespaces. Panics if it takes far longer than 30 s.
     #[track_caller]
     pub fn run(&self, command: &str) -> Output {
         self.spawn(command).wait(PATIENCE)
@@ -236,7 +236,7 @@ impl Host {
         start(Some(&self.namespace), &self.dir, command)
     }
 
-    /// Runs a program to its end. Panics if it takes longer than 30 s.
+    /// Runs a program to its end. Panics if it takes far longer than 30 s.
     #[track_caller]
     pub fn run(&self, command: &str) -> Output {
         self.spawn(command).wait(PATIENCE)

@@ -29,6 +29,7 @@ mod wait;
 
 pub mod config;
 pub mod iperf;
+pub mod locations;
 pub mod names;
 pub mod puppet;
 pub mod quic;

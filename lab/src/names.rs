@@ -76,7 +76,7 @@ impl Names {
 /// The command line of a client that asks the server at `address` for a page of a name.
 pub fn curl(scheme: &str, name: &str, address: &str, more: &str) -> String {
     format!(
-        "curl -sS -k -m 5 --resolve {name}:80:{address} --resolve {name}:443:{address} {more} {scheme}://{name}/"
+        "curl -sS -k -m 10 --resolve {name}:80:{address} --resolve {name}:443:{address} {more} {scheme}://{name}/"
     )
 }
 

@@ -115,8 +115,8 @@ pub fn fetch(host: &Host, url: &str, content: &[u8]) {
     );
 }
 
-/// Starts an FTP server: anonymous, passive mode only, data ports `from..=to`, one file `pub/file`.
-/// `public` is the address that it tells its clients to come to.
+/// Starts an FTP server: anonymous, passive data ports `from..=to`, one file `pub/file`. `public` is the address that
+/// it tells its clients to come to.
 pub fn ftp(host: &Host, public: &str, from: u16, to: u16, file: &[u8]) -> Program {
     let root = host.file("ftp");
     fs::create_dir_all(root.join("pub")).unwrap();
@@ -126,7 +126,7 @@ pub fn ftp(host: &Host, public: &str, from: u16, to: u16, file: &[u8]) -> Progra
         "vsftpd.conf",
         format!(
             "listen=YES\nbackground=NO\nanonymous_enable=YES\nlocal_enable=NO\nno_anon_password=YES\n\
-             anon_root={}\nsecure_chroot_dir={}\nftp_username=daemon\nport_enable=NO\npasv_enable=YES\n\
+             anon_root={}\nsecure_chroot_dir={}\nftp_username=daemon\nport_enable=YES\npasv_enable=YES\n\
              pasv_address={public}\npasv_min_port={from}\npasv_max_port={to}\nseccomp_sandbox=NO\n\
              xferlog_enable=NO\none_process_model=NO\n",
             root.display(),

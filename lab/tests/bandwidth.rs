@@ -139,29 +139,32 @@ in_both_hooks! {
         }
     }
 
-    /// The rate changes while connections are at it, and each of them goes on.
+    /// The rate changes while connections are at it, and each of them goes on. They have an EIP each: what is told about
+    /// one would be lost with the datagrams of the other that are too many.
     fn another_rate_costs_no_session(hook) {
         let lab = Lab::alone("re-rate");
         let site = Site::new(&lab, hook);
-        let with = |eips: [&str; 2]| standard(&site, eips);
-        let gateway = site.gateway(&with(["bandwidth = 20", ""]));
-        let instance = gateway.instance("web-1");
+        let both = |key: &str| standard(&site, [key, key]);
+        let gateway = site.gateway(&both("bandwidth = 20"));
+        let [one, two] = ["web-1", "web-2"].map(|id| gateway.instance(id));
         let _servers = [5201, 5202].map(|port| iperf::serve(&site.server, port));
         let load = "-u -l 1400 -b 100M -t 12 -i 0.5 -R";
-        let udp = iperf::start(&instance, &format!("-c {SERVER} -p 5201 {load}"));
+        let udp = iperf::start(&one, &format!("-c {SERVER} -p 5201 {load}"));
         wait_for("datagrams to come", 5.0, || gateway.sessions_of("udp", 5201).len() == 1);
         let start = Instant::now();
-        let tcp = iperf::start(&instance, &format!("-c {SERVER} -p 5202 -t 10 -i 0.5"));
+        let tcp = iperf::start(&two, &format!("-c {SERVER} -p 5202 -t 10 -i 0.5"));
         wait_for("TCP to be under way", 5.0, || gateway.sessions_of("tcp", 5202).len() == 2);
         let before = gateway.sessions();
 
-        // In Mbit/s; and by what limit, from which second on.
+        let package = |n| format!("\n[[bandwidth_package]]\nid = \"cbwp-{n}\"\nbandwidth = 10\n");
+        let packages = package(1) + &package(2);
+        // From which second on it is another limit.
         let steps = [
-            (3.0, 50.0, with(["bandwidth = 50", ""])),
-            (5.5, 10.0, with(["package = \"cbwp\"", ""]) + "\n[[bandwidth_package]]\nid = \"cbwp\"\nbandwidth = 10\n"),
-            (8.0, 100.0, with(["", ""])),
+            (3.0, both("bandwidth = 50")),
+            (5.5, standard(&site, ["package = \"cbwp-1\"", "package = \"cbwp-2\""]) + &packages),
+            (8.0, both("")),
         ];
-        for (at, _, text) in &steps {
+        for (at, text) in &steps {
             std::thread::sleep(Duration::from_secs_f64(*at).saturating_sub(start.elapsed()));
             gateway.apply(text);
         }

@@ -51,15 +51,22 @@ in_both_hooks! {
         let instance = gateway.instance("web-1");
         let _outside = iperf::serve(&site.server, 5201);
         let _inside = iperf::serve(&instance, 5201);
+        let mut sent = 0;
         for (host, to) in [(&instance, SERVER), (&site.client, "203.0.113.11")] {
             for way in ["", "-R"] {
                 let report = iperf::run(host, &format!("-c {to} -u -b 50M -l 1400 -t 1 {way}"));
                 println!("{hook}, to {to} {way}: {report}");
                 assert!(report.datagrams > 3_000, "{report}");
-                assert!(report.lost * 100 <= report.datagrams, "{report}");
+                // A receiver that is not given the processor for a while loses some by itself.
+                assert!(report.lost * 10 <= report.datagrams, "{report}");
+                sent += report.datagrams;
             }
         }
-        assert_eq!(gateway.drops("queue_full"), 0);
+        // The gateway has sent all of them on.
+        let sessions = gateway.sessions_of("udp", 5201);
+        let passed: u64 = sessions.iter().map(|s| s.packets_out + s.packets_in).sum();
+        assert!(passed >= sent, "{passed} of {sent}");
+        assert!(gateway.stats().drops.iter().all(|drop| drop.packets == 0));
     }
 
     fn five_thousand_udp_flows_at_once(hook) {

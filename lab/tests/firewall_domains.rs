@@ -193,19 +193,26 @@ in_both_hooks! {
         let output = instance.run(&telnet);
         assert!(output.stdout.contains("Connected to"), "{output}");
         assert!(!output.stdout.contains("closed by foreign host"), "{output}");
-        let records = |state: &str| {
+        // A record of the one or the other state, and how it came to its end.
+        let recorded = |state: &str, how: &str| {
             let text = gateway.cli("records --json --limit 100").ok();
-            text.lines().any(|it| it.contains(state))
+            let state = format!("\"state\":\"{state}\"");
+            text.lines().any(|it| it.contains("\"dst_port\":443") && it.contains(&state) && it.contains(how))
         };
-        wait_for("the record of it", 10.0, || {
-            records("\"dst_port\":443") && records("\"by\":\"unidentified\"")
-        });
+        wait_for("the record of it", 10.0, || recorded("no_payload", "\"by\":\"unidentified\""));
+        // One that says what nobody knows.
+        let nonsense = format!("(sleep 1; echo nonsense; sleep 1) | timeout 9 telnet {SERVER} 443");
+        instance.run(&nonsense);
+        wait_for("the record of it", 10.0, || recorded("unknown_loose", "\"unknown\":\"not_recognised\""));
         // With a policy below that denies everything.
         gateway.apply(&with(&site, "strict", &[deny, "action = \"drop\""]));
         let output = instance.run(&telnet);
         let ended = !output.stdout.contains("Connected to")
             || format!("{}{}", output.stdout, output.stderr).contains("closed by foreign host");
         assert!(ended, "{output}");
+        wait_for("the record of it", 10.0, || recorded("no_payload", "\"close\":\"refused\""));
+        instance.run(&nonsense);
+        wait_for("the record of it", 10.0, || recorded("unknown_strict", "\"close\":\"refused\""));
         // A client that says something else passes neither.
         assert!(!comes(&instance, "https", ALLOWED, ""));
         gateway.apply(&with(&site, "strict", &[deny]));

@@ -196,9 +196,22 @@ fn the_border_comes_first_and_what_it_refuses_is_its_own() {
     let before = gateway.drops("border_firewall");
     cannot_get(&site.client, "http://203.0.113.11:9000/");
     assert!(gateway.drops("border_firewall") > before);
-    wait_for("the record of the border", 10.0, || {
+    assert!(gateway.stats().firewall.refused_first > 0);
+    // A ping is answered by the EIP itself, unless the border refuses it.
+    site.client.ok("ping -c 1 -W 2 203.0.113.11");
+    let no_ping = config::policy_of("border-in", "protocol = \"icmp\"; action = \"drop\"");
+    gateway.apply(&(site.standard() + &dnat + &border + &out + &within + &no_ping));
+    site.client.fails("ping -c 1 -W 1 203.0.113.11");
+    wait_for("the records of the border", 10.0, || {
         let records = gateway.cli("records --json --verdict drop").ok();
-        records.contains("\"kind\":\"border_out\",\"action\":\"drop\"")
+        let said = |protocol: &str, by: &str| {
+            let by = format!("\"kind\":\"{by}\",\"action\":\"drop\"");
+            let protocol = format!("\"protocol\":\"{protocol}\"");
+            records
+                .lines()
+                .any(|it| it.contains(&protocol) && it.contains(&by))
+        };
+        said("tcp", "border_out") && said("tcp", "border_in") && said("icmp", "border_in")
     });
 }
 

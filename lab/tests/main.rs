@@ -11,6 +11,7 @@ mod devices;
 mod firewall_domains;
 mod firewall_life;
 mod firewall_live;
+mod firewall_records;
 mod firewall_world;
 mod fragments;
 mod ftp;

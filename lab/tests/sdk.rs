@@ -98,7 +98,7 @@ fn the_sdks_of_ram_and_actiontrail_manage_access_and_read_the_trail() {
 #[test]
 fn the_sdk_of_cloud_firewall_runs_the_life_of_a_firewall() {
     with_api("sdk-cfw", |site, gateway, key| {
-        run(site, gateway, &key, &python("cfw_sdk.py"))
+        run(site, gateway, &key, &python("cfw_sdk.py enforced"))
     });
 }
 

@@ -138,7 +138,8 @@ fn segments_without_a_connection_open_nothing() {
     // Its end that still believes in it is told, and does not wait in vain.
     let begin = std::time::Instant::now();
     assert!(!is_alive(&stream));
-    assert!(begin.elapsed().as_millis() < 1_000);
+    // Waiting in vain takes two seconds.
+    assert!(begin.elapsed().as_millis() < 1_900);
     assert!(gateway.sessions().is_empty());
     assert_eq!(gateway.drops("tcp_out_of_state"), 1);
     assert!(instance.counter("Tcp.EstabResets") >= 1);

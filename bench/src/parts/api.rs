@@ -1,6 +1,6 @@
 //! The cloud API of a running gateway: entries are made one by one, each in force and on disk before it is answered.
 
-use crate::contender::{Contender, Rules};
+use crate::contender::{Contender, Firewall, Rules};
 use crate::report::{Report, Row};
 use crate::site::Site;
 use crate::stats::{middle_half, quantile};
@@ -54,7 +54,7 @@ pub fn run(quick: bool, out: &mut Report) {
     let rules = Rules {
         sessions: 65_536,
         dnat: 0,
-        policies: None,
+        firewall: Firewall::Off,
     };
     let lab = Lab::new("api");
     let site = Site::new(&lab, Contender::Tc, "sluice tc", &rules);

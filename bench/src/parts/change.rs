@@ -1,6 +1,6 @@
 //! Changes of the configuration under load.
 
-use crate::contender::{Contender, Rules};
+use crate::contender::{Contender, Firewall, Rules};
 use crate::flows::{Flow, shuffled};
 use crate::load::{Load, Pace, Profile};
 use crate::report::{Floor::Most, Report, Row};
@@ -22,7 +22,7 @@ pub fn run(quick: bool, out: &mut Report) {
     let rules = Rules {
         sessions: 65_536,
         dnat: entries,
-        policies: None,
+        firewall: Firewall::Off,
     };
     let (changes, probes) = if quick { (2, 2) } else { (10, 10) };
     let lab = Lab::new("change");

@@ -1,6 +1,6 @@
 //! Many DNAT entries: what they cost packets of flows that are open, and new sessions.
 
-use crate::contender::{Contender, Rules};
+use crate::contender::{Contender, Firewall, Rules};
 use crate::flows::{Flow, shuffled};
 use crate::load::{Load, Pace, Profile};
 use crate::race::{Comparison, Effort, TWIN, agreed, report, rounds, slice};
@@ -53,7 +53,7 @@ pub fn run(effort: Effort, quick: bool, out: &mut Report) {
         let rules = Rules {
             sessions: flows + 1024,
             dnat: *size,
-            policies: None,
+            firewall: Firewall::Off,
         };
         sites.push(Site::new(lab, *contender, &name, &rules));
     }

@@ -1,7 +1,7 @@
 //! A NAT firewall: what it costs new sessions and packets of flows that are open, by how many policies it has. None of
 //! them matches, so each session is held against all of them.
 
-use crate::contender::{Contender, Rules};
+use crate::contender::{Contender, Firewall, Rules};
 use crate::flows::{Flow, shuffled};
 use crate::load::{Load, Pace, Profile};
 use crate::race::{Comparison, Effort, TWIN, agreed, report, rounds, slice};
@@ -43,7 +43,7 @@ pub fn run(effort: Effort, quick: bool, out: &mut Report) {
         let rules = Rules {
             sessions: flows + 1024,
             dnat: 0,
-            policies,
+            firewall: policies.map_or(Firewall::Off, Firewall::Addresses),
         };
         sites.push(Site::new(lab, Contender::Tc, &name, &rules));
     }

@@ -1,6 +1,6 @@
 //! Memory: a gateway with as many sessions as it was made for.
 
-use crate::contender::{Contender, Rules};
+use crate::contender::{Contender, Firewall, Rules};
 use crate::flows::{Flow, shuffled};
 use crate::load::Load;
 use crate::machine;
@@ -13,7 +13,7 @@ pub fn run(sessions: u32, out: &mut Report) {
     let rules = Rules {
         sessions,
         dnat: 0,
-        policies: None,
+        firewall: Firewall::Off,
     };
     let lab = Lab::new("memory");
     let site = Site::new(&lab, Contender::Tc, "sluice tc", &rules);

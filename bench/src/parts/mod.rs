@@ -7,6 +7,7 @@ pub mod entries;
 pub mod firewall;
 pub mod hit;
 pub mod http;
+pub mod inspection;
 pub mod latency;
 pub mod memory;
 pub mod packets;

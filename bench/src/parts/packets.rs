@@ -1,6 +1,6 @@
 //! Small packets of flows that are open: UDP with 64 bytes on the wire.
 
-use crate::contender::{Contender, Rules};
+use crate::contender::{Contender, Firewall, Rules};
 use crate::flows::{Flow, shuffled};
 use crate::load::{Load, Pace, Profile};
 use crate::race::{Comparison, Effort, agreed, report, rounds, slice};
@@ -13,7 +13,7 @@ pub fn run(effort: Effort, many: u32, out: &mut Report) {
     let rules = Rules {
         sessions: many + 1024,
         dnat: 0,
-        policies: None,
+        firewall: Firewall::Off,
     };
     let contenders = [
         Contender::Plain,

@@ -1,6 +1,6 @@
 //! A daemon that is killed and started again under load.
 
-use crate::contender::{Contender, Rules};
+use crate::contender::{Contender, Firewall, Rules};
 use crate::flows::{Flow, shuffled};
 use crate::load::{Load, Pace, Profile};
 use crate::machine;
@@ -21,7 +21,7 @@ pub fn run(sessions: u32, out: &mut Report) {
     let rules = Rules {
         sessions: sessions + 65_536,
         dnat: 10,
-        policies: None,
+        firewall: Firewall::Off,
     };
     let lab = Lab::new("restart");
     for contender in [Contender::Tc, Contender::Xdp] {

@@ -1,6 +1,6 @@
 //! New sessions: each packet is a new flow.
 
-use crate::contender::{Contender, Rules};
+use crate::contender::{Contender, Firewall, Rules};
 use crate::flows::{Flow, shuffled};
 use crate::load::{Load, Pace, Profile};
 use crate::race::{Effort, agreed, report, rounds, slice};
@@ -21,7 +21,7 @@ pub fn run(effort: Effort, many: u32, out: &mut Report) {
     let rules = Rules {
         sessions: flows,
         dnat: 0,
-        policies: None,
+        firewall: Firewall::Off,
     };
     let contenders = [
         Contender::Nftables,

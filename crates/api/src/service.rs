@@ -10,7 +10,7 @@ use crate::{ApiError, Request, Service, access, audit, new_request_id};
 use control::audit::{Actor, Event};
 use control::records::{Seconds, Token};
 use control::{Control, Draft, Metering, Refusal};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -205,6 +205,12 @@ impl Cloud {
             draft.put_on_record(event);
             Ok(answer)
         });
+        if let Err(refusal) = &answer
+            && refusal.is_dry_run()
+            && operation.response.iter().any(|it| it.name == "DryRun")
+        {
+            return Ok(json!({"DryRun": true}));
+        }
         answer.map_err(|refusal| {
             // A dry run changes nothing, whatever comes of it.
             let dry_run = request.params.get("DryRun").and_then(parse_bool) == Some(true);

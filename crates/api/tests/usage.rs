@@ -383,3 +383,20 @@ fn private_addresses_are_watched_once_that_is_switched_on() {
     call("DisableNatGatewayEcsMetric", &[]).unwrap();
     assert!(!watches() && !shown());
 }
+
+#[test]
+fn assets_tell_what_they_have_sent_in_seven_days() {
+    let it = Metered::new();
+    let day = 24 * HOUR;
+    let begin = now() - 8 * day;
+    it.metering.tick(begin).unwrap();
+    it.traffic(1, 1_000_000, begin + 60);
+    it.metering.tick(begin + 2 * day).unwrap();
+    it.traffic(600, 6_000, begin + 2 * day + 60);
+    it.metering.tick(begin + 2 * day + 120).unwrap();
+    it.traffic(5, 50, now());
+    let params = [("CurrentPage", "1"), ("PageSize", "10")];
+    let told = it.world.cfw("DescribeAssetList", &params).unwrap();
+    assert_eq!(told["Assets"][0]["ResourceInstanceId"], it.eip);
+    assert_eq!(told["Assets"][0]["Last7DayOutTrafficBytes"], 6_050);
+}

@@ -43,9 +43,11 @@ impl Draft {
     /// Makes a DNAT entry.
     ///
     /// # Errors
-    /// If the table does not exist or is full, or the entry cannot be beside the others.
+    /// If the table does not exist or is full, if what comes in would not meet the gateway's firewall, or the entry
+    /// cannot be beside the others.
     pub fn create_dnat_entry(&mut self, new: NewDnatEntry) -> Result<DnatEntry> {
         let gateway = self.gateway_of_forward_table(&new.table)?;
+        self.not_around_firewall(gateway)?;
         let used = self.dnat_of_gateway(&gateway.id).count();
         let whose = format!("The NAT gateway {} has", gateway.id);
         self.room_for(Quota::ForwardEntries, &whose, used)?;

@@ -93,7 +93,7 @@ impl Draft {
             internet_charge_type: new.charge_type.name().into(),
             binding: None,
             package: None,
-            protected: false,
+            protected: self.protects_new_eips(self.now),
             deletion_protection: false,
         };
         self.eips.put(eip.clone());

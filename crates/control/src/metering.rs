@@ -464,6 +464,29 @@ impl Metering {
         self.hours_of(&state, &of.name(id), time)
     }
 
+    /// The use of several in the hours that begin in `time`, up to now: a sum for each, in their order.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn sums(
+        &self,
+        of: Of,
+        ids: &[&str],
+        time: Range<Seconds>,
+        now: Seconds,
+    ) -> Result<Vec<Use>, Error> {
+        let mut state = self.state();
+        self.read(&mut state, now)?;
+        let sum = |id: &&str| {
+            let mut sum = Use::default();
+            for (_, used) in self.hours_of(&state, &of.name(id), time.clone())? {
+                sum.add(&used);
+            }
+            Ok(sum)
+        };
+        ids.iter().map(sum).collect()
+    }
+
     fn hours_of(
         &self,
         state: &State,

@@ -3,7 +3,7 @@
 //! they share.
 //!
 //! ```text
-//! cargo run --release -p datapath --example hit      (as root)
+//! cargo run --release -p datapath --example hit [ROUNDS]     (as root)
 //! ```
 //!
 //! The flows form a ring in random order: each one's action turns its packet into the next one's. So
@@ -32,10 +32,14 @@ const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 const METER: u16 = 7;
 /// Packets in a measurement.
 const REPEAT: u32 = 250_000;
-/// Measurements, of which the best counts: the others were disturbed.
+/// Measurements, if no other number is asked for, of which the best counts: the others were disturbed.
 const ROUNDS: usize = 24;
 
 fn main() -> Result<(), Box<dyn Error>> {
+    let rounds = match std::env::args().nth(1) {
+        Some(rounds) => rounds.parse()?,
+        None => ROUNDS,
+    };
     println!(
         "{:>9} {:>5} {:>5} {:>10} {:>6} {:>6}",
         "flows", "meter", "hook", "ns/packet", "net", "line"
@@ -47,10 +51,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         let programs = Programs::load(&maps)?;
         let ring = fill(&maps, flows, meter)?;
         for (name, hook, kind) in [("tc", Hook::Tc, SCHED_CLS), ("xdp", Hook::Xdp, XDP)] {
-            let gross = measure(&programs, &maps, hook, &ring)?;
-            let empty = empty(kind)?;
+            let gross = measure(&programs, &maps, hook, &ring, rounds)?;
+            let empty = empty(kind, rounds)?;
             let net = gross.saturating_sub(empty);
-            let line = chase(slots as usize, flows.max(2) as usize)?;
+            let line = chase(slots as usize, flows.max(2) as usize, rounds)?;
             let meter = if meter == 0 { "no" } else { "yes" };
             println!("{flows:>9} {meter:>5} {name:>5} {gross:>10} {net:>6} {line:>6}");
         }
@@ -112,9 +116,10 @@ fn measure(
     maps: &Maps,
     hook: Hook,
     ring: &[Key],
+    rounds: usize,
 ) -> Result<u64, Box<dyn Error>> {
     let mut best = u128::MAX;
-    for round in 0..ROUNDS {
+    for round in 0..rounds {
         // Each goes on where the last one ended, so that it finds nothing in the caches.
         let first = &ring[round * REPEAT as usize % ring.len()];
         let before = maps.counters()?.hit();
@@ -135,7 +140,7 @@ fn measure(
 
 /// Nanoseconds to read a cache line whose place the line before tells: `used` lines in random order,
 /// spread over memory of `lines`, in pages of 4 KiB as the table's.
-fn chase(lines: usize, used: usize) -> Result<u64, Box<dyn Error>> {
+fn chase(lines: usize, used: usize, rounds: usize) -> Result<u64, Box<dyn Error>> {
     #[repr(align(64))]
     #[derive(Clone, Copy)]
     struct Line(u32);
@@ -161,7 +166,7 @@ fn chase(lines: usize, used: usize) -> Result<u64, Box<dyn Error>> {
     }
     let mut at = order[0];
     let mut best = u128::MAX;
-    for _ in 0..ROUNDS {
+    for _ in 0..rounds {
         let start = Instant::now();
         for _ in 0..REPEAT {
             at = memory[at as usize].0;
@@ -194,7 +199,7 @@ const SCHED_CLS: u32 = 3;
 const XDP: u32 = 6;
 
 /// Nanoseconds that a run of an empty program takes.
-fn empty(kind: u32) -> Result<u64, Box<dyn Error>> {
+fn empty(kind: u32, rounds: usize) -> Result<u64, Box<dyn Error>> {
     /// The start of `union bpf_attr` for `BPF_PROG_LOAD`.
     #[repr(C)]
     #[derive(Default)]
@@ -238,7 +243,7 @@ fn empty(kind: u32) -> Result<u64, Box<dyn Error>> {
     let fd = unsafe { OwnedFd::from_raw_fd(fd as i32) };
     let frame = [0; 60];
     let mut best = u32::MAX;
-    for _ in 0..ROUNDS {
+    for _ in 0..rounds {
         let mut run = Run {
             program: fd.as_raw_fd() as u32,
             size_in: frame.len() as u32,

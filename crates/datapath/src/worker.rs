@@ -23,8 +23,11 @@ use std::time::Duration;
 
 /// Packets between two looks at the clock and at tasks.
 const ROUND: usize = 256;
-/// How long to go on looking for packets before sleeping: about what a sleep and its wake-up cost.
+/// How long to go on looking for packets before sleeping, where that pays: about what a sleep and its wake-up cost.
 const SPIN: Duration = Duration::from_micros(20);
+/// It pays if the last sleep was not longer than this, wake-up included: packets come one after the other, not in
+/// bursts or seldom.
+const SHORT: Duration = Duration::from_micros(40);
 /// The longest sleep.
 const SLEEP: Duration = Duration::from_millis(500);
 /// Frames that are taken from the queue at once, so that what all of them need of the flow table is on its way from
@@ -152,6 +155,7 @@ impl Loop {
     fn run(&mut self) {
         let mut next = now();
         let mut idle_since = now();
+        let mut patience = SPIN;
         loop {
             let mut at = now();
             let packets = self.packets(at);
@@ -172,9 +176,13 @@ impl Loop {
             }
             self.grace.retire(self.engine.take_retired());
             self.sender.flush();
-            if packets == 0 && at.since(idle_since) >= SPIN && next > at {
+            if packets == 0 && at.since(idle_since) >= patience && next > at {
                 self.sleep(next.since(at).min(SLEEP));
                 idle_since = now();
+                patience = match idle_since.since(at) <= SHORT {
+                    true => SPIN,
+                    false => Duration::ZERO,
+                };
             }
         }
     }

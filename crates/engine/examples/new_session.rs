@@ -6,6 +6,9 @@
 //! one takes while there are few and while there are many, how much memory each has, and what it costs to
 //! go through all of them: to put a new configuration in force, to take them over after a restart, and to
 //! expire them.
+//!
+//! `new_session count SESSIONS` opens that many in an engine that is always the same, and does nothing else:
+//! `bench/instructions` counts what each takes.
 
 use engine::{
     Account, Engine, Input, Link, Memory, Offload, Output, PortRef, Snapshot, Time, UPLINK_ZONE,
@@ -151,11 +154,24 @@ fn resident() -> usize {
     kib.unwrap_or(0) * 1024
 }
 
+/// Sessions that there is room for when they are counted.
+const COUNTED: u32 = 65_536;
+
 fn main() {
-    let sessions: u32 = match std::env::args().nth(1).map(|n| n.parse()) {
+    let mut args: Vec<String> = std::env::args().skip(1).collect();
+    let counting = args.first().is_some_and(|first| first == "count");
+    if counting {
+        args.remove(0);
+    }
+    let wanted: u32 = match args.first().map(|n| n.parse()) {
         None => 1_000_000,
         Some(Ok(sessions)) => sessions,
         Some(Err(error)) => return eprintln!("the number of sessions: {error}"),
+    };
+    let sessions = if counting {
+        wanted.max(COUNTED)
+    } else {
+        wanted
     };
     let slots = (sessions as usize * 3).next_multiple_of(2).max(64);
     let entries: Vec<Entry> = (0..slots).map(|_| Entry::default()).collect();
@@ -184,7 +200,7 @@ fn main() {
         },
     ];
     let mut config = model::file::parse(&config(sessions)).expect("a configuration");
-    match std::env::args().nth(2).map(|n| n.parse()) {
+    match args.get(1).map(|n| n.parse()) {
         None => {}
         Some(Ok(policies)) => protect(&mut config, policies),
         Some(Err(error)) => return eprintln!("the number of policies: {error}"),
@@ -204,8 +220,28 @@ fn main() {
         accounts,
     };
     let empty = resident();
-    let mut now = Time(1_000_000_000);
+    let now = Time(1_000_000_000);
     let mut engine = Engine::new(memory(), snapshot(), now);
+
+    let open = |engine: &mut Engine, frames: &mut [[u8; 60]]| {
+        for n in 0..frames.len() {
+            if let Some(next) = frames.get(n + 1) {
+                engine.expect(2, next);
+            }
+            let input = Input {
+                ifindex: 2,
+                frame: &mut frames[n],
+                offload: Offload::NONE,
+            };
+            engine.frame(input, now, &mut Nowhere);
+        }
+    };
+    if counting {
+        let mut frames: Vec<_> = (0..sessions).map(|n| frame(links[0].mac, n)).collect();
+        open(&mut engine, &mut frames[..wanted as usize]);
+        assert_eq!(engine.stats().sessions, u64::from(wanted));
+        return;
+    }
 
     let mut done = 0;
     let step = (sessions / 10).max(1);
@@ -219,17 +255,7 @@ fn main() {
             .map(|n| frame(links[0].mac, n))
             .collect();
         let start = cpu();
-        for n in 0..frames.len() {
-            if let Some(next) = frames.get(n + 1) {
-                engine.expect(2, next);
-            }
-            let input = Input {
-                ifindex: 2,
-                frame: &mut frames[n],
-                offload: Offload::NONE,
-            };
-            engine.frame(input, now, &mut Nowhere);
-        }
+        open(&mut engine, &mut frames);
         let each = (cpu() - start).as_nanos() as f64 / count as f64;
         done += count;
         println!("{done:>9} sessions: {each:>6.0} ns for a new one");
@@ -259,6 +285,7 @@ fn main() {
     );
     assert_eq!(engine.stats().sessions, sessions as u64);
 
+    let mut now = now;
     let mut round = |now: &mut Time, what: &str| {
         let mut total = Duration::ZERO;
         let mut longest = Duration::ZERO;

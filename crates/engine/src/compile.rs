@@ -6,6 +6,7 @@ use crate::lpm::Lpm;
 use crate::nat::Outer;
 use crate::security;
 use crate::snapshot::*;
+use crate::tuple;
 use hashbrown::HashMap;
 use ipnet::Ipv4Net;
 use model::{Config, DnatMapping, EipBinding, Id, Kind, NextHop, UplinkMode};
@@ -349,7 +350,8 @@ impl Snapshot {
             for (entry, s) in g.snat.iter().enumerate() {
                 let mut pool = Vec::new();
                 for id in &s.eips {
-                    pool.push(outside(id)?);
+                    let ix = outside(id)?;
+                    pool.push((tuple::raw(eips[ix as usize].address), ix));
                 }
                 sources.push((s.source, entry as u32));
                 entries.push(Snat {

@@ -127,6 +127,7 @@ impl Core {
         if judged.curtain == Curtain::Open {
             return;
         }
+        judged.settle();
         judged.curtain = Curtain::Open;
         let real = std::mem::take(&mut judged.hops);
         self.watch.inspections.remove(ix);
@@ -151,6 +152,12 @@ impl Core {
         }
     }
 
+    /// Why a session's packets come to the daemon.
+    pub(crate) fn curtain(&self, ix: SessionIx) -> Curtain {
+        let judged = self.sessions.session(ix).judged;
+        judged.map_or(Curtain::Open, |judged| self.watch.get(judged).curtain)
+    }
+
     /// A packet of a session that the kernel does not forward, or of one that it does.
     #[expect(clippy::too_many_arguments, reason = "a packet and its context")]
     pub(crate) fn along(
@@ -165,13 +172,15 @@ impl Core {
         counted: bool,
         out: &mut impl Output,
     ) -> Result<Fate, Reason> {
-        let judged = self.sessions.session(ix).judged;
-        let curtain = judged.map_or(Curtain::Open, |judged| self.watch.get(judged).curtain);
-        match curtain {
+        match self.curtain(ix) {
+            Curtain::Inspect | Curtain::Dns if packet.is_fragment() => {
+                return self.gather(s, at, ix, way, frame, packet, offload, counted, out);
+            }
+            Curtain::Open if packet.is_fragment() => {
+                self.release_gathered(s, at, ix, way, packet, out);
+            }
             Curtain::Open => {}
-            Curtain::Inspect => self.inspect(s, at, ix, way, frame, packet, out)?,
-            Curtain::Dns => self.look_at_names(s, at, ix, way, frame, packet, out)?,
-            Curtain::Refused => return Err(self.at_the_wall(s, at, ix, way, frame, packet, out)),
+            _ => self.look(s, at, ix, way, frame, packet, out)?,
         }
         self.forward(s, at, ix, way, frame, packet, offload, counted, out)
     }
@@ -188,6 +197,7 @@ impl Core {
         if judged.curtain == Curtain::Refused {
             return;
         }
+        judged.settle();
         if judged.state == AppState::None || !judged.complete && judged.app.is_none() {
             judged.state = match judged.state {
                 AppState::None => AppState::PolicyDiscard,

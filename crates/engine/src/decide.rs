@@ -75,8 +75,13 @@ pub(crate) enum Source {
     Keep,
     /// It becomes an EIP, one to one.
     Fixed(EipIx),
-    /// It becomes an EIP of an SNAT entry's pool, with a port.
-    Pool { gateway: GatewayIx, snat: u32 },
+    /// It becomes an EIP of an SNAT entry's pool, with a port: the first one that the pool has for it, if that has a
+    /// port.
+    Pool {
+        gateway: GatewayIx,
+        snat: u32,
+        first: EipIx,
+    },
 }
 
 /// Where packets leave.
@@ -206,7 +211,10 @@ fn from_eni(
 
     let subject = Subject {
         address: dst,
-        groups: groups_of(s, eni.vpc, dst),
+        groups: match eni.outbound.asks_groups {
+            true => groups_of(s, eni.vpc, dst),
+            false => &[],
+        },
         protocol: key.proto,
         port: port_of(key.proto, key.dport),
     };

@@ -7,7 +7,7 @@ use crate::engine::{Arrival, Core};
 use crate::explain::Recorder;
 use crate::firewall::Dns;
 use crate::io::{Output, Time};
-use crate::record::FirewallKind;
+use crate::record::{Details, FirewallKind};
 use crate::sessions::{SessionIx, Way};
 use crate::snapshot::Snapshot;
 use crate::tuple;
@@ -94,7 +94,7 @@ impl Halves {
 }
 
 impl Core {
-    /// Looks at a packet of a session that asks for names. An error is a packet that must not go on.
+    /// Looks at a whole packet of a session that asks for names. An error is a packet that must not go on.
     #[expect(clippy::too_many_arguments, reason = "a packet and its context")]
     pub(crate) fn look_at_names(
         &mut self,
@@ -106,13 +106,6 @@ impl Core {
         packet: &Ipv4,
         out: &mut impl Output,
     ) -> Result<(), Reason> {
-        if packet.is_fragment() {
-            // A question has no parts; an answer that has is not learned.
-            return match (way, &s.firewalls.dns) {
-                (Way::Original, Some(_)) => Err(Reason::DnsFirewall),
-                _ => Ok(()),
-            };
-        }
         if packet.proto == proto::TCP {
             let Some(segment) = Segment::read(frame, packet) else {
                 return Err(Reason::Malformed);
@@ -163,7 +156,7 @@ impl Core {
                     .dns
                     .as_ref()
                     .map(|dns| self.ask_dns(s, dns, &original, Some(&name), now));
-                self.note_name(ix, &name, ruling, now);
+                self.note_name(s, ix, &name, ruling, now);
                 ruling.filter(Ruling::refuses)
             }
             // What is not a question goes nowhere while questions are looked at.
@@ -172,7 +165,11 @@ impl Core {
                 let ruling = self.ask_dns(s, dns, &original, None, now);
                 ruling.refuses().then_some(ruling)
             }
-            (Way::Reply, Some(answer)) if answer.response && s.firewalls.learns => {
+            (Way::Reply, Some(answer)) if answer.response => {
+                self.note_answer(s, ix, way, &answer);
+                if !s.firewalls.learns {
+                    return None;
+                }
                 let wall = self.watch.wall(now);
                 let seen_as = tuple::ip(self.sessions.session(ix).keys[1].dst);
                 for it in &answer.addresses {
@@ -216,10 +213,10 @@ impl Core {
             },
         };
         let list = &s.firewalls.lists[dns.list as usize];
-        let says = self.with_facts(now, |facts| {
+        let says = self.with_evidence(now, &[], |evidence| {
             match list
                 .policies
-                .check(&subject, facts, EngineMode::Strict, dns.default)
+                .check(&subject, &evidence.facts, EngineMode::Strict, dns.default)
             {
                 Verdict::Decided { action, because } => match because {
                     Because::Policy(place) => Says::Policy(place, action),
@@ -239,7 +236,14 @@ impl Core {
     }
 
     /// Puts down what a session has asked for last, and what was said about it.
-    fn note_name(&mut self, ix: SessionIx, name: &str, ruling: Option<Ruling>, now: Time) {
+    fn note_name(
+        &mut self,
+        s: &Snapshot,
+        ix: SessionIx,
+        name: &str,
+        ruling: Option<Ruling>,
+        now: Time,
+    ) {
         let wall = self.watch.wall(now);
         if let Some(ruling) = &ruling {
             self.watch.hits.decided_one(ruling, wall);
@@ -248,7 +252,15 @@ impl Core {
             return;
         };
         let name = self.watch.intern(&name.into());
+        // A datagram that is refused leaves the session to go on: that it was refused would be forgotten.
+        let over_udp = self.sessions.session(ix).keys[0].proto == proto::UDP;
+        if let Some(ruling) = ruling.filter(|it| over_udp && it.refuses())
+            && s.records.is_some()
+        {
+            return self.record_question(s, ix, name, ruling, now);
+        }
         self.watch.get_mut(judged).asked(name, ruling);
+        self.watch.keep_details(judged, Details::default());
     }
 
     /// What the DNS firewall would say, for a trace.

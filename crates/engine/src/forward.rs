@@ -171,13 +171,7 @@ impl Core {
     /// Gives a fragment the identification that its datagram leaves with, and a packet that will be
     /// fragmented one of ours: behind one address the senders' own would meet.
     fn replace_id(&mut self, at: Arrival, frame: &mut [u8], packet: &Ipv4) {
-        let datagram = Datagram {
-            zone: at.zone(),
-            src: packet.src,
-            dst: packet.dst,
-            id: packet.id,
-            proto: packet.proto,
-        };
+        let datagram = Datagram::of(at.zone(), packet);
         let id = match self.fragments.known(&datagram) {
             Some(known) if packet.is_fragment() => known.id,
             _ => self.fragments.new_id(),

@@ -2,9 +2,10 @@
 //!
 //! Only the first fragment has the ports, so the others follow it: they are remembered by source,
 //! destination, identification and protocol. Those that come before the first one wait for it, for a
-//! bounded time and in bounded memory. Nothing is reassembled.
+//! bounded time and in bounded memory. Nothing is reassembled, but for being looked at ([`crate::gather`]).
 
 use crate::io::{Offload, Time};
+use crate::wire::Ipv4;
 use flow::Key;
 use flow::reason::Reason;
 use hashbrown::HashMap;
@@ -40,8 +41,31 @@ pub(crate) struct Known {
     pub id: u16,
 }
 
-/// Fragments that wait, whole frames.
-pub(crate) type Waiting = Vec<(Box<[u8]>, Offload)>;
+/// A fragment that waits.
+#[derive(Debug)]
+pub(crate) struct Held {
+    /// The whole frame.
+    pub frame: Box<[u8]>,
+    pub offload: Offload,
+    /// It is counted already.
+    pub counted: bool,
+}
+
+/// Fragments that wait.
+pub(crate) type Waiting = Vec<Held>;
+
+impl Datagram {
+    /// That of a fragment that came in by a port of this zone.
+    pub fn of(zone: u16, packet: &Ipv4) -> Datagram {
+        Datagram {
+            zone,
+            src: packet.src,
+            dst: packet.dst,
+            id: packet.id,
+            proto: packet.proto,
+        }
+    }
+}
 
 #[derive(Debug)]
 struct State {
@@ -78,24 +102,32 @@ impl Fragments {
         }))
     }
 
-    /// Lets a fragment wait for the first one.
-    pub fn hold(
-        &mut self,
-        datagram: Datagram,
-        frame: &[u8],
-        offload: Offload,
-        now: Time,
-    ) -> Result<(), Reason> {
-        if self.waiting_bytes + frame.len() > WAITING_BYTES {
+    /// Lets a fragment wait for others.
+    pub fn hold(&mut self, datagram: Datagram, held: Held, now: Time) -> Result<(), Reason> {
+        let bytes = held.frame.len();
+        if self.waiting_bytes + bytes > WAITING_BYTES {
             return Err(Reason::FragmentLimit);
         }
         let state = self.state(datagram, now)?;
         if state.waiting.len() >= WAITING_EACH {
             return Err(Reason::FragmentLimit);
         }
-        state.waiting.push((frame.into(), offload));
-        self.waiting_bytes += frame.len();
+        state.waiting.push(held);
+        self.waiting_bytes += bytes;
         Ok(())
+    }
+
+    /// The fragments of a datagram that wait.
+    pub fn waiting(&self, datagram: &Datagram) -> &[Held] {
+        self.datagrams.get(datagram).map_or(&[], |it| &it.waiting)
+    }
+
+    /// Takes the fragments of a datagram that wait.
+    pub fn take(&mut self, datagram: &Datagram) -> Waiting {
+        let state = self.datagrams.get_mut(datagram);
+        let waiting = state.map_or(Vec::new(), |it| std::mem::take(&mut it.waiting));
+        self.waiting_bytes -= bytes(&waiting);
+        waiting
     }
 
     /// An identification of ours for a datagram, as in a packet.
@@ -146,7 +178,7 @@ impl Fragments {
 }
 
 fn bytes(waiting: &Waiting) -> usize {
-    waiting.iter().map(|(frame, _)| frame.len()).sum()
+    waiting.iter().map(|held| held.frame.len()).sum()
 }
 
 #[cfg(test)]
@@ -163,50 +195,41 @@ mod tests {
         }
     }
 
+    fn held(bytes: usize) -> Held {
+        Held {
+            frame: vec![0; bytes].into(),
+            offload: Offload::NONE,
+            counted: false,
+        }
+    }
+
     #[test]
     fn memory_is_bounded_and_comes_back() {
         let mut fragments = Fragments::default();
-        let frame = [0u8; 1500];
-        let mut held = 0;
+        let mut waiting = 0;
         let mut refused = 0;
         for id in 0..u16::MAX {
-            match fragments.hold(datagram(id), &frame, Offload::NONE, Time(0)) {
-                Ok(()) => held += 1,
+            match fragments.hold(datagram(id), held(1500), Time(0)) {
+                Ok(()) => waiting += 1,
                 Err(reason) => {
                     assert_eq!(reason, Reason::FragmentLimit);
                     refused += 1;
                 }
             }
         }
-        assert!(held * frame.len() <= WAITING_BYTES && refused > 0);
-        assert_eq!(fragments.tick(Time(0) + LIFETIME), held as u64);
+        assert!(waiting * 1500 <= WAITING_BYTES && refused > 0);
+        assert_eq!(fragments.tick(Time(0) + LIFETIME), waiting as u64);
         assert_eq!(fragments.waiting_bytes, 0);
-        assert!(
-            fragments
-                .hold(datagram(1), &frame, Offload::NONE, Time(0))
-                .is_ok()
-        );
+        assert!(fragments.hold(datagram(1), held(1500), Time(0)).is_ok());
     }
 
     #[test]
     fn one_datagram_cannot_take_all() {
         let mut fragments = Fragments::default();
         for _ in 0..WAITING_EACH {
-            assert!(
-                fragments
-                    .hold(datagram(1), &[0; 60], Offload::NONE, Time(0))
-                    .is_ok()
-            );
+            assert!(fragments.hold(datagram(1), held(60), Time(0)).is_ok());
         }
-        assert!(
-            fragments
-                .hold(datagram(1), &[0; 60], Offload::NONE, Time(0))
-                .is_err()
-        );
-        assert!(
-            fragments
-                .hold(datagram(2), &[0; 60], Offload::NONE, Time(0))
-                .is_ok()
-        );
+        assert!(fragments.hold(datagram(1), held(60), Time(0)).is_err());
+        assert!(fragments.hold(datagram(2), held(60), Time(0)).is_ok());
     }
 }

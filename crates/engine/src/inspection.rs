@@ -9,7 +9,7 @@
 use crate::curtain::Segment;
 use crate::engine::{Arrival, Core};
 use crate::io::{Output, Time};
-use crate::record::{AppState, Identified};
+use crate::record::{AppState, Identified, Unknown};
 use crate::sessions::{SessionIx, Way};
 use crate::snapshot::Snapshot;
 use crate::tuple;
@@ -61,7 +61,7 @@ struct Inspection {
     next: [u32; 2],
 }
 
-/// An announced connection: zone and address of the client, address and port of the server.
+/// An announced connection: zone and address of who opens it, address and port of who listens.
 type Expected = (u16, u32, u32, u16);
 
 /// All of them.
@@ -118,13 +118,13 @@ impl Inspections {
         None
     }
 
-    /// Whether a session's packets are of interest though it is known what it is.
-    pub fn watches(&self, ix: SessionIx) -> bool {
-        // TLS shows its certificate later, but nothing is decided by that.
+    /// Whether a session's packets are of interest though it is known what it is: control connections of FTP announce
+    /// others, and servers of TLS show their certificate, by which nothing is decided, but which records tell.
+    pub fn watches(&self, ix: SessionIx, recording: bool) -> bool {
         let is_ftp = |it: &Inspection| matches!(it.stream.progress(), Progress::Done(identity) if identity.app == App::Ftp);
         self.live
             .get(&ix)
-            .is_some_and(|it| is_ftp(it) && it.stream.watches())
+            .is_some_and(|it| it.stream.watches() && (recording || is_ftp(it)))
     }
 
     /// How many there are.
@@ -167,7 +167,7 @@ impl Core {
         self.watch.inspections.add(ix, stream, Some(now));
     }
 
-    /// Shows the inspection a packet. An error is a packet that must not go on.
+    /// Shows the inspection a whole packet. An error is a packet that must not go on.
     #[expect(clippy::too_many_arguments, reason = "a packet and its context")]
     pub(crate) fn inspect(
         &mut self,
@@ -179,15 +179,12 @@ impl Core {
         packet: &Ipv4,
         out: &mut impl Output,
     ) -> Result<(), Reason> {
-        // What is in parts is not put together: if it tells what is asked for, it stays untold.
-        if !packet.is_fragment() {
-            self.show_inspection(ix, way, frame, packet, at.now);
-            self.take_related(ix, at.now);
-            let outcome = self.learn(s, ix, at.now);
-            if let Outcome::Refused(ruling) = outcome {
-                self.refuse(s, ix, ruling, at.now);
-                return Err(self.at_the_wall(s, at, ix, way, frame, packet, out));
-            }
+        self.show_inspection(ix, way, frame, packet, at.now);
+        self.take_related(ix, at.now);
+        let outcome = self.learn(s, ix, at.now);
+        if let Outcome::Refused(ruling) = outcome {
+            self.refuse(s, ix, ruling, at.now);
+            return Err(self.at_the_wall(s, at, ix, way, frame, packet, out));
         }
         while let Some(oldest) = self.watch.inspections.too_many() {
             self.watch.tally.given_up += 1;
@@ -253,7 +250,10 @@ impl Core {
         let progress = it.stream.progress().clone();
         let judged = self.watch.get_mut(judged_ix);
         if judged.complete {
-            if !self.watch.inspections.watches(ix) {
+            if !self.watch.inspections.watches(ix, s.records.is_some()) {
+                if let Progress::Done(identity) = progress {
+                    self.note_details(s, judged_ix, identity.details);
+                }
                 self.lift(ix);
             }
             return Outcome::Allowed;
@@ -272,6 +272,9 @@ impl Core {
                 judged.complete = true;
                 judged.state = AppState::Success;
                 judged.identified = Some(Identified::Payload);
+                judged.hidden = identity.hidden;
+                judged.nameless = identity.is_nameless();
+                self.note_details(s, judged_ix, identity.details);
                 let domain = identity.domain.map(|name| self.watch.intern(&name));
                 if s.firewalls.checks_names
                     && let Some(name) = &domain
@@ -280,7 +283,10 @@ impl Core {
                 }
                 self.watch.get_mut(judged_ix).domain = domain;
             }
-            Progress::GaveUp(_) => judged.complete = true,
+            Progress::GaveUp(why) => {
+                judged.complete = true;
+                judged.unknown = Some(why.into());
+            }
         }
         self.decide_known(s, ix, now)
     }
@@ -316,13 +322,14 @@ impl Core {
         };
         let wall = self.watch.wall(now);
         let judged = self.watch.get_mut(judged_ix);
-        if judged.complete && judged.state != AppState::Success {
+        // What has said nothing stays what it is.
+        if judged.complete && judged.state == AppState::Analysing {
             judged.state = Core::state_unknown(&judged.rulings());
         }
         if matches!(outcome, Outcome::Allowed | Outcome::Unseen) {
             let rulings = judged.rulings();
             self.watch.hits.decided(&rulings, wall);
-            if !self.watch.inspections.watches(ix) {
+            if !self.watch.inspections.watches(ix, s.records.is_some()) {
                 self.lift(ix);
             } else {
                 self.watch.get_mut(judged_ix).complete = true;
@@ -337,11 +344,13 @@ impl Core {
             return self.watch.inspections.remove(ix);
         };
         let next = self.watch.inspections.live.get(&ix).map(|it| it.next);
-        let known = std::mem::replace(&mut self.watch.get_mut(judged).complete, true);
         self.watch.inspections.remove(ix);
+        let judged = self.watch.get_mut(judged);
+        let known = std::mem::replace(&mut judged.complete, true);
         if known {
             return self.lift(ix);
         }
+        judged.unknown = Some(Unknown::TooMany);
         if let Outcome::Refused(ruling) = self.decide_known(s, ix, now) {
             self.refuse(s, ix, ruling, now);
             self.tell_ends(s, ix, next, now, out);
@@ -391,17 +400,13 @@ impl Core {
                 continue;
             };
             self.watch.get_mut(judged).complete = true;
-            let rulings = self.watch.get(judged).rulings();
             let outcome = self.judge_known(s, ix, now);
             let judged = self.watch.get_mut(judged);
             judged.complete = false;
-            match outcome {
-                Outcome::Refused(ruling) => {
-                    judged.state = AppState::NoPayload;
-                    self.refuse(s, ix, ruling, now);
-                    self.tell_ends(s, ix, Some(next), now, out);
-                }
-                _ => judged.set_rulings(rulings),
+            judged.state = AppState::NoPayload;
+            if let Outcome::Refused(ruling) = outcome {
+                self.refuse(s, ix, ruling, now);
+                self.tell_ends(s, ix, Some(next), now, out);
             }
         }
         self.watch
@@ -410,27 +415,24 @@ impl Core {
             .retain(|_, until| *until > now);
     }
 
-    /// Takes down the data connections that a control connection has announced. Only those of the session's own ends
-    /// count: nobody can announce others.
+    /// Takes down the data connections that a control connection has announced: of passive mode from its client to its
+    /// server, of active mode back. Only those of the session's own ends count, under the addresses by which either end
+    /// may know them: nobody can announce others.
     fn take_related(&mut self, ix: SessionIx, now: Time) {
-        let original = self.sessions.session(ix).keys[0];
+        let [original, reply] = self.sessions.session(ix).keys;
         let inspections = &mut self.watch.inspections;
         let Some(it) = inspections.live.get_mut(&ix) else {
             return;
         };
         for related in it.stream.related() {
-            let server = tuple::ip(original.dst);
-            let is_server = related.address.is_none_or(|it| it == IpAddr::V4(server));
-            if related.from == From::Server
-                && is_server
-                && inspections.expected.len() < MOST_EXPECTED
+            let (way, listens) = match related.from {
+                From::Server => (original, [original.dst, reply.src]),
+                From::Client => (reply, [reply.dst, original.src]),
+            };
+            let is_its_own = |it: IpAddr| listens.iter().any(|&end| it == tuple::ip(end));
+            if related.address.is_none_or(is_its_own) && inspections.expected.len() < MOST_EXPECTED
             {
-                let key = (
-                    original.zone,
-                    original.src,
-                    original.dst,
-                    related.port.to_be(),
-                );
+                let key = (way.zone, way.src, way.dst, related.port.to_be());
                 inspections.expected.insert(key, now + EXPECTED_FOR);
             }
         }

@@ -8,15 +8,16 @@ use crate::explain::{Recorder, Silent};
 use crate::io::Time;
 use crate::neighbours::HopIx;
 use crate::record::{AppState, CloseReason, Identified};
+use crate::records::Path;
 use crate::sessions::{Session, SessionIx};
 use crate::snapshot::Snapshot;
 use crate::tuple;
-use crate::verdicts::{self, Known, Outcome, Ruling, Rulings, STAGES, Says};
+use crate::verdicts::{self, Evidence, Known, Outcome, Ruling, Rulings, Says};
 use crate::watch::{Judged, JudgedIx};
 use flow::reason::Reason;
 use flow::{Key, proto};
 use model::{App, OnDrop, OverCapacity};
-use policy::{Facts, Identity, KnownNames, Names};
+use policy::{Identity, KnownNames, Names};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -62,6 +63,18 @@ impl Core {
         now: Time,
         rec: &mut impl Recorder,
     ) -> (Rulings, Outcome) {
+        self.with_evidence(now, kept, |evidence| {
+            verdicts::judge(s, plan, original, reply, known, evidence, rec)
+        })
+    }
+
+    /// Does something with what is known of the world, and `kept` names of a session's destination.
+    pub(crate) fn with_evidence<R>(
+        &self,
+        now: Time,
+        kept: &[Arc<str>],
+        does: impl FnOnce(Evidence<'_>) -> R,
+    ) -> R {
         let wall = self.watch.wall(now);
         let names = KeptNames {
             live: KnownNames {
@@ -71,19 +84,7 @@ impl Core {
             },
             kept,
         };
-        let evidence = self.watch.evidence(&names, wall);
-        verdicts::judge(s, plan, original, reply, known, evidence, rec)
-    }
-
-    /// Does something with what is known of the world.
-    pub(crate) fn with_facts<R>(&self, now: Time, does: impl FnOnce(&Facts<'_>) -> R) -> R {
-        let wall = self.watch.wall(now);
-        let names = KnownNames {
-            answers: &self.watch.answers,
-            resolved: &self.watch.world.resolved,
-            now: wall,
-        };
-        does(&self.watch.evidence(&names, wall).facts)
+        does(self.watch.evidence(&names, wall))
     }
 
     /// What the firewalls say about a session that is about to begin, whose packets go by `hops`; nothing if none sees
@@ -117,7 +118,7 @@ impl Core {
             };
         }
         if let Outcome::Refused(ruling) = outcome {
-            return Err(self.refuse_first(s, plan, keys, rulings, ruling, now));
+            return Err(self.refuse_first(s, Path::of(plan, keys), rulings, ruling, now));
         }
         let waits = rulings.iter().flatten().any(Ruling::waits);
         let curtain = match () {
@@ -146,11 +147,10 @@ impl Core {
     }
 
     /// A first packet is refused: it is counted and put down.
-    fn refuse_first(
+    pub(crate) fn refuse_first(
         &mut self,
         s: &Snapshot,
-        plan: &Plan,
-        keys: &[Key; 2],
+        path: Path<'_>,
         rulings: Rulings,
         ruling: Ruling,
         now: Time,
@@ -159,7 +159,7 @@ impl Core {
         let wall = self.watch.wall(now);
         self.watch.hits.decided_one(&ruling, wall);
         if s.records.is_some() {
-            self.record_refused(s, plan, keys, rulings, now);
+            self.record_refused(s, path, rulings, now);
         }
         let silent = s.firewalls.settings_of(ruling.list).on_drop == OnDrop::Silent;
         Denied {
@@ -293,7 +293,7 @@ impl Core {
             _ if found_refused => {}
             _ if watched => self.draw(ix, Curtain::Dns, now),
             Outcome::Pending => {}
-            _ if self.watch.inspections.watches(ix) => {}
+            _ if self.watch.inspections.watches(ix, s.records.is_some()) => {}
             _ => self.lift(ix),
         }
     }
@@ -373,7 +373,7 @@ impl Core {
                 self.neighbours.count(hop, -1);
             }
         }
-        if s.records.is_some() && !judged.recorded && judged.rulings() != [None; STAGES] {
+        if s.records.is_some() && !judged.recorded && judged.is_seen() {
             self.record_end(s, ix, &judged, close, now);
         }
     }

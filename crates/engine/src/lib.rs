@@ -11,7 +11,8 @@
 //! ([`Snapshot`] holds them compiled); gives the session its translation (`nat.rs` for SNAT ports); and
 //! writes both directions into the flow table, so that the kernel takes the packets that follow.
 //! Firewalls are asked in between (`verdicts.rs`, `judging.rs`); what must be inspected first, or is refused, is
-//! kept from the kernel by a curtain (`curtain.rs`, `inspection.rs`, `dns.rs`).
+//! kept from the kernel by a curtain (`curtain.rs`, `inspection.rs`, `dns.rs`; its fragments `gather.rs`). What goes no
+//! further than to an EIP is shown to the Internet border in `border.rs`.
 //! `forward.rs` sends on those that come here all the same: fragments (`fragments.rs`), packets too large
 //! for the next link, SYNs. ICMP errors are translated in `icmp.rs`, ARP is answered in `arp.rs`.
 //!
@@ -29,11 +30,13 @@
 mod answers;
 mod apply;
 mod arp;
+mod border;
 #[cfg(any(test, feature = "check"))]
 mod check;
 mod compile;
 mod curtain;
 mod decide;
+mod details;
 mod dns;
 mod engine;
 mod explain;
@@ -41,6 +44,7 @@ mod firewall;
 mod firewall_query;
 mod forward;
 mod fragments;
+mod gather;
 mod hits;
 mod icmp;
 mod inbound;
@@ -67,6 +71,7 @@ mod source;
 mod sources;
 mod split;
 mod sweep;
+
 mod tuple;
 mod usage;
 mod verdicts;

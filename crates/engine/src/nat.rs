@@ -301,16 +301,15 @@ impl Nat {
 
     /// Makes a choice come true and counts a session on its mapping.
     pub fn commit(&mut self, inner: &Inner, choice: Choice) -> MappingIx {
-        let ix = match choice {
-            Choice::Existing(ix) => ix,
+        match choice {
+            Choice::Existing(ix) => self.share(ix),
             Choice::New {
                 eip,
                 port,
                 owner,
                 listed,
             } => self.add(inner, eip, port, owner, listed),
-        };
-        self.share(ix)
+        }
     }
 
     /// Counts a session more on a mapping.
@@ -342,6 +341,7 @@ impl Nat {
         self.commit(inner, choice)
     }
 
+    /// Adds a mapping with one session.
     fn add(
         &mut self,
         inner: &Inner,
@@ -356,7 +356,7 @@ impl Nat {
             port,
             owner,
             listed,
-            sessions: 0,
+            sessions: 1,
         };
         let ix = match self.free.pop() {
             Some(ix) => {
@@ -368,8 +368,9 @@ impl Nat {
                 self.mappings.len() as u32 - 1
             }
         };
+        let known = self.eips.entry(eip).or_default();
+        known.sessions += 1;
         if owner {
-            let known = self.eips.entry(eip).or_default();
             let ports = &mut known.classes[class(inner.proto)];
             ports.owned.insert(u16::from_be(port));
             ports.busy.insert(u16::from_be(port));

@@ -205,7 +205,7 @@ impl Neighbours {
         &mut self,
         port: &Port,
         address: Ipv4Addr,
-        asker: Ipv4Addr,
+        asker: impl FnOnce() -> Ipv4Addr,
         now: Time,
     ) -> Option<HopIx> {
         let only = port.link.station;
@@ -220,7 +220,7 @@ impl Neighbours {
             }
             return Some(ix);
         }
-        self.make(Via::new(port, asker, address), address, now)
+        self.make(Via::new(port, asker(), address), address, now)
     }
 
     /// The curtain of the link that a hop leads to, made if there is none; or that before refused sessions.

@@ -59,10 +59,9 @@ impl Core {
             Ok(translation) => translation,
             Err(denied) => {
                 if denied.reason == Reason::PortsExhausted
-                    && let Source::Pool { gateway, snat } = plan.source
-                    && let Some(eip) = source::pool(s, &self.nat, gateway, snat, key).next()
+                    && let Source::Pool { first, .. } = plan.source
                 {
-                    self.nat.count_exhausted(s.eip(eip).outer);
+                    self.nat.count_exhausted(s.eip(first).outer);
                 }
                 return Err(denied);
             }
@@ -85,6 +84,7 @@ impl Core {
             true => None,
             false => self.judge_first(s, &plan, &keys, [there, home], at.now)?,
         };
+        let limited = plan.limit(s).is_some();
         let ix = self.sessions.add(Session {
             keys,
             slots: [NO_SLOT; 2],
@@ -101,14 +101,14 @@ impl Core {
             start: at.now.second(),
             direction: plan.direction,
             flags: plan.flags(),
-            limited: plan.limit(s).is_some(),
+            limited,
             live: true,
         });
         let session = self.sessions.session_mut(ix);
         let choice = translation.choice;
         session.mapping = choice.map(|choice| self.nat.commit(&Inner::of(key), choice));
         session.let_in_by = plan.let_in_by.map(|mapping| self.nat.share(mapping));
-        if plan.limit(s).is_some() {
+        if limited {
             self.count_source(key, 1);
         }
         for hop in [there, home] {
@@ -181,18 +181,16 @@ impl Core {
         };
         let usable = |reply: &Key| reply != key && self.find(reply).is_none();
 
-        if let Source::Pool { gateway, snat } = plan.source {
+        if let Source::Pool {
+            gateway,
+            snat,
+            first,
+        } = plan.source
+        {
             let inner = Inner::of(key);
             let ports = &s.gateway(gateway).ports;
-            let mut unreachable = None;
-            for eip in source::pool(s, &self.nat, gateway, snat, key) {
-                let exit = match exit(eip) {
-                    Ok(exit) => exit,
-                    Err(denied) => {
-                        unreachable = Some(denied);
-                        continue;
-                    }
-                };
+            let mut attempt = |eip: EipIx| -> Result<Translation, Denied> {
+                let exit = exit(eip)?;
                 let outer = s.eip(eip).outer;
                 let address = outer.address;
                 // Probably the source port is kept: two things are then looked up at once.
@@ -205,7 +203,7 @@ impl Core {
                             "no port is free towards this destination".into(),
                         )
                     });
-                    continue;
+                    return Err(Reason::PortsExhausted.into());
                 };
                 let port = match choice {
                     Choice::Existing(ix) => self.nat.mapping(ix).port,
@@ -222,13 +220,27 @@ impl Core {
                         format!("{}: {how}", u16::from_be(port)),
                     )
                 });
-                return Ok(Translation {
+                Ok(Translation {
                     reply: reply(address, port),
                     choice: Some(choice),
                     exit,
-                });
+                })
+            };
+            let mut result = attempt(first);
+            if result.is_err() {
+                let pool = source::pool(s, &self.nat, gateway, snat, key);
+                for eip in pool.filter(|&eip| eip != first) {
+                    match attempt(eip) {
+                        Ok(translation) => return Ok(translation),
+                        // That an EIP is out of reach says more than that it has no port.
+                        Err(denied) if denied.reason != Reason::PortsExhausted => {
+                            result = Err(denied);
+                        }
+                        Err(_) => {}
+                    }
+                }
             }
-            return Err(unreachable.unwrap_or_else(|| Reason::PortsExhausted.into()));
+            return result;
         }
 
         let (src, exit) = match (plan.source, plan.exit) {
@@ -270,7 +282,7 @@ impl Core {
         now: Time,
     ) -> Option<HopIx> {
         let port = &s.ports[port];
-        self.neighbours.hop(port, next, s.asker(port), now)
+        self.neighbours.hop(port, next, || s.asker(port), now)
     }
 
     /// Puts a session's flows into the flow table, counting from `activity`. If there is no room, the

@@ -3,7 +3,7 @@
 use crate::answers::eip_answers;
 use crate::engine::{Arrival, Core, Fate};
 use crate::forward;
-use crate::fragments::Datagram;
+use crate::fragments::{Datagram, Held};
 use crate::io::{Offload, Output};
 use crate::sessions::Way;
 use crate::snapshot::Snapshot;
@@ -82,7 +82,8 @@ impl Core {
             };
         }
         let first = forward::activity(at, frame, packet, offload);
-        match self.open(s, at, packet, key, first) {
+        let opened = self.open(s, at, packet, key, first);
+        match opened.map_err(|denied| self.refused_before(s, at.from(), key, denied, at.now)) {
             Ok(ix) => self.along(s, at, ix, Way::Original, frame, packet, offload, true, out),
             Err(denied)
                 if eip_answers(s, at.from(), key, denied.reason) && !packet.is_fragment() =>
@@ -116,20 +117,19 @@ impl Core {
         {
             return Err(Reason::FragmentMalformed);
         }
-        let datagram = Datagram {
-            zone: at.zone(),
-            src: packet.src,
-            dst: packet.dst,
-            id: packet.id,
-            proto: packet.proto,
-        };
+        let datagram = Datagram::of(at.zone(), packet);
         if packet.offset != 0 {
             return match self.fragments.known(&datagram) {
                 Some(known) => self.later_fragment(s, at, frame, packet, offload, &known.key, out),
-                None => self
-                    .fragments
-                    .hold(datagram, frame, offload, at.now)
-                    .map(|()| Fate::Held),
+                None => {
+                    let held = Held {
+                        frame: (&*frame).into(),
+                        offload,
+                        counted: false,
+                    };
+                    let waits = self.fragments.hold(datagram, held, at.now);
+                    waits.map(|()| Fate::Held)
+                }
             };
         }
         let key = match packet.key(frame, at.zone()) {
@@ -140,10 +140,11 @@ impl Core {
         // Known before it is sent, so that its identification is replaced like the others'.
         let waiting = self.fragments.first(datagram, key, at.now)?;
         let first = self.packet(s, at, frame, packet, &key, offload, out);
-        for (mut frame, offload) in waiting {
-            let result = match Ipv4::parse(&frame) {
+        for mut held in waiting {
+            let (frame, offload) = (&mut held.frame, held.offload);
+            let result = match Ipv4::parse(frame) {
                 _ if first.is_err() => first,
-                Ok(packet) => self.later_fragment(s, at, &mut frame, &packet, offload, &key, out),
+                Ok(packet) => self.later_fragment(s, at, frame, &packet, offload, &key, out),
                 Err(_) => Err(Reason::Malformed),
             };
             self.account(result);

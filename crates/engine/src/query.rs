@@ -154,6 +154,7 @@ impl Engine {
             firewall: curtain.map(Into::into),
             app: judged.and_then(|it| it.app).map(|app| app.name().into()),
             domain: judged.and_then(|it| it.domain.as_deref()).map(Into::into),
+            hidden: judged.is_some_and(|it| it.hidden),
         }
     }
 
@@ -305,8 +306,15 @@ impl Core {
         }
         let plan = match decide::decide(s, &self.nat, from, key, None, steps) {
             Ok(plan) => plan,
-            Err(denied) if eip_answers(s, from, key, denied.reason) => return Ok(None),
-            Err(denied) => return Err(denied.reason),
+            Err(denied) => {
+                let now = self.watch.latest;
+                let refusal = self.border_refuses(s, from, key, &denied, now, steps);
+                return match refusal {
+                    Some(ruling) => Err(ruling.reason()),
+                    None if eip_answers(s, from, key, denied.reason) => Ok(None),
+                    None => Err(denied.reason),
+                };
+            }
         };
         let translation = self
             .admit(s, &plan, key)

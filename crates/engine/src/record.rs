@@ -3,6 +3,7 @@
 use crate::view::TupleView;
 use model::{App, ControlPolicy, Id, NameCheck, PolicyAction, ThreatAction};
 use serde::{Serialize, Serializer};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// A session, or a first packet that was refused. Names are shared: making one costs no copies of them.
@@ -18,9 +19,9 @@ pub struct Record {
     pub original: TupleView,
     /// The tuple as the receiver gets it: of what goes out the public one.
     pub translated: TupleView,
-    /// Where in the cloud it belongs.
+    /// Where in the cloud it belongs, if that is known: a packet to an EIP that nothing takes belongs nowhere.
     #[serde(flatten)]
-    pub place: Arc<Place>,
+    pub place: Option<Arc<Place>>,
     /// The NAT gateway, if one took part.
     pub gateway: Option<Arc<str>>,
     /// The EIP that it went out or came in by.
@@ -35,6 +36,12 @@ pub struct Record {
     pub identified: Option<Identified>,
     /// How far finding them out has come.
     pub state: AppState,
+    /// Why they were not found out, if that was given up.
+    pub unknown: Option<Unknown>,
+    /// The name that it is for is hidden (ECH): the domain is the outer one.
+    pub hidden: bool,
+    /// What else it has told.
+    pub details: Option<Arc<Details>>,
     /// What each firewall that it met says, in the order in which they are asked.
     pub firewalls: Vec<FirewallRecord>,
     /// What became of it.
@@ -123,6 +130,55 @@ pub enum AppState {
     UnknownStrict,
     /// Both are known.
     Success,
+}
+
+/// Why it was given up to find out what a session is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unknown {
+    /// Nothing was said, nor was the connection opened.
+    NoPayload,
+    /// The connection was opened, and nothing was said.
+    HandshakeOnly,
+    /// It is nothing that is known.
+    NotRecognised,
+    /// Only one end was heard, and that does not suffice.
+    OneSideOnly,
+    /// Its beginning went by unseen.
+    Midstream,
+    /// Too many others were to be found out at once.
+    TooMany,
+}
+
+impl From<inspect::Unknown> for Unknown {
+    fn from(why: inspect::Unknown) -> Unknown {
+        match why {
+            inspect::Unknown::NoPayload => Unknown::NoPayload,
+            inspect::Unknown::HandshakeOnly => Unknown::HandshakeOnly,
+            inspect::Unknown::NotRecognised => Unknown::NotRecognised,
+            inspect::Unknown::OneSideOnly => Unknown::OneSideOnly,
+            inspect::Unknown::Midstream => Unknown::Midstream,
+        }
+    }
+}
+
+/// What a session has told besides. Each text is bounded to 255 bytes and can be shown as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Details {
+    /// Of HTTP method and path.
+    pub request: Option<Arc<str>>,
+    /// What was given instead of a domain, mostly an address.
+    pub host: Option<Arc<str>>,
+    /// Of TLS and QUIC the first protocol that the client offers.
+    pub alpn: Option<Arc<str>>,
+    /// Of TLS and QUIC the version.
+    pub version: Option<Arc<str>>,
+    /// The names in the server's certificate, at most 8.
+    pub certificate: Vec<Arc<str>>,
+    /// Of DNS the code of the last answer: 0 if there is no error, 3 if there is no such name.
+    pub code: Option<u8>,
+    /// Of DNS the addresses in the last answer, at most 8.
+    pub answers: Vec<IpAddr>,
 }
 
 /// A firewall on a session's way.

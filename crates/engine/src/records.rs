@@ -7,10 +7,10 @@ use crate::record::{
     AppState, CloseReason, DecidedBy, FirewallKind, FirewallRecord, Place, Record, RecordEntry,
     RecordKind, RecordResult,
 };
-use crate::sessions::{SessionIx, State};
+use crate::sessions::{Session, SessionIx, State};
 use crate::snapshot::{EniIx, GatewayIx, Snapshot};
 use crate::tuple;
-use crate::verdicts::{Ruling, Rulings, Says};
+use crate::verdicts::{Ruling, Rulings, STAGES, Says};
 use crate::watch::Judged;
 use flow::{Activity, Key};
 use model::{NameCheck, PolicyAction};
@@ -71,12 +71,37 @@ impl RecordNames {
 }
 
 /// What a record says of the network.
-struct Path<'a> {
-    keys: &'a [Key; 2],
-    direction: Direction,
-    eni: EniIx,
-    gateway: Option<GatewayIx>,
-    entry: Option<Entry>,
+pub(crate) struct Path<'a> {
+    pub keys: &'a [Key; 2],
+    pub direction: Direction,
+    /// The network interface on our side, if it is known.
+    pub eni: Option<EniIx>,
+    pub gateway: Option<GatewayIx>,
+    pub entry: Option<Entry>,
+}
+
+impl<'a> Path<'a> {
+    /// That of a session that is about to begin.
+    pub fn of(plan: &Plan, keys: &'a [Key; 2]) -> Path<'a> {
+        Path {
+            keys,
+            direction: plan.direction,
+            eni: Some(plan.eni),
+            gateway: plan.gateway,
+            entry: plan.entry,
+        }
+    }
+
+    /// That of a session.
+    fn of_session(session: &Session, keys: &'a [Key; 2]) -> Path<'a> {
+        Path {
+            keys,
+            direction: session.direction,
+            eni: Some(session.eni),
+            gateway: session.gateway,
+            entry: session.entry,
+        }
+    }
 }
 
 /// How far a session has come.
@@ -103,27 +128,40 @@ impl Core {
     pub(crate) fn record_refused(
         &mut self,
         s: &Snapshot,
-        plan: &Plan,
-        keys: &[Key; 2],
+        path: Path<'_>,
         rulings: Rulings,
         now: Time,
     ) {
         let mut judged = Judged::new(rulings, 0, now);
         judged.state = AppState::PolicyDiscard;
-        let path = Path {
-            keys,
-            direction: plan.direction,
-            eni: plan.eni,
-            gateway: plan.gateway,
-            entry: plan.entry,
-        };
-        let course = Course {
+        self.record(s, path, &judged, self.refusal(now), now);
+    }
+
+    /// A question for a name was refused: the session that has asked it goes on.
+    pub(crate) fn record_question(
+        &mut self,
+        s: &Snapshot,
+        ix: SessionIx,
+        name: Arc<str>,
+        ruling: Ruling,
+        now: Time,
+    ) {
+        let session = self.sessions.session(ix);
+        let keys = session.keys;
+        let path = Path::of_session(session, &keys);
+        let mut judged = Judged::new([None; STAGES], 0, now);
+        judged.asked(name, Some(ruling));
+        self.record(s, path, &judged, self.refusal(now), now);
+    }
+
+    /// What is refused at once.
+    fn refusal(&self, now: Time) -> Course {
+        Course {
             kind: RecordKind::Refused,
             activity: Default::default(),
             start: self.watch.wall(now),
             close: Some(CloseReason::Refused),
-        };
-        self.record(s, path, &judged, course, now);
+        }
     }
 
     /// A live session is over: its record is not to wait until it is idle.
@@ -177,7 +215,7 @@ impl Core {
         }
         judged.reported = now.second();
         let judged = judged.clone();
-        if judged.rulings().iter().any(Option::is_some) {
+        if judged.is_seen() {
             self.record_session(s, ix, &judged, RecordKind::Ongoing, None, now);
         }
     }
@@ -194,13 +232,7 @@ impl Core {
         let session = self.sessions.session(ix);
         let activity = self.activity(session);
         let keys = session.keys;
-        let path = Path {
-            keys: &keys,
-            direction: session.direction,
-            eni: session.eni,
-            gateway: session.gateway,
-            entry: session.entry,
-        };
+        let path = Path::of_session(session, &keys);
         let start = self.watch.origin + u64::from(session.start);
         let course = Course {
             kind,
@@ -240,7 +272,7 @@ impl Core {
             direction: path.direction.name(),
             original: tuple::view(original),
             translated: tuple::view(&translated),
-            place: names.places[path.eni as usize].clone(),
+            place: path.eni.map(|eni| names.places[eni as usize].clone()),
             gateway: path.gateway.map(|g| names.gateways[g as usize].clone()),
             eip: eip.map(|&eip| names.eips[eip as usize].clone()),
             entry: path.entry.map(|entry| names.entry(entry)),
@@ -248,6 +280,9 @@ impl Core {
             domain: judged.domain.clone(),
             identified: judged.identified,
             state: judged.state,
+            unknown: judged.unknown,
+            hidden: judged.hidden,
+            details: judged.details.clone(),
             firewalls: rulings().map(|ruling| tell(s, ruling)).collect(),
             result: match () {
                 () if rulings().any(Ruling::refuses) => RecordResult::Drop,

@@ -18,6 +18,8 @@ pub(crate) struct Rules {
     /// Members of these groups are let in if no rule matches.
     default: Vec<u32>,
     otherwise: Policy,
+    /// Whether it matters which groups the other end is in.
+    pub asks_groups: bool,
 }
 
 #[derive(Debug, PartialEq)]
@@ -97,7 +99,9 @@ pub(crate) fn compile(
     }
     // Stable: rules of equal rank stay in the order in which they were given.
     rules.sort_by_key(|(priority, rule)| (*priority, rule.policy == Policy::Accept));
+    let by_group = |(_, rule): &(_, Rule)| matches!(rule.peer, Peer::Group(_));
     Ok(Rules {
+        asks_groups: !default.is_empty() || rules.iter().any(by_group),
         rules: rules.into_iter().map(|(_, rule)| rule).collect(),
         default,
         otherwise: match direction {

@@ -207,7 +207,8 @@ pub(crate) struct Gateway {
 #[derive(Debug)]
 pub(crate) struct Snat {
     pub id: Id,
-    pub eips: Vec<EipIx>,
+    /// The pool: addresses as in a packet, side by side, since each new session is compared with all of them.
+    pub eips: Vec<(u32, EipIx)>,
     pub pooling: Pooling,
 }
 

@@ -83,7 +83,16 @@ pub(crate) fn translate(
             format!("{src} leaves as {address}{of}"),
         )
     });
-    Ok((Source::Pool { gateway: g, snat }, Entry::Snat(g, snat), eip))
+    let first = eip;
+    Ok((
+        Source::Pool {
+            gateway: g,
+            snat,
+            first,
+        },
+        Entry::Snat(g, snat),
+        eip,
+    ))
 }
 
 fn pooling_name(pooling: Pooling) -> &'static str {
@@ -109,23 +118,25 @@ pub(crate) fn pool<'a>(
         Pooling::Affinity => nat.spread(key.src, key.dst, 0),
         Pooling::Paired => nat.spread(key.src, 0, 0),
     };
-    let score = move |eip: EipIx| {
-        let address = tuple::raw(s.eip(eip).address) as u64;
-        let mixed = (by ^ address).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        (
-            (mixed ^ mixed >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9),
-            eip,
-        )
+    // Different for different addresses, for each step of it can be undone.
+    let score = move |address: u32| {
+        let mixed = (by ^ u64::from(address)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (mixed ^ mixed >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9)
     };
     // The next best each time: the first is nearly always the last that is asked for.
-    let mut last: Option<(u64, EipIx)> = None;
+    let mut last: Option<u64> = None;
     std::iter::from_fn(move || {
-        last = entry
+        let scores = entry
             .eips
             .iter()
-            .map(|&eip| score(eip))
-            .filter(|&score| last.is_none_or(|last| score < last))
-            .max();
-        last.map(|(_, eip)| eip)
+            .map(|&(address, eip)| (score(address), eip));
+        let best = match last {
+            None => scores.max_by_key(|&(score, _)| score),
+            Some(last) => scores
+                .filter(|&(score, _)| score < last)
+                .max_by_key(|&(score, _)| score),
+        };
+        last = best.map(|(score, _)| score);
+        best.map(|(_, eip)| eip)
     })
 }

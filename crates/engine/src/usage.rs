@@ -14,7 +14,7 @@
 //! A round through the sessions takes several slices, and sessions end meanwhile. What is added to an account for
 //! a session that was looked at in this round already is *late*: it counts from the next round on, and this
 //! one takes the session as it was seen. So totals are those of the last complete round, about a second
-//! old, and never go back.
+//! old (with very many sessions several), and never go back.
 //!
 //! Packets that go from one EIP to another go out by the one and come in by the other. A NAT gateway's
 //! numbers are the sums of its EIPs'. NAT IPs of VPC NAT gateways have accounts as EIPs have.

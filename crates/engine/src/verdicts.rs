@@ -18,6 +18,8 @@ use std::net::Ipv4Addr;
 
 /// Firewalls that one session meets at most: border and NAT firewall, out and in.
 pub(crate) const STAGES: usize = 4;
+/// The place of the border on the way in among them.
+pub(crate) const BORDER_IN: usize = 2;
 
 /// What a firewall says about a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -193,18 +195,7 @@ fn stages<'a>(
     let leaves = matches!(plan.direction, Direction::Out | Direction::Hairpin);
     let enters = matches!(plan.direction, Direction::In | Direction::Hairpin);
     let border = |kind, eip: Ipv4Addr, list: ListIx, source, stranger| {
-        let border = s.firewalls.border.as_ref()?;
-        Some(Stage {
-            kind,
-            id: None,
-            list,
-            settings: &border.settings,
-            mode: s.eip(*s.by_eip.get(&eip)?).border?,
-            source,
-            destination: dst,
-            dport: original.dport,
-            stranger,
-        })
+        border(s, original, kind, eip, list, source, stranger)
     };
     let nat = |kind, ix: Option<u32>, source, destination, dport, stranger| {
         let firewall = &s.firewalls.nat[ix? as usize];
@@ -237,7 +228,7 @@ fn stages<'a>(
     if enters {
         // What comes by hairpin has passed the border as its EIP.
         let from = if leaves { seen_as } else { src };
-        met[2] = border(FirewallKind::BorderIn, dst, entering, from, from);
+        met[BORDER_IN] = border(FirewallKind::BorderIn, dst, entering, from, from);
         let (to, dport) = (tuple::ip(translated.dst), translated.dport);
         met[3] = nat(
             FirewallKind::NatIn,
@@ -249,6 +240,44 @@ fn stages<'a>(
         );
     }
     met
+}
+
+/// The Internet border, if it protects an EIP.
+fn border<'a>(
+    s: &'a Snapshot,
+    original: &Key,
+    kind: FirewallKind,
+    eip: Ipv4Addr,
+    list: ListIx,
+    source: Ipv4Addr,
+    stranger: Ipv4Addr,
+) -> Option<Stage<'a>> {
+    let border = s.firewalls.border.as_ref()?;
+    Some(Stage {
+        kind,
+        id: None,
+        list,
+        settings: &border.settings,
+        mode: s.eip(*s.by_eip.get(&eip)?).border?,
+        source,
+        destination: tuple::ip(original.dst),
+        dport: original.dport,
+        stranger,
+    })
+}
+
+/// What the Internet border says about a packet from outside that goes no further than to an EIP.
+pub(crate) fn at_the_border(
+    s: &Snapshot,
+    key: &Key,
+    known: Known<'_>,
+    evidence: Evidence<'_>,
+    rec: &mut impl Recorder,
+) -> Option<Ruling> {
+    let (src, dst) = (tuple::ip(key.src), tuple::ip(key.dst));
+    let list = s.firewalls.border.as_ref()?.entering;
+    let stage = border(s, key, FirewallKind::BorderIn, dst, list, src, src)?;
+    Some(stage.ask(s, key.proto, known, evidence, rec))
 }
 
 /// The NAT firewall that what comes in by a DNAT entry of an EIP goes through.

@@ -62,6 +62,9 @@ pub struct SessionView {
     /// The domain that it is for, if it told one.
     #[serde(default)]
     pub domain: Option<String>,
+    /// The name that it is for is hidden (ECH): the domain is the outer one.
+    #[serde(default)]
+    pub hidden: bool,
 }
 
 /// Use of one EIP's ports by SNAT.

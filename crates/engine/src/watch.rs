@@ -10,7 +10,7 @@ use crate::hits::Hits;
 use crate::inspection::Inspections;
 use crate::io::Time;
 use crate::neighbours::HopIx;
-use crate::record::{AppState, Identified, Record};
+use crate::record::{AppState, Details, Identified, Record, Unknown};
 use crate::verdicts::{Evidence, Ruling, Rulings, STAGES};
 use flow::reason::Reason;
 use hashbrown::HashSet;
@@ -56,7 +56,14 @@ pub(crate) struct Judged {
     pub complete: bool,
     pub state: AppState,
     pub identified: Option<Identified>,
+    /// Why it was given up to find out what it is.
+    pub unknown: Option<Unknown>,
     pub domain: Option<Arc<str>>,
+    /// It tells an address instead of a domain.
+    pub nameless: bool,
+    /// The domain is the outer one of ECH.
+    pub hidden: bool,
+    pub details: Option<Arc<Details>>,
     /// The names that its destination had when it began.
     #[expect(
         clippy::box_collection,
@@ -91,7 +98,11 @@ impl Judged {
             complete: false,
             state: AppState::None,
             identified: None,
+            unknown: None,
             domain: None,
+            nameless: false,
+            hidden: false,
+            details: None,
             names: None,
             curtain: Curtain::Open,
             hops: [0; 2],
@@ -116,6 +127,11 @@ impl Judged {
         all
     }
 
+    /// Whether some firewall has said something about it.
+    pub fn is_seen(&self) -> bool {
+        !matches!(self.rulings, Kept::None) || self.dns.is_some()
+    }
+
     pub fn set_rulings(&mut self, rulings: Rulings) {
         self.rulings = Kept::new(rulings);
     }
@@ -130,9 +146,20 @@ impl Judged {
         self.dns = ruling.map(Box::new);
     }
 
+    /// It is decided though not all is known: what is known now is all that will be. A mail session that is allowed as
+    /// SMTP stays that, whatever it turns into.
+    pub fn settle(&mut self) {
+        if self.curtain == Curtain::Inspect && self.app.is_some() && !self.complete {
+            self.complete = true;
+            self.state = AppState::Success;
+            self.identified = Some(Identified::Payload);
+        }
+    }
+
     /// What is known of the session's content.
     pub fn identity(&self) -> Identity<'_> {
         match self.app {
+            Some(app) if self.complete && self.nameless => Identity::Nameless(app),
             Some(app) if self.complete => Identity::Known {
                 app,
                 domain: self.domain.as_deref(),
@@ -173,6 +200,8 @@ pub(crate) struct Watch {
     /// Names that are told by sessions and that nobody has resolved yet.
     pub unresolved: HashSet<Arc<str>>,
     domains: HashSet<Arc<str>>,
+    /// How much memory is taken by what sessions have told.
+    pub details_bytes: usize,
     /// Seconds since 1970 UTC at the origin of the engine's clock.
     pub origin: u64,
     /// When the engine last did what is due.
@@ -215,6 +244,7 @@ impl Watch {
             answers: Answers::new(ANSWERS),
             unresolved: HashSet::new(),
             domains: HashSet::new(),
+            details_bytes: 0,
             origin: 0,
             latest: Time(0),
             epoch: 0,
@@ -273,7 +303,9 @@ impl Watch {
     pub fn remove(&mut self, ix: JudgedIx) -> Option<Judged> {
         let place = ix.get() - 1;
         self.free.push(place);
-        self.places[place as usize].take()
+        let judged = self.places[place as usize].take()?;
+        self.details_bytes -= judged.details.as_ref().map_or(0, |it| it.bytes());
+        Some(judged)
     }
 
     /// How many sessions firewalls see or have seen.
@@ -332,8 +364,14 @@ impl Watch {
         let mut seen = HashSet::new();
         for judged in sessions {
             assert!(seen.insert(*judged), "two sessions have {judged}");
-            self.get(*judged);
         }
+        let details = sessions
+            .iter()
+            .filter_map(|ix| self.get(*ix).details.as_ref());
+        assert_eq!(
+            details.map(|it| it.bytes()).sum::<usize>(),
+            self.details_bytes
+        );
         assert_eq!(seen.len(), self.len(), "what is kept of sessions");
     }
 }

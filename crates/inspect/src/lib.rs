@@ -86,6 +86,11 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// Whether it tells an address, or something else that is no domain, instead of a name.
+    pub fn is_nameless(&self) -> bool {
+        self.domain.is_none() && self.details.host.is_some()
+    }
+
     /// An application without a domain.
     pub(crate) fn of(app: App) -> Identity {
         Identity {
@@ -133,7 +138,8 @@ pub enum Progress {
     /// More is needed.
     Analysing,
     /// The application is known, what its domain is not yet (e.g. a ClientHello over several packets, an HTTP request
-    /// whose Host is to come, a mail session before STARTTLS).
+    /// whose Host is to come). It may become another one still: a mail session is SMTP, IMAP or POP3 until it turns into
+    /// TLS (STARTTLS), and then SMTPS, IMAPS or POPS; who decides by the first is not told the second.
     App(App),
     /// All is known that will be.
     Done(Identity),

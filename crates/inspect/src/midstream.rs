@@ -23,6 +23,11 @@ impl Borders {
         }
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.seqs.iter().map(Vec::len).sum()
+    }
+
     /// Looks for a record of TLS, a request or an answer of HTTP.
     pub fn look(&self, halves: &[Half; 2], port: u16, closed: bool) -> Match {
         let mut answered = false;

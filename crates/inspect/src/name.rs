@@ -56,13 +56,20 @@ pub(crate) fn text(bytes: &[u8]) -> Arc<str> {
     let cut = bytes.get(..MAX_TEXT).unwrap_or(bytes);
     let mut text = String::with_capacity(cut.len());
     for c in String::from_utf8_lossy(cut).chars() {
-        let c = if c.is_control() { '.' } else { c };
+        let c = if is_shown(c) { c } else { '.' };
         if text.len() + c.len_utf8() > MAX_TEXT {
             break;
         }
         text.push(c);
     }
     text.into()
+}
+
+/// Whether a character can be shown and does nothing to those around it: it does not control a terminal, turn the
+/// direction of the text or hide in it.
+fn is_shown(c: char) -> bool {
+    let hides = matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    !c.is_control() && !hides
 }
 
 #[cfg(test)]
@@ -90,6 +97,8 @@ mod tests {
     #[test]
     fn texts_are_bounded_and_can_be_shown() {
         assert_eq!(&*text(b"a\x00b\xff"), "a.b\u{fffd}");
+        let hostile = "\x1b[2J\u{9b}1m\u{202e}gpj.\u{feff}";
+        assert_eq!(&*text(hostile.as_bytes()), ".[2J.1m.gpj..");
         assert!(text(&[0xff; 1000]).len() <= MAX_TEXT);
     }
 }

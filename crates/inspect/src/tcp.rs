@@ -11,6 +11,11 @@ use model::App;
 /// What one packet holds at most, as [`Limits::packets`] are counted.
 const PACKET: usize = 1_400;
 
+/// Bytes that are read of a stream in all, those that are read again with each further segment included. So a stream in
+/// segments of one byte costs no more than that: its first 2,896 bytes are understood, and it is not the square of all
+/// that it may send.
+const MAX_READ: usize = 4 << 20;
+
 /// The most bytes of either end that are kept of a control connection.
 const MAX_WATCHED: usize = 4_096;
 
@@ -22,6 +27,8 @@ pub(crate) struct Tcp {
     halves: [Half; 2],
     /// Something found no room: it cannot go on.
     full: bool,
+    /// Bytes that were read, again and again.
+    read: usize,
     turns: Turns,
     candidates: Candidates,
     /// Of a stream that was joined in the middle.
@@ -78,6 +85,7 @@ impl Tcp {
             },
             halves: [Half::default(), Half::default()],
             full: false,
+            read: 0,
             turns: Turns::default(),
             candidates: Candidates::ALL,
             middle: midstream.then(|| Middle {
@@ -106,13 +114,18 @@ impl Tcp {
         let new = half.prefix().len().saturating_sub(before);
         self.turns.add(from, new);
         if new > 0 {
+            let bytes: usize = self.halves.iter().map(|it| it.prefix().len()).sum();
+            // From each border on, and with client and server the other way round.
+            let times = self.middle.as_ref().map_or(1, |it| 2 + it.borders.len());
+            self.read += bytes * times;
             match progress {
                 Progress::Done(identity) => self.details(identity),
                 _ => self.recognise(false, progress),
             }
         }
         let ended = self.halves.iter().all(Half::is_finished);
-        if self.full || self.turns.packets >= limits.packets || ended {
+        let spent = self.turns.packets >= limits.packets || self.read > MAX_READ;
+        if self.full || spent || ended {
             self.end(progress);
         }
     }

@@ -3,7 +3,7 @@
 use crate::quic::Quic;
 use crate::recognise::Match;
 use crate::stream::{Heard, side};
-use crate::{From, Identity, Limits, Progress, dns, memcache, rdp};
+use crate::{From, Identity, Limits, Progress, Unknown, dns, memcache, rdp};
 
 /// A UDP session whose application is not known, or not all of it.
 #[derive(Clone, Debug)]
@@ -50,6 +50,10 @@ impl Udp {
         match found {
             Match::Yes(identity) => self.done(identity, progress),
             Match::App(app) => *progress = Progress::App(app),
+            // Each datagram of a client says by itself what it is.
+            Match::No if from == From::Client && *progress == Progress::Analysing => {
+                *progress = Progress::GaveUp(Unknown::NotRecognised);
+            }
             Match::No | Match::More => {}
         }
         if self.datagrams >= limits.packets {

@@ -349,3 +349,48 @@ proptest! {
         }
     }
 }
+
+/// What is read again with each segment is bounded: a stream in single bytes ends the inspection long before it has
+/// used up what may be kept of it, and a hello or a request of usual length is understood before that.
+#[test]
+fn streams_in_single_bytes_are_not_read_for_ever() {
+    let limits = Limits {
+        packets: u32::MAX,
+        bytes: 1 << 20,
+        time: Duration::MAX,
+    };
+    let needs = |mut stream: Stream, bytes: &[u8]| {
+        let one = |(at, byte): (usize, &u8)| {
+            let (seq, flags) = (1 + at as u32, Flags::default());
+            let progress = stream.segment(
+                From::Client,
+                seq,
+                flags,
+                std::slice::from_ref(byte),
+                Duration::ZERO,
+            );
+            matches!(progress, Progress::Done(_) | Progress::GaveUp(_))
+        };
+        let mut all = bytes.iter().enumerate();
+        all.position(one).expect("an end") + 1
+    };
+    let headers = [b"GET / HTTP/1.1\r\n", &b"a: b\r\n".repeat(10_000)[..]].concat();
+    let records = [1, 0, 0xff, 0xff]
+        .iter()
+        .chain(std::iter::repeat_n(&0, 60_000));
+    let records: Vec<u8> = records.flat_map(|byte| [22, 3, 1, 0, 1, *byte]).collect();
+    let mail = [b"EHLO x\r\n", &b"NOOP\r\n".repeat(10_000)[..]].concat();
+    for bytes in [headers, records, mail] {
+        assert_eq!(needs(Stream::tcp(443, limits), &bytes), 2_896);
+        let middle = needs(Stream::midstream(443, limits), &bytes);
+        assert!(middle <= 2_896, "{middle}");
+    }
+    let padded = format!(
+        "GET / HTTP/1.1\r\nA: {}\r\nHost: a.example\r\n",
+        "b".repeat(2_800)
+    );
+    assert_eq!(
+        needs(Stream::tcp(80, limits), padded.as_bytes()),
+        padded.len()
+    );
+}

@@ -165,6 +165,7 @@ impl Policies {
         let (app, name, pending) = match subject.identity {
             Identity::Pending(app) => (app, None, true),
             Identity::Known { app, domain } => (Some(app), domain, false),
+            Identity::Nameless(app) => (Some(app), None, false),
             Identity::Unknown => (None, None, false),
         };
         // Policies that need what cannot be known do not count.
@@ -194,7 +195,8 @@ impl Policies {
         };
 
         // What streams of this application tell, as far as is known.
-        let tells = app.is_none_or(|app| app.has_domain()) && !by_fqdn.is_empty();
+        let nameless = matches!(subject.identity, Identity::Nameless(_));
+        let tells = app.is_none_or(|app| app.has_domain()) && !by_fqdn.is_empty() && !nameless;
         let mut destinations =
             self.by_address(&self.tables.destination, subject.destination, facts);
         if let Some(name) = name.filter(|_| tells) {

@@ -42,6 +42,14 @@ impl Block {
         self.0[(place % BLOCK / 64) as usize] &= !(1 << (place % 64));
     }
 
+    /// Takes out what is before a place within.
+    fn keep_from(&mut self, within: u32) {
+        for (n, word) in self.0.iter_mut().enumerate() {
+            let before = within.saturating_sub(n as u32 * 64);
+            *word &= u64::MAX.checked_shl(before).unwrap_or(0);
+        }
+    }
+
     fn first(&self) -> Option<u32> {
         let word = self.0.iter().position(|&word| word != 0)?;
         Some(word as u32 * 64 + self.0[word].trailing_zeros())
@@ -243,7 +251,17 @@ impl Sets {
 
     /// The first place that is looked for.
     pub fn first(&self, query: &Query) -> Option<u32> {
-        for page in 0..self.pages_each {
+        self.search(query, 0)
+    }
+
+    /// The first place from `from` on that is looked for.
+    pub fn next(&self, query: &Query, from: u32) -> Option<u32> {
+        self.search(query, from)
+    }
+
+    #[inline(always)]
+    fn search(&self, query: &Query, from: u32) -> Option<u32> {
+        for page in (from / PAGE_PLACES) as usize..self.pages_each {
             let first = page as u32 * PAGE_PLACES;
             if first >= query.before {
                 break;
@@ -267,6 +285,9 @@ impl Sets {
                 if first >= query.before {
                     break;
                 }
+                if first + (BLOCK - 1) < from {
+                    continue;
+                }
                 let mut places = self.one_of(destinations, page, slot);
                 places.and(&self.one_of(sources, page, slot));
                 if places.is_empty() {
@@ -278,6 +299,9 @@ impl Sets {
                 }
                 if let Some(valid) = query.valid {
                     places.and(&valid.0[page * PAGE + slot]);
+                }
+                if first < from {
+                    places.keep_from(from - first);
                 }
                 if let Some(within) = places.first() {
                     return Some(first + within).filter(|&place| place < query.before);
@@ -387,6 +411,14 @@ mod tests {
             let expected = &(&pair(0) & &pair(2)) & &pair(4);
             let below = |set: BTreeSet<u32>| set.into_iter().find(|&it| it < before);
             prop_assert_eq!(sets.first(&query), below(expected.clone()));
+            let mut from = 0;
+            let every = std::iter::from_fn(|| {
+                let place = sets.next(&query, from)?;
+                from = place + 1;
+                Some(place)
+            });
+            let every: Vec<u32> = every.collect();
+            prop_assert_eq!(every, expected.iter().copied().filter(|&it| it < before).collect::<Vec<_>>());
             let all = &expected & &given[6];
             let query = Query { in_all: &ids[6..], ..query };
             prop_assert_eq!(sets.first(&query), below(all.clone()));

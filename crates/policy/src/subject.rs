@@ -31,6 +31,8 @@ pub enum Identity<'a> {
         /// The domain, if one was told.
         domain: Option<&'a str>,
     },
+    /// All that will be: it tells an address instead of a name, so that no policy about names means it.
+    Nameless(App),
     /// It will not be known.
     Unknown,
 }

@@ -1,12 +1,12 @@
 //! A record as it is written: one flat object, with names that stay.
 
 use engine::record::{
-    AppState, CloseReason, DecidedBy, FirewallKind, Identified, Record, RecordEntry, RecordKind,
-    RecordResult,
+    self, AppState, CloseReason, DecidedBy, FirewallKind, Identified, Record, RecordEntry,
+    RecordKind, RecordResult, Unknown,
 };
 use model::{App, NameCheck, PolicyAction, ThreatAction, text::protocol_name};
 use serde::{Serialize, Serializer};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -45,13 +45,17 @@ pub struct Line<'a> {
     /// The port there.
     pub nat_dst_port: u16,
     /// The VPC of the instance.
-    pub vpc: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vpc: Option<&'a str>,
     /// Its vSwitch.
-    pub vswitch: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vswitch: Option<&'a str>,
     /// The instance: the one that opened it, of what comes in the one that received it.
-    pub instance: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instance: Option<&'a str>,
     /// Its network interface.
-    pub eni: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eni: Option<&'a str>,
     /// The NAT gateway.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gateway: Option<&'a str>,
@@ -76,6 +80,16 @@ pub struct Line<'a> {
     /// How far that has come: `none`, `policy_discard`, `tcp_not_establish`, `no_payload`, `analysing`, `unknown_loose`,
     /// `unknown_strict` or `success`.
     pub state: AppState,
+    /// Why that was given up: `no_payload`, `handshake_only`, `not_recognised`, `one_side_only`, `midstream` or
+    /// `too_many`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unknown: Option<Unknown>,
+    /// The name that it is for is hidden (ECH): the domain is the outer one. Left out if not.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub hidden: bool,
+    /// What else it has told.
+    #[serde(flatten)]
+    pub details: Details<'a>,
     /// The firewalls that it met, in order.
     pub firewalls: Vec<Firewall<'a>>,
     /// Packets from the opener, since the start.
@@ -89,6 +103,46 @@ pub struct Line<'a> {
     /// Why it ended: `tcp_fin`, `tcp_rst`, `idle`, `refused`, `reconfigured` or `replaced`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub close: Option<CloseReason>,
+}
+
+/// What a session has told besides application and domain. Texts have 255 bytes at most, and no control characters.
+#[derive(Debug, Default, Serialize)]
+pub struct Details<'a> {
+    /// Of HTTP method and path, e.g. `GET /index.html`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request: Option<&'a str>,
+    /// What was given instead of a domain: mostly an address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<&'a str>,
+    /// Of TLS and QUIC the first protocol that the client offers, e.g. `h2`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alpn: Option<&'a str>,
+    /// Of TLS and QUIC the version, e.g. `TLS 1.3`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<&'a str>,
+    /// The names in the server's certificate, where it can be seen.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub certificate: Vec<&'a str>,
+    /// Of DNS the code of the last answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<u8>,
+    /// Of DNS the addresses in the last answer.
+    #[serde(skip_serializing_if = "<[IpAddr]>::is_empty")]
+    pub answers: &'a [IpAddr],
+}
+
+impl<'a> Details<'a> {
+    fn new(details: &'a record::Details) -> Details<'a> {
+        Details {
+            request: details.request.as_deref(),
+            host: details.host.as_deref(),
+            alpn: details.alpn.as_deref(),
+            version: details.version.as_deref(),
+            certificate: details.certificate.iter().map(|it| &**it).collect(),
+            code: details.code,
+            answers: &details.answers,
+        }
+    }
 }
 
 /// What a firewall says about the session.
@@ -141,6 +195,7 @@ impl<'a> Line<'a> {
             name_check: it.name_check,
         });
         let (original, translated) = (&record.original, &record.translated);
+        let place = record.place.as_deref();
         Line {
             time: record.end,
             start: record.start,
@@ -156,10 +211,10 @@ impl<'a> Line<'a> {
             nat_src_port: translated.src_port,
             nat_dst: translated.dst,
             nat_dst_port: translated.dst_port,
-            vpc: &record.place.vpc,
-            vswitch: &record.place.vswitch,
-            instance: &record.place.instance,
-            eni: &record.place.eni,
+            vpc: place.map(|it| &*it.vpc),
+            vswitch: place.map(|it| &*it.vswitch),
+            instance: place.map(|it| &*it.instance),
+            eni: place.map(|it| &*it.eni),
             gateway: record.gateway.as_deref(),
             eip: record.eip.as_deref(),
             entry_kind,
@@ -168,6 +223,13 @@ impl<'a> Line<'a> {
             domain: record.domain.as_deref(),
             identified: record.identified,
             state: record.state,
+            unknown: record.unknown,
+            hidden: record.hidden,
+            details: record
+                .details
+                .as_deref()
+                .map(Details::new)
+                .unwrap_or_default(),
             firewalls: firewalls.collect(),
             packets_out: record.packets_out,
             bytes_out: record.bytes_out,
@@ -217,12 +279,12 @@ mod tests {
             direction: "out",
             original: tuple([192, 168, 1, 10], 40_000),
             translated: tuple([203, 0, 113, 10], 1024),
-            place: Arc::new(Place {
+            place: Some(Arc::new(Place {
                 vpc: "vpc".into(),
                 vswitch: "vsw".into(),
                 eni: "web-1".into(),
                 instance: "web-1".into(),
-            }),
+            })),
             gateway: Some("ngw".into()),
             eip: Some("eip-1".into()),
             entry: Some(RecordEntry::Snat("snat".into())),
@@ -230,6 +292,17 @@ mod tests {
             domain: Some("www.example.com".into()),
             identified: Some(Identified::Payload),
             state: AppState::Success,
+            unknown: None,
+            hidden: true,
+            details: Some(Arc::new(record::Details {
+                request: Some("GET /\"\u{1}\\".into()),
+                alpn: Some("h2".into()),
+                version: Some("TLS 1.2".into()),
+                certificate: vec!["example.com".into()],
+                code: Some(0),
+                answers: vec!["192.0.2.1".parse().unwrap()],
+                ..record::Details::default()
+            })),
             firewalls: vec![FirewallRecord {
                 kind: FirewallKind::Nat,
                 firewall: Some("fw".into()),
@@ -252,7 +325,7 @@ mod tests {
         let line = serde_json::to_string(&Line::new(&record)).unwrap();
         assert_eq!(
             line,
-            r#"{"time":"2026-11-29T22:06:41Z","start":"2026-11-29T22:06:40Z","kind":"ended","result":"drop","protocol":"tcp","direction":"out","src":"192.168.1.10","src_port":40000,"dst":"198.51.100.7","dst_port":443,"nat_src":"203.0.113.10","nat_src_port":1024,"nat_dst":"198.51.100.7","nat_dst_port":443,"vpc":"vpc","vswitch":"vsw","instance":"web-1","eni":"web-1","gateway":"ngw","eip":"eip-1","entry_kind":"snat","entry":"snat","app":"HTTPS","domain":"www.example.com","identified":"payload","state":"success","firewalls":[{"kind":"nat","id":"fw","action":"drop","by":"threat","threat":"Mining","threat_action":"drop"}],"packets_out":5,"bytes_out":600,"packets_in":4,"bytes_in":500,"close":"refused"}"#
+            r#"{"time":"2026-11-29T22:06:41Z","start":"2026-11-29T22:06:40Z","kind":"ended","result":"drop","protocol":"tcp","direction":"out","src":"192.168.1.10","src_port":40000,"dst":"198.51.100.7","dst_port":443,"nat_src":"203.0.113.10","nat_src_port":1024,"nat_dst":"198.51.100.7","nat_dst_port":443,"vpc":"vpc","vswitch":"vsw","instance":"web-1","eni":"web-1","gateway":"ngw","eip":"eip-1","entry_kind":"snat","entry":"snat","app":"HTTPS","domain":"www.example.com","identified":"payload","state":"success","hidden":true,"request":"GET /\"\u0001\\","alpn":"h2","version":"TLS 1.2","certificate":["example.com"],"code":0,"answers":["192.0.2.1"],"firewalls":[{"kind":"nat","id":"fw","action":"drop","by":"threat","threat":"Mining","threat_action":"drop"}],"packets_out":5,"bytes_out":600,"packets_in":4,"bytes_in":500,"close":"refused"}"#
         );
     }
 }

@@ -1,17 +1,19 @@
 //! What the Internet border protects: EIPs, each with the word whether it does.
 
 use super::nat_firewalls::{account, synchronised};
-use super::{C, Handler, Q};
+use super::{A, C, Handler, Q};
 use crate::ApiError;
 use crate::call::{Answer, Call, stamp};
+use crate::service::{self, now};
 use crate::spec::invalid;
-use control::records::{Eip, EipBinding};
+use control::metering::Of;
+use control::records::{Eip, EipBinding, Seconds};
 use control::{Cloud, Draft};
 use model::Id;
 use serde_json::{Value, json};
 
 pub(super) const OPERATIONS: &[(&str, Handler)] = &[
-    ("DescribeAssetList", Q(list)),
+    ("DescribeAssetList", A(list)),
     ("DescribeAssetStatistic", Q(statistic)),
     ("CreateInstanceSyncTask", Q(synchronised)),
     (
@@ -30,6 +32,17 @@ pub(super) const OPERATIONS: &[(&str, Handler)] = &[
         "PutDisableAllFwSwitch",
         C(|_, draft| switch_all(draft, false)),
     ),
+    ("SetAutoProtectNewAssets", C(auto_protect)),
+];
+
+const HOUR: Seconds = 3_600;
+const DAY: Seconds = 24 * HOUR;
+
+/// How the cloud calls EIPs that are not old yet, and up to which age.
+const NEW: [(&str, Seconds); 3] = [
+    ("discovered in 1 hour", HOUR),
+    ("discovered in 1 day", DAY),
+    ("discovered in 7 days", 7 * DAY),
 ];
 
 /// An EIP with what it is bound to.
@@ -100,28 +113,40 @@ impl Asset<'_> {
     }
 }
 
-fn list(call: &Call, cloud: &Cloud) -> Answer {
-    let assets = cloud.eips.iter().map(|it| asset(call, cloud, it));
+fn list(call: &Call, service: &service::Cloud) -> Answer {
+    let cloud = service.control().cloud();
+    let now = now();
+    let age = |eip: &Eip| now.saturating_sub(eip.meta.created);
+    let newest = NEW.map(|(word, _)| word);
+    let newest = call.word("NewResourceTag", &newest)?;
+    let newest = NEW.iter().find(|(word, _)| newest == Some(word));
+    let assets = cloud.eips.iter().map(|it| asset(call, &cloud, it));
     let assets = assets.filter(|it| {
         let text = call.text("SearchItem");
         call.is("RegionNo", it.region)
             && call.is("ResourceType", it.kind)
             && call.is("Status", it.status())
             && call.is("IpVersion", "4")
+            && newest.is_none_or(|(_, limit)| age(it.eip) <= *limit)
             && text.is_none_or(|text| it.is_found_by(text))
     });
     let (page, [count, ..]) = call.page_of("CurrentPage", assets.collect(), 100)?;
-    let page = page.into_iter().map(|it| {
+    let ids: Vec<&str> = page.iter().map(|it| &*it.eip.id).collect();
+    let sent = sent(service, &ids, now)?;
+    let page = page.into_iter().zip(sent).map(|(it, sent)| {
+        let new = NEW.iter().find(|(_, limit)| age(it.eip) <= *limit);
         json!({
             "AliUid": account(),
             "MemberUid": account(),
             "BindInstanceId": it.bound_to,
             "BindInstanceName": it.bound_name,
-            "CreateTimeStamp": stamp(it.eip.meta.created),
+            "CreateTimeStamp": plain_stamp(it.eip.meta.created),
             "InternetAddress": it.eip.address.to_string(),
             "IntranetAddress": it.private,
             "IpVersion": 4,
+            "Last7DayOutTrafficBytes": sent,
             "Name": it.eip.meta.name,
+            "NewResourceTag": new.map(|it| it.0).unwrap_or_default(),
             "ProtectStatus": it.status(),
             "RegionID": it.region,
             "RegionStatus": "enable",
@@ -133,10 +158,26 @@ fn list(call: &Call, cloud: &Cloud) -> Answer {
     Ok(json!({"TotalCount": count, "Assets": page.collect::<Vec<_>>()}))
 }
 
+/// The bytes that EIPs have sent in the last seven days, by the hour; 0 where nothing is metered.
+fn sent(service: &service::Cloud, eips: &[&str], now: Seconds) -> Result<Vec<u64>, ApiError> {
+    let Ok(metering) = service.metering() else {
+        return Ok(vec![0; eips.len()]);
+    };
+    let since = now.saturating_sub(7 * DAY) / HOUR * HOUR;
+    let sums = metering.sums(Of::Eip, eips, since..now + 1, now)?;
+    Ok(sums.iter().map(|it| it.amounts.bytes_out).collect())
+}
+
+/// A point in time as assets have it: `2026-11-21 00:00:00`.
+fn plain_stamp(seconds: Seconds) -> String {
+    stamp(seconds).replace('T', " ").replace('Z', "")
+}
+
 fn statistic(_: &Call, cloud: &Cloud) -> Answer {
     let license = cloud.license();
     let protected = cloud.eips.iter().filter(|it| it.protected).count();
     Ok(json!({
+        "AutoResourceEnable": cloud.shared_settings().auto_protect,
         "GeneralInstanceSpecStatistic": {
             "TotalNatGeneralInstanceCnt": license.firewalls,
             "TotalNatGeneralInstanceUsedCnt": cloud.nat_firewalls.len(),
@@ -196,5 +237,11 @@ fn switch_all(draft: &mut Draft, on: bool) -> Answer {
     for id in all {
         draft.protect_eip(&id, on)?;
     }
+    Ok(json!({}))
+}
+
+/// Whether EIPs are protected from when they are allocated.
+fn auto_protect(call: &Call, draft: &mut Draft) -> Answer {
+    draft.set_auto_protect(call.flag("AutoProtect")? == Some(true))?;
     Ok(json!({}))
 }

@@ -4,6 +4,7 @@ use super::vpc::region_of;
 use super::{C, Handler, Q};
 use crate::ApiError;
 use crate::call::{Answer, Call, parse_cidr};
+use crate::service::now;
 use crate::spec::{invalid, missing, shown};
 use control::access::ACCOUNT;
 use control::firewall::nat::{NatFirewallChange, NewDiversion, NewNatFirewall};
@@ -24,6 +25,7 @@ pub(super) const OPERATIONS: &[(&str, Handler)] = &[
     ("DescribeNatFirewallQuota", Q(quota)),
     ("DescribeNatAclPageStatus", Q(page_status)),
     ("DescribePostpayUserNatStatus", Q(postpay)),
+    ("UpdatePostpayUserNatStatus", C(open_postpay)),
     ("DescribeFirewallTask", Q(task)),
     ("CreateNatFirewallSyncTask", Q(synchronised)),
 ];
@@ -311,9 +313,18 @@ fn page_status(_: &Call, cloud: &Cloud) -> Answer {
     }))
 }
 
+/// Whether there can be NAT firewalls. Nothing is paid for as one goes: they are there if they were bought.
 fn postpay(_: &Call, cloud: &Cloud) -> Answer {
-    let on = cloud.nat_firewalls.iter().any(|it| it.enabled);
-    Ok(json!({"Status": if on { "open" } else { "close" }}))
+    let can_be = cloud.license().firewalls > 0 && !cloud.has_expired(now());
+    Ok(json!({"Status": if can_be { "open" } else { "closed" }}))
+}
+
+/// Opens what is open, or says what it takes.
+fn open_postpay(call: &Call, draft: &mut Draft) -> Answer {
+    call.need("Operate")?;
+    call.word("Operate", &["open"])?;
+    draft.open_nat_firewalls()?;
+    Ok(json!({}))
 }
 
 /// What was asked for is done when it is answered, so the only tasks are those that have ended: the making of

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test uses its part")]
 
 pub mod ecs;
+pub mod firewall;
 
 use api::{ApiError, Caller, Cloud, Principal, Request, Sealer, Service};
 use control::{Control, DataPlane, Metering, StartError};

@@ -1,5 +1,5 @@
 //! What nobody but the firewall may change: the routes that it diverts, its vSwitch with its route table, its SNAT
-//! entries.
+//! entries; and what may not come beside it.
 
 use crate::cloud::Cloud;
 use crate::records::*;
@@ -74,6 +74,19 @@ impl Cloud {
                 "The vSwitch {vswitch} is that of the NAT firewall {}, which has it for itself.",
                 firewall.id
             )),
+        }
+    }
+
+    /// Refuses a DNAT entry by which traffic would come in past the firewall of its gateway: there is none for firewalls
+    /// of outbound traffic alone, as there is none when they are made.
+    pub(crate) fn not_around_firewall(&self, gateway: &NatGateway) -> Result<()> {
+        match self.firewall_of_gateway(&gateway.id) {
+            Some(firewall) if !firewall.inbound => denied(format!(
+                "The NAT firewall {} protects what leaves by {} alone, and DNAT entries let traffic in past it: have it \
+                 protect that, too, with Inbound=true, or delete it first.",
+                firewall.id, gateway.id
+            )),
+            _ => Ok(()),
         }
     }
 

@@ -71,6 +71,21 @@ impl Draft {
         }
     }
 
+    /// Refuses if there cannot be NAT firewalls.
+    ///
+    /// # Errors
+    /// If none were bought, or what was bought has ended.
+    pub fn open_nat_firewalls(&self) -> Result<()> {
+        self.bought()?;
+        match self.license().firewalls {
+            0 => {
+                let why = "No NAT firewalls were bought: extend the license first.";
+                Err(Refusal::bad("not buy user", why))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Does what is due: renews what was bought, or if it is not to be renewed, releases the firewalls. Traffic goes
     /// by the original routes then. Returns the firewalls that were released.
     pub fn expire(&mut self) -> Vec<Id> {

@@ -210,9 +210,18 @@ impl Draft {
     /// Changes a firewall.
     ///
     /// # Errors
-    /// If it does not exist, or the name is none.
+    /// If it does not exist, the name is none, or it is not to protect what comes in any more by DNAT entries that
+    /// there are.
     pub fn modify_nat_firewall(&mut self, id: &str, change: NatFirewallChange) -> Result<()> {
-        self.nat_firewall(id)?;
+        let had = self.nat_firewall(id)?;
+        let dnat = self.dnat_of_gateway(&had.gateway).count();
+        if had.inbound && change.inbound == Some(false) && dnat > 0 {
+            let why = format!(
+                "{} has {dnat} DNAT entries: delete them first, or let the firewall protect what comes in by them.",
+                had.gateway
+            );
+            return Err(Refusal::bad("ErrorNatDnatEntryExists", why));
+        }
         if let Some(name) = &change.name {
             check_name(name)?;
         }
@@ -246,7 +255,12 @@ impl Draft {
             return Err(Refusal::bad("MissingNatRouteEntryList", why));
         }
         if let Some(firewall) = self.nat_firewalls.get_mut(id) {
-            firewall.tables = tables;
+            firewall.tables.clear();
+            for table in tables {
+                if !firewall.tables.contains(&table) {
+                    firewall.tables.push(table);
+                }
+            }
         }
         Ok(())
     }

@@ -48,7 +48,7 @@ impl Draft {
     ) -> Result<Id> {
         self.check_scope(scope)?;
         self.check_policy(scope, &policy)?;
-        let used = self.policies_of(scope).len();
+        let used = self.policy_count(scope);
         let whose = format!("The firewall {scope} has");
         self.room_for(Quota::FirewallPolicies, &whose, used)?;
         let id = self.new_uuid()?;
@@ -105,7 +105,7 @@ impl Draft {
     /// If there is no such policy or no such place.
     pub fn move_policy(&mut self, scope: &PolicyScope, id: &str, order: Order) -> Result<()> {
         let (position, _) = self.policy(scope, id)?;
-        let last = self.policies_of(scope).len();
+        let last = self.policy_count(scope);
         let place = match order {
             Order::Last => last,
             Order::At(place) => place,
@@ -181,6 +181,11 @@ impl Cloud {
     pub fn policies_of(&self, scope: &PolicyScope) -> Vec<&FiledPolicy> {
         let list = self.policies.get(scope);
         list.into_iter().flat_map(|it| it.iter()).collect()
+    }
+
+    /// How many policies a firewall has.
+    pub fn policy_count(&self, scope: &PolicyScope) -> usize {
+        self.policies.get(scope).map_or(0, |it| it.len())
     }
 
     /// A policy of a firewall, and where it stands, from 0.

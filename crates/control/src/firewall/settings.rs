@@ -21,6 +21,9 @@ pub struct SharedSettings {
     /// EIPs in strict mode although the others are not.
     #[serde(default)]
     pub strict_eips: Vec<Id>,
+    /// Whether the border protects EIPs from when they are allocated.
+    #[serde(default)]
+    pub auto_protect: bool,
     /// What the DNS firewall answers what it refuses.
     #[serde(default)]
     pub dns_refusal: DnsRefusal,
@@ -47,6 +50,7 @@ impl Default for SharedSettings {
             id: Self::ID.into(),
             border: FirewallSettings::default(),
             strict_eips: Vec::new(),
+            auto_protect: false,
             dns_refusal: DnsRefusal::default(),
             dns_default: Policy::default(),
             border_of_file: false,

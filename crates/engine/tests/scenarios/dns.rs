@@ -2,7 +2,7 @@
 
 use crate::common::*;
 use crate::inspection::hello;
-use engine::record::FirewallKind;
+use engine::record::{FirewallKind, RecordKind, RecordResult};
 use flow::reason::Reason;
 use model::{App, DnsRefusal, DomainResolve, EngineMode, NameCheck, PolicyScope};
 use policy::{Resolved, World as Known};
@@ -214,4 +214,33 @@ fn a_session_tells_what_it_has_asked_for() {
     assert_eq!(records[0].app, Some(App::Dns));
     let kinds: Vec<_> = records[0].firewalls.iter().map(|it| it.kind).collect();
     assert_eq!(kinds, [FirewallKind::Nat, FirewallKind::Dns]);
+    let details = records[0].details.as_ref().unwrap();
+    assert_eq!(details.code, Some(0));
+    assert_eq!(details.answers, [std::net::IpAddr::V4(ip(SERVER))]);
+}
+
+/// Each refused question is put down, whatever is asked after it; also if the DNS firewall is the only one.
+#[test]
+fn a_refused_question_is_put_down() {
+    let mut world = world(dns_firewall(DnsRefusal::Refused));
+    world.record();
+    ask(&mut world, 6000, "www.good.example", SERVER, 30);
+    world.from("a", datagram(6000, &question("www.bad.example")));
+    ask(&mut world, 6000, "other.good.example", SERVER, 30);
+    world.seconds(70);
+    let records = world.take_records();
+    let told: Vec<_> = records
+        .iter()
+        .map(|it| (it.kind, it.result, it.domain.as_deref().unwrap()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (RecordKind::Refused, RecordResult::Drop, "www.bad.example"),
+            (RecordKind::Ended, RecordResult::Allow, "other.good.example"),
+        ]
+    );
+    assert!(records.iter().all(|it| it.app == Some(App::Dns)));
+    let policy = records[0].firewalls[0].policy.as_ref().unwrap();
+    assert_eq!(policy.id.as_str(), "bad");
 }

@@ -1,6 +1,7 @@
 //! Firewalls that decide by addresses, ports and protocols: on the first packet.
 
 use crate::common::*;
+use engine::record::{FirewallKind, RecordKind, RecordResult};
 use flow::reason::Reason;
 use model::{NextHop, PolicyScope, Route};
 
@@ -129,6 +130,58 @@ fn the_border_decides_about_what_comes_in() {
     );
     let hits = world.engine.policy_hits(&PolicyScope::BorderIn);
     assert_eq!(hits.iter().map(|it| it.hits).collect::<Vec<_>>(), [1, 1]);
+}
+
+/// What the border refuses on the way in is counted and put down, whether or not something behind it would take it.
+#[test]
+fn what_the_border_refuses_on_the_way_in_is_put_down() {
+    let mut world = world(border(vec![], vec![refuse("all")]));
+    world.record();
+    let knock = |port| Packet::tcp((SERVER, 7), (EIP1, port), SYN);
+    let tries = [
+        // A DNAT entry takes it; nothing does; the EIP would answer itself.
+        knock(80),
+        knock(22),
+        Packet::ping(SERVER, EIP2, 1),
+    ];
+    for (n, packet) in (1..).zip(tries) {
+        let (tuple, mapped) = (packet.tuple(), packet.dport() == 80);
+        assert_eq!(
+            reason(&mut world, |w| none(w.net(packet))),
+            "border_firewall"
+        );
+        assert_eq!(world.engine.firewall_stats().refused_first, n);
+        assert_eq!(world.engine.policy_hits(&PolicyScope::BorderIn)[0].hits, n);
+        let records = world.take_records();
+        let [record] = &records[..] else {
+            panic!("{tuple}: {records:#?}")
+        };
+        assert_eq!(
+            (record.kind, record.result, record.direction),
+            (RecordKind::Refused, RecordResult::Drop, "in")
+        );
+        let [said] = &record.firewalls[..] else {
+            panic!("{record:#?}")
+        };
+        assert_eq!(said.kind, FirewallKind::BorderIn);
+        let policy = said.policy.as_ref().map(|it| it.id.as_str());
+        assert_eq!(policy, Some("all"));
+        assert_eq!(record.place.is_some(), mapped, "{tuple}");
+        assert!(record.eip.is_some() && record.gateway.is_some(), "{tuple}");
+    }
+}
+
+/// What the border lets pass and nothing takes is no refusal of the border's.
+#[test]
+fn what_the_border_lets_pass_goes_on_as_it_would() {
+    let mut world = world(border(vec![], vec![refuse("ssh").port(22)]));
+    world.record();
+    let knock = Packet::tcp((SERVER, 7), (EIP1, 23), SYN);
+    assert_eq!(reason(&mut world, |w| none(w.net(knock))), "not_mapped");
+    let pong = at("wan", world.net(Packet::ping(SERVER, EIP2, 1)));
+    assert_eq!(pong.dst, ip(SERVER));
+    assert_eq!(world.engine.firewall_stats().refused_first, 0);
+    assert_eq!(world.take_records(), []);
 }
 
 #[test]

@@ -300,6 +300,114 @@ fn a_data_connection_is_what_its_control_connection_is() {
     assert_eq!(world.engine.firewall_stats().refused, 1);
 }
 
+/// In active mode the server comes to the client: to an address and port of its own that a DNAT entry leads to.
+#[test]
+fn an_active_data_connection_is_what_its_control_connection_is() {
+    let rules = || vec![accept("ftp").apps(&[App::Ftp]), refuse("all")];
+    let mut config = border(rules(), rules());
+    config.firewalls.border.settings.mode = model::EngineMode::Strict;
+    let mut world = world(config);
+    let mut ftp = Connection::open(&mut world, 5000, SERVER, 21);
+    world.net(ftp.server_says(ACK, b"220 FTP server ready\r\n"));
+    world.from("a", ftp.client_says(ACK, b"USER anonymous\r\n"));
+    // Somebody else's address cannot be announced.
+    let others = b"PORT 203,0,113,11,0,80\r\nPORT 203,0,113,10,0,80\r\n";
+    at("wan", world.from("a", ftp.client_says(ACK, others)));
+    let data = |port| Packet::tcp((SERVER, 20), (EIP1, port), SYN);
+    at("b", world.net(data(80)));
+    let sessions = world.sessions();
+    let it = sessions.iter().find(|it| it.direction == "in").unwrap();
+    assert_eq!(
+        (it.app.as_deref(), it.firewall.as_deref()),
+        (Some("FTP"), None)
+    );
+    // It was announced once.
+    let again = Packet::tcp((SERVER, 21), (EIP1, 80), SYN);
+    at("b", world.net(again));
+    world.seconds(3);
+    let inspected = world.engine.firewall_stats().inspected;
+    assert_eq!(
+        inspected, 2,
+        "the control connection, and one that is not known"
+    );
+}
+
+/// A request to an address, or to what is no name, is for no domain: policies about domains do not mean it. One that
+/// tells nothing might be for each: the mode says.
+#[test]
+fn an_address_instead_of_a_name_is_no_domain() {
+    let policies = || vec![bad(), accept("ssh").apps(&[App::Ssh]), refuse("all")];
+    let untold: &[u8] = b"GET / HTTP/1.0\r\n\r\n";
+    for (config, passes) in [(loose(policies()), true), (strict(policies()), false)] {
+        let mut world = World::of(config, 16_384);
+        let mut says = |port, data: &[u8]| {
+            let mut it = Connection::open(&mut world, port, SERVER, 80);
+            let seen = world.from("a", it.client_says(ACK, data));
+            seen.iter().all(|it| it.packet.flags() & RST == 0)
+        };
+        assert!(!says(5000, &request("198.51.100.7")));
+        assert!(!says(5001, &request("[2001:db8::7]:80")));
+        assert!(!says(5002, &request("no name")));
+        assert_eq!(says(5003, untold), passes);
+        assert!(!says(5004, &hello("198.51.100.7")));
+    }
+}
+
+/// What was decided by its application alone, before more was known, stays what it was found to be.
+#[test]
+fn what_is_decided_early_stays_what_it_is() {
+    let mail = |world: &mut World| {
+        let mut it = Connection::open(world, 5000, SERVER, 25);
+        world.net(it.server_says(ACK, b"220 mail ESMTP\r\n"));
+        world.from("a", it.client_says(ACK, b"EHLO client\r\n"));
+        it
+    };
+    let allow = || vec![accept("mail").apps(&[App::Smtp]), refuse("all")];
+    let mut config = strict(allow());
+    let mut world = World::of(config.clone(), 16_384);
+    let mut it = mail(&mut world);
+    set_policies(
+        &mut config,
+        scope(),
+        [vec![refuse("ntp").port(123)], allow()].concat(),
+    );
+    world.apply_config(config);
+    assert!(one(world.from("a", it.client_says(ACK, b"STARTTLS\r\n"))).fast);
+    assert_eq!(world.session().app.as_deref(), Some("SMTP"));
+
+    let deny = || vec![refuse("mail").apps(&[App::Smtp])];
+    let mut config = loose(deny());
+    let mut world = World::of(config.clone(), 16_384);
+    let mut it = mail(&mut world);
+    assert_eq!(world.engine.firewall_stats().refused, 1);
+    set_policies(
+        &mut config,
+        scope(),
+        [vec![refuse("ntp").port(123)], deny()].concat(),
+    );
+    world.apply_config(config);
+    let seen = world.from("a", it.client_says(ACK, b"QUIT\r\n"));
+    assert!(
+        seen.iter().all(|it| it.packet.flags() & RST != 0),
+        "{seen:#?}"
+    );
+}
+
+/// A datagram that is nothing known is judged as such at once: in strict mode not even the first one passes.
+#[test]
+fn an_unknown_datagram_does_not_wait() {
+    let policies = || vec![accept("quic").apps(&[App::Quic]), refuse("all")];
+    let packet = || Packet::udp((A, 5000), (SERVER, 443));
+    let mut world = World::of(loose(policies()), 16_384);
+    at("wan", world.from("a", packet()));
+    assert!(one(world.from("a", packet())).fast);
+    let mut world = World::of(strict(policies()), 16_384);
+    assert_eq!(
+        reason(&mut world, |w| none(w.from("a", packet()))),
+        "nat_firewall"
+    );
+}
+
 /// So many at once are inspected, in bounded memory; those that began first give up.
 #[test]
 fn inspection_is_bounded() {

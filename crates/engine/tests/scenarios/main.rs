@@ -10,6 +10,7 @@ mod dnat;
 mod dns;
 mod firewall;
 mod fragments;
+mod gather;
 mod icmp;
 mod inside;
 mod inspection;

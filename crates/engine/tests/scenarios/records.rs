@@ -4,7 +4,7 @@ use crate::common::*;
 use crate::inspection::hello;
 use engine::record::{
     AppState, CloseReason, DecidedBy, FirewallKind, Identified, RecordEntry, RecordKind,
-    RecordResult,
+    RecordResult, Unknown,
 };
 use model::{App, PolicyAction};
 
@@ -43,7 +43,7 @@ fn one_record_says_it_all() {
         (ip(A), 5000)
     );
     assert_eq!(record.translated.src, ip(EIP1));
-    let place = &record.place;
+    let place = record.place.as_ref().unwrap();
     assert_eq!(
         [&place.vpc, &place.vswitch, &place.eni, &place.instance],
         ["vpc", "vsw-a", "a", "a"]
@@ -82,6 +82,88 @@ fn one_record_says_it_all() {
     };
     assert_eq!(id(&said.policy).as_deref(), Some("rest"));
     assert_eq!(id(&said.pre_policy).as_deref(), Some("bad"));
+}
+
+/// What a session has told besides: bounded, and fit to be shown.
+#[test]
+fn a_record_tells_what_else_was_told() {
+    let mut world = world(loose(vec![refuse("bad").named("*.bad.example")]));
+    world.record();
+    let mut tell = |port: u16, data: &[u8]| {
+        let mut it = Connection::open(&mut world, 5000, SERVER, port);
+        world.from("a", it.client_says(ACK, data));
+        world.from("a", it.client_says(ACK | FIN, b""));
+        world.net(it.server_says(ACK | FIN, b""));
+        world.seconds(100);
+        let mut records = world.take_records();
+        assert_eq!(records.len(), 1, "{records:#?}");
+        records.remove(0)
+    };
+    let long = format!(
+        "GET /\x1b[2J{} HTTP/1.1\r\nHost: 198.51.100.7\r\n\r\n",
+        "x".repeat(2_000)
+    );
+    let odd = tell(80, long.replace('\x1b', "\u{9b}").as_bytes());
+    let details = odd.details.unwrap();
+    let request = details.request.as_deref().unwrap();
+    assert!(request.starts_with("GET /.[2Jxx") && request.len() <= 255);
+    assert_eq!(details.host.as_deref(), Some("198.51.100.7"));
+    assert_eq!((odd.domain, odd.unknown), (None, None));
+
+    let tls = tell(443, &hello("www.good.example"));
+    let version = tls.details.as_ref().and_then(|it| it.version.clone());
+    assert_eq!((version.as_deref(), tls.hidden), (Some("TLS 1.2"), false));
+    // Encrypted ClientHello, as an empty extension: the name is the outer one.
+    let mut hidden = hello("outer.good.example");
+    hidden.extend([0xfe, 0x0d, 0, 0]);
+    for (at, more) in [(3, 4), (7, 4), (52, 4)] {
+        let len = u16::from_be_bytes([hidden[at], hidden[at + 1]]) + more;
+        hidden[at..at + 2].copy_from_slice(&len.to_be_bytes());
+    }
+    let ech = tell(443, &hidden);
+    assert_eq!(ech.domain.as_deref(), Some("outer.good.example"));
+    assert!(ech.hidden);
+
+    let other = tell(9999, b"\x01\x02 nothing that is known \xff");
+    assert_eq!(other.unknown, Some(Unknown::NotRecognised));
+    assert_eq!(other.details, None);
+    let silent = tell(9999, b"");
+    assert_eq!(silent.state, AppState::NoPayload);
+}
+
+/// The server's certificate is waited for while records are made, and no longer than it takes.
+#[test]
+fn what_the_server_of_tls_shows_is_waited_for() {
+    // A hello of TLS 1.2, and of TLS 1.3, with the message after it.
+    let server_hello = |extension: &[u8]| {
+        let mut body = vec![3, 3];
+        body.extend([9; 32]);
+        body.extend([0, 0xc0, 0x2f, 0]);
+        body.extend((extension.len() as u16).to_be_bytes());
+        body.extend(extension);
+        let message = [&[2, 0, 0, body.len() as u8][..], &body].concat();
+        [&[22, 3, 3, 0, message.len() as u8][..], &message].concat()
+    };
+    let change = [20, 3, 3, 0, 1, 1];
+    for (extension, version) in [(&[][..], "TLS 1.2"), (&[0, 43, 0, 2, 3, 4], "TLS 1.3")] {
+        let mut world = world(loose(vec![refuse("bad").named("*.bad.example")]));
+        world.record();
+        let mut it = Connection::open(&mut world, 5000, SERVER, 443);
+        at(
+            "wan",
+            world.from("a", it.client_says(ACK, &hello("www.good.example"))),
+        );
+        assert_eq!(world.engine.firewall_stats().inspected, 1);
+        let shown = [&server_hello(extension)[..], &change].concat();
+        at("a", world.net(it.server_says(ACK, &shown)));
+        assert_eq!(world.engine.firewall_stats().inspected, 0);
+        assert!(one(world.from("a", it.client_says(ACK, b"more"))).fast);
+        world.from("a", it.client_says(RST, b""));
+        world.seconds(100);
+        let records = world.take_records();
+        let details = records[0].details.as_ref().unwrap();
+        assert_eq!(details.version.as_deref(), Some(version));
+    }
 }
 
 #[test]

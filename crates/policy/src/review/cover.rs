@@ -1,5 +1,6 @@
 //! Which policy means all that another means.
 
+use super::points::{Point, Points};
 use hashbrown::HashMap;
 use ipnet::Ipv4Net;
 use model::{
@@ -13,22 +14,22 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 /// Numbers from and to, ascending and apart.
-type Ranges = Rc<[(u32, u32)]>;
+pub(super) type Ranges = Rc<[(u32, u32)]>;
 
 /// What a policy means.
 pub(super) struct Shape<'a> {
-    source: Side<'a>,
-    destination: Side<'a>,
-    protocol: Option<u8>,
+    pub source: Side<'a>,
+    pub destination: Side<'a>,
+    pub protocol: Option<u8>,
     /// `None`: all, and what has none.
-    ports: Option<Ranges>,
-    applications: &'a [App],
+    pub ports: Option<Ranges>,
+    pub applications: &'a [App],
     validity: &'a Validity,
     resolve: DomainResolve,
 }
 
 /// Where sessions come from or go to.
-enum Side<'a> {
+pub(super) enum Side<'a> {
     Addresses(Ranges),
     Codes(&'a [String]),
     Threats(&'a Id),
@@ -36,7 +37,7 @@ enum Side<'a> {
 }
 
 #[derive(Clone, Copy)]
-enum Domains<'a> {
+pub(super) enum Domains<'a> {
     One(&'a Pattern),
     /// Those of a book: which.
     Book(usize),
@@ -46,8 +47,8 @@ enum Domains<'a> {
 pub(super) struct Shapes<'a> {
     books: Books<'a>,
     shapes: Vec<Option<Shape<'a>>>,
-    /// The first and last source and destination of those that mean addresses, to look at few more closely.
-    bounds: Vec<Bounds>,
+    /// Those that look at locations or threats, in their order.
+    elsewhere: Vec<usize>,
     /// By pattern: policies that mean it, and books that have it.
     by_pattern: HashMap<&'a Pattern, Vec<Named>>,
     /// By book: the policies that mean its domains.
@@ -62,16 +63,8 @@ enum Named {
     Book(usize),
 }
 
-#[derive(Clone, Copy)]
-struct Bounds {
-    source: (u32, u32),
-    destination: (u32, u32),
-}
-
-/// The bounds of what covers nothing by its addresses.
-const NONE: (u32, u32) = (u32::MAX, 0);
 /// All addresses.
-const ALL: (u32, u32) = (0, u32::MAX);
+pub(super) const ALL: (u32, u32) = (0, u32::MAX);
 
 struct Books<'a> {
     places: HashMap<&'a Id, usize>,
@@ -89,9 +82,9 @@ impl<'a> Shapes<'a> {
             false => None,
         };
         let shapes: Vec<_> = policies.iter().map(shape).collect();
-        let bounds = shapes.iter().map(|shape| Bounds {
-            source: shape.as_ref().map_or(NONE, |it| it.source.bounds()),
-            destination: shape.as_ref().map_or(NONE, |it| it.destination.bounds()),
+        let elsewhere = shapes.iter().enumerate().filter(|(_, shape)| {
+            let shape = shape.as_ref();
+            shape.is_some_and(|it| it.source.is_elsewhere() || it.destination.is_elsewhere())
         });
         let mut by_pattern: HashMap<_, Vec<Named>> = HashMap::new();
         let mut by_book: HashMap<usize, Vec<usize>> = HashMap::new();
@@ -118,7 +111,7 @@ impl<'a> Shapes<'a> {
             }
         }
         Shapes {
-            bounds: bounds.collect(),
+            elsewhere: elsewhere.map(|it| it.0).collect(),
             books,
             by_pattern,
             by_book,
@@ -132,59 +125,96 @@ impl<'a> Shapes<'a> {
         self.shapes[place].is_some()
     }
 
+    /// What a policy means, if it is enabled and means something.
+    pub fn shape(&self, place: usize) -> Option<&Shape<'a>> {
+        self.shapes[place].as_ref()
+    }
+
     /// The first policy before this one that means all that it means.
-    pub fn covered_by(&self, place: usize) -> Option<usize> {
-        let shape = self.shapes[place].as_ref()?;
-        let by_address = self.by_address(place, shape);
+    pub fn covered_by(&self, place: usize, points: &Points) -> Option<usize> {
+        let shape = self.shape(place)?;
+        let covers = |other: &usize| self.covers(*other, place);
+        let by_address = points.at(shape.corner(), place).find(covers);
+        let elsewhere = self.elsewhere_before(place, shape).find(covers);
         let by_name = match shape.destination {
             Side::Domains(domains) => self.by_name(place, domains),
             _ => None,
         };
-        match (by_address, by_name) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        [by_address, elsewhere, by_name].into_iter().flatten().min()
     }
 
-    fn by_address(&self, place: usize, shape: &Shape) -> Option<usize> {
-        // What is no address may be any.
-        let outer = |bounds: (u32, u32)| if bounds == NONE { ALL } else { bounds };
-        let of = self.bounds[place];
-        let (source, destination) = (outer(of.source), outer(of.destination));
-        let exactly = |side: &Side| !matches!(side, Side::Addresses(_) | Side::Domains(_));
-        let (any_source, any_destination) = (exactly(&shape.source), exactly(&shape.destination));
-        let holds = |outer: (u32, u32), inner: (u32, u32)| outer.0 <= inner.0 && outer.1 >= inner.1;
-        let earlier = self.bounds[..place].iter().enumerate();
-        let mut candidates = earlier.filter(|(_, it)| {
-            (holds(it.source, source) || any_source && it.source == NONE)
-                && (holds(it.destination, destination) || any_destination && it.destination == NONE)
-        });
-        candidates
-            .find(|&(other, _)| self.covers(other, place))
-            .map(|it| it.0)
+    /// Policies before this one that look at locations or threats, if it does.
+    fn elsewhere_before(&self, place: usize, shape: &Shape) -> impl Iterator<Item = usize> {
+        let does = shape.source.is_elsewhere() || shape.destination.is_elsewhere();
+        let before = match does {
+            true => self.elsewhere.partition_point(|it| *it < place),
+            false => 0,
+        };
+        self.elsewhere[..before].iter().copied()
+    }
+
+    /// Policies before this one that look at the names, locations or threats that it looks at: so many of them.
+    pub fn alike(&self, place: usize, most: usize) -> Vec<usize> {
+        let Some(shape) = self.shape(place) else {
+            return Vec::new();
+        };
+        let mut named = Vec::new();
+        if let Side::Domains(domains) = shape.destination {
+            self.each_named(domains, |policies| {
+                let before = policies.partition_point(|it| *it < place);
+                let alike = policies[..before].iter().copied();
+                let alike =
+                    alike.filter(|it| self.shape(*it).is_some_and(|it| self.shares(it, shape)));
+                named.extend(alike.take(most));
+            });
+        }
+        let elsewhere = self.elsewhere_before(place, shape);
+        let alike = elsewhere.filter(|it| self.shape(*it).is_some_and(|it| self.shares(it, shape)));
+        named.extend(alike.take(most));
+        named.sort_unstable();
+        named.dedup();
+        named.truncate(most);
+        named
+    }
+
+    /// Whether a policy means what another means but for addresses, protocol, ports and applications.
+    pub fn shares(&self, outer: &Shape<'a>, inner: &Shape<'a>) -> bool {
+        let resolves = outer.resolve == inner.resolve || outer.resolve == DomainResolve::Both;
+        let side = |a: &Side<'a>, b: &Side<'a>, resolves| match (a, b) {
+            (Side::Addresses(_), Side::Addresses(_)) => true,
+            _ => self.side_covers(a, b, resolves),
+        };
+        (*outer.validity == Validity::Permanent || outer.validity == inner.validity)
+            && side(&outer.source, &inner.source, true)
+            && side(&outer.destination, &inner.destination, resolves)
     }
 
     /// By the patterns that mean the first of these domains.
     fn by_name(&self, place: usize, domains: Domains<'a>) -> Option<usize> {
-        let first = match domains {
-            Domains::One(pattern) => pattern,
-            Domains::Book(book) => self.books.domains[&book].iter().min()?,
-        };
         let mut best: Option<usize> = None;
-        for pattern in around(first) {
+        self.each_named(domains, |policies| {
+            let before = best.unwrap_or(place);
+            let earlier = policies.iter().take_while(|&&other| other < before);
+            let found = earlier.copied().find(|&other| self.covers(other, place));
+            best = found.or(best);
+        });
+        best
+    }
+
+    /// The policies by each of the patterns that mean the first of these domains, in their order.
+    fn each_named(&self, domains: Domains<'a>, mut each: impl FnMut(&[usize])) {
+        let first = match domains {
+            Domains::One(pattern) => Some(pattern),
+            Domains::Book(book) => self.books.domains[&book].iter().min().copied(),
+        };
+        for pattern in first.into_iter().flat_map(around) {
             for named in self.by_pattern.get(&pattern).into_iter().flatten() {
-                let policies = match named {
+                each(match named {
                     Named::Policy(other) => std::slice::from_ref(other),
                     Named::Book(book) => self.by_book.get(book).map_or(&[][..], Vec::as_slice),
-                };
-                let earlier = policies
-                    .iter()
-                    .take_while(|&&other| other < best.unwrap_or(place));
-                let found = earlier.copied().find(|&other| self.covers(other, place));
-                best = found.or(best);
+                });
             }
         }
-        best
     }
 
     /// Whether a policy means all that another means.
@@ -201,7 +231,7 @@ impl<'a> Shapes<'a> {
                         .all(|app| a.applications.contains(app)))
             && match (&a.ports, &b.ports) {
                 (None, _) => true,
-                (Some(_), None) => false,
+                (Some(a), None) => b.always_has_ports() && **a == [(0, u32::from(u16::MAX))],
                 (Some(a), Some(b)) => within(a, b),
             }
             && self.side_covers(&a.source, &b.source, true)
@@ -286,13 +316,44 @@ fn range(net: &Ipv4Net) -> (u32, u32) {
 }
 
 impl Side<'_> {
-    fn bounds(&self) -> (u32, u32) {
+    /// Its addresses, if it is about addresses.
+    pub fn addresses(&self) -> Option<&[(u32, u32)]> {
         match self {
-            Side::Addresses(ranges) => match (ranges.first(), ranges.last()) {
-                (Some(first), Some(last)) => (first.0, last.1),
-                _ => NONE,
-            },
-            _ => NONE,
+            Side::Addresses(ranges) => Some(ranges),
+            _ => None,
+        }
+    }
+
+    /// Whether it is about locations or threats.
+    fn is_elsewhere(&self) -> bool {
+        matches!(self, Side::Codes(_) | Side::Threats(_))
+    }
+
+    /// An address of it; of what is no address the last, which few name.
+    fn corner(&self) -> u32 {
+        let first = self.addresses().and_then(<[_]>::first);
+        first.map_or(u32::MAX, |it| it.0)
+    }
+}
+
+impl Shape<'_> {
+    /// Whether all that it means has ports.
+    fn always_has_ports(&self) -> bool {
+        matches!(self.protocol, Some(model::text::TCP | model::text::UDP))
+    }
+
+    /// A session that all policies mean that mean all that it means.
+    fn corner(&self) -> Point {
+        let port = match &self.ports {
+            Some(ranges) => ranges.first().and_then(|it| u16::try_from(it.0).ok()),
+            None => self.always_has_ports().then_some(0),
+        };
+        Point {
+            source: self.source.corner(),
+            destination: self.destination.corner(),
+            // Policies about all of them mean the last, too.
+            protocol: self.protocol.unwrap_or(u8::MAX),
+            port,
         }
     }
 }

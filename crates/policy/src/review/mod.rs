@@ -1,6 +1,8 @@
 //! A look at policies as an administrator would take it: which of them do nothing, say too much, or are not what they seem.
 
 mod cover;
+mod points;
+mod union;
 
 use crate::resolved::Resolved;
 use cover::Shapes;
@@ -9,8 +11,10 @@ use model::{
     AddressBook, BookContent, ControlPolicy, DomainResolve, Id, Policy, PolicyAction,
     PolicyDestination, PolicyPorts, PolicySource, Validity, domain::Pattern,
 };
+use points::Points;
 use std::fmt;
 use std::sync::Arc;
+use union::Unions;
 
 /// What is looked at.
 #[derive(Clone, Copy)]
@@ -32,9 +36,9 @@ pub struct Review<'a> {
 pub enum Flaw {
     /// An earlier policy means the same and does the same.
     Duplicate,
-    /// An earlier policy means all that it means, and does the same.
+    /// An earlier policy, or several together, mean all that it means, and do the same.
     Shadowed,
-    /// An earlier policy means all that it means, and does something else.
+    /// An earlier policy, or several together, mean all that it means, and do something else.
     Conflicting,
     /// It names a book that is empty, or that there is not.
     Ineffective,
@@ -91,7 +95,7 @@ impl fmt::Display for Flaw {
 pub struct Finding {
     /// What.
     pub flaw: Flaw,
-    /// The policy that it is about, and then the one that makes it so, if one does. None: the list as a whole.
+    /// The policy that it is about, and then those that make it so: the first of them. None: the list as a whole.
     pub policies: Vec<Id>,
     /// One sentence for people.
     pub explanation: String,
@@ -120,10 +124,15 @@ const HIGH_RISK: &[(u16, &str)] = &[
     (27017, "MongoDB"),
 ];
 
-/// Looks at policies. Findings come in the order of the policies, what is about all of them at the end. A policy that
-/// several others cover only together is not found.
+/// How many of several policies that make something so are named.
+const NAMED: usize = 8;
+
+/// Looks at policies. Findings come in the order of the policies, what is about all of them at the end. What several
+/// policies cover only together is found as far as that takes a bounded number of steps.
 pub fn review(of: &Review) -> Vec<Finding> {
     let shapes = Shapes::new(of.policies, of.books);
+    let points = Points::new(of.policies, of.books, |place| shapes.counts(place));
+    let unions = Unions::new(&shapes, &points);
     let books: HashMap<&Id, &BookContent> =
         of.books.iter().map(|it| (&it.id, &*it.content)).collect();
     let names = Names {
@@ -132,10 +141,11 @@ pub fn review(of: &Review) -> Vec<Finding> {
     };
     let mut findings = Vec::new();
     for (place, policy) in of.policies.iter().enumerate().filter(|(_, it)| it.enabled) {
-        let mut tell = |flaw, other: Option<&Id>, explanation| {
+        let mut tell = |flaw, others: &[&Id], explanation| {
+            let others = others.iter().copied();
             findings.push(Finding {
                 flaw,
-                policies: std::iter::once(&policy.id).chain(other).cloned().collect(),
+                policies: std::iter::once(&policy.id).chain(others).cloned().collect(),
                 explanation,
             });
         };
@@ -144,10 +154,10 @@ pub fn review(of: &Review) -> Vec<Finding> {
             let why = format!(
                 "Policy {id} never matches, since a book or list that it names is empty, of another kind, or does not exist."
             );
-            tell(Flaw::Ineffective, None, why);
+            tell(Flaw::Ineffective, &[], why);
             continue;
         }
-        if let Some(other) = shapes.covered_by(place) {
+        if let Some(other) = shapes.covered_by(place, &points) {
             let earlier = &of.policies[other];
             let (flaw, why) = match earlier.action == policy.action {
                 true if shapes.covers(place, other) => (
@@ -174,10 +184,30 @@ pub fn review(of: &Review) -> Vec<Finding> {
                     ),
                 ),
             };
-            tell(flaw, Some(&earlier.id), why);
+            tell(flaw, &[&earlier.id], why);
+        } else if let Some(others) = unions.covering(place) {
+            let others = || others.iter().map(|other| &of.policies[*other]);
+            let named: Vec<&Id> = others().take(NAMED).map(|it| &it.id).collect();
+            let together = together(&named, others().count());
+            let (flaw, why) = match others().all(|it| it.action == policy.action) {
+                true => (
+                    Flaw::Shadowed,
+                    format!(
+                        "Policy {id} is never reached, since {together} match all that it would and do the same."
+                    ),
+                ),
+                false => (
+                    Flaw::Conflicting,
+                    format!(
+                        "Policy {id} never gets to {} anything, since {together} match all that it would, and not all of them do that.",
+                        word(policy.action)
+                    ),
+                ),
+            };
+            tell(flaw, &named, why);
         } else if (of.hits)(id) == Some(0) {
             let why = format!("Policy {id} has never been hit, and may not be needed.");
-            tell(Flaw::NeverHit, None, why);
+            tell(Flaw::NeverHit, &[], why);
         }
         if policy.action != PolicyAction::Drop && anywhere(policy) && policy.applications.is_empty()
         {
@@ -186,19 +216,19 @@ pub fn review(of: &Review) -> Vec<Finding> {
                     let why = format!(
                         "Policy {id} lets pass whatever goes anywhere, at every port and with every application."
                     );
-                    tell(Flaw::OverBroad, None, why);
+                    tell(Flaw::OverBroad, &[], why);
                 }
                 (_, Some((port, what))) => {
                     let why = format!(
                         "Policy {id} lets pass sessions to any address at port {port} ({what}), which is known for attacks."
                     );
-                    tell(Flaw::HighRiskPort, None, why);
+                    tell(Flaw::HighRiskPort, &[], why);
                 }
                 _ => {}
             }
         }
         if let Some(why) = names.wrong(policy) {
-            tell(Flaw::InvalidDomain, None, format!("Policy {id} {why}."));
+            tell(Flaw::InvalidDomain, &[], format!("Policy {id} {why}."));
         }
     }
     let denies = |policy: &Arc<ControlPolicy>| {
@@ -219,6 +249,16 @@ pub fn review(of: &Review) -> Vec<Finding> {
         });
     }
     findings
+}
+
+/// Some of so many policies before another.
+fn together(named: &[&Id], many: usize) -> String {
+    let ids: Vec<&str> = named.iter().map(|it| it.as_str()).collect();
+    let policies = match (&ids[..], many - named.len()) {
+        ([some @ .., last], 0) => format!("{} and {last}", some.join(", ")),
+        (some, more) => format!("{} and {more} more", some.join(", ")),
+    };
+    format!("policies {policies} before it together")
 }
 
 fn word(action: PolicyAction) -> &'static str {

@@ -1,5 +1,7 @@
 use super::*;
 use ipnet::Ipv4Net;
+use model::App;
+use proptest::prelude::*;
 use std::time::Instant;
 
 fn plain(id: &str) -> ControlPolicy {
@@ -104,10 +106,17 @@ fn what_is_never_reached() {
         (
             with("a", |it| it.ports = PolicyPorts::Range(0..=65_535)),
             with("b", |it| it.ports = PolicyPorts::Any),
+            Some("duplicate b a"),
+        ),
+        (
+            with("a", |it| {
+                (it.protocol, it.ports) = (None, PolicyPorts::Range(0..=65_535));
+            }),
+            with("b", |it| (it.protocol, it.ports) = (None, PolicyPorts::Any)),
             None,
         ),
         (
-            with("a", |it| it.applications = vec![model::App::Http]),
+            with("a", |it| it.applications = vec![App::Http]),
             plain("b"),
             None,
         ),
@@ -230,6 +239,221 @@ fn what_is_never_reached() {
     for (n, (a, b, expected)) in cases.into_iter().enumerate() {
         let found = found(vec![a, b], &books);
         assert_eq!(found, expected.into_iter().collect::<Vec<_>>(), "case {n}");
+    }
+}
+
+#[test]
+fn what_several_cover_together() {
+    let from = |id: &str, source: &str| {
+        with(id, |it| {
+            it.source = PolicySource::Net(source.parse().unwrap())
+        })
+    };
+    let ports = |id: &str, range| with(id, |it| it.ports = PolicyPorts::Range(range));
+    let cases: Vec<(Vec<ControlPolicy>, Option<&str>)> = vec![
+        (
+            vec![
+                from("a", "10.0.0.0/9"),
+                from("b", "10.128.0.0/9"),
+                plain("c"),
+            ],
+            Some("shadowed c a b"),
+        ),
+        (
+            vec![
+                from("a", "10.0.0.0/9"),
+                from("b", "10.128.0.0/10"),
+                plain("c"),
+            ],
+            None,
+        ),
+        (
+            vec![
+                from("a", "10.0.0.0/9"),
+                with("b", |it| {
+                    it.source = PolicySource::Net(net("10.128.0.0/9"));
+                    it.action = PolicyAction::Drop;
+                }),
+                plain("c"),
+            ],
+            Some("conflicting c a b"),
+        ),
+        // All ports of TCP; what has none is not of TCP.
+        (
+            vec![
+                ports("a", 0..=1_023),
+                ports("b", 1_024..=65_535),
+                with("c", |it| it.ports = PolicyPorts::Any),
+            ],
+            Some("shadowed c a b"),
+        ),
+        (
+            vec![
+                ports("a", 0..=1_023),
+                ports("b", 1_024..=65_535),
+                with("c", |it| (it.protocol, it.ports) = (None, PolicyPorts::Any)),
+            ],
+            None,
+        ),
+        // Of applications, too, and with a name.
+        (
+            vec![
+                with("a", |it| it.applications = vec![App::Http]),
+                with("b", |it| it.applications = vec![App::Ssh, App::Https]),
+                with("c", |it| it.applications = vec![App::Https, App::Http]),
+            ],
+            Some("shadowed c a b"),
+        ),
+        (
+            vec![
+                with("a", |it| it.applications = vec![App::Http]),
+                with("b", |it| it.applications = vec![App::Https]),
+                plain("c"),
+            ],
+            None,
+        ),
+        (
+            vec![
+                with("a", |it| {
+                    it.source = PolicySource::Net(net("10.0.0.0/9"));
+                    it.destination = domain("*.x.test");
+                }),
+                with("b", |it| {
+                    it.source = PolicySource::Net(net("10.128.0.0/9"));
+                    it.destination = PolicyDestination::Net(Ipv4Net::default());
+                }),
+                with("c", |it| it.destination = domain("a.x.test")),
+            ],
+            Some("shadowed c a b"),
+        ),
+        (
+            vec![
+                from("a", "10.0.0.0/9"),
+                with("b", |it| {
+                    it.source = PolicySource::Net(net("10.128.0.0/9"));
+                    it.validity = Validity::Once { from: 0, until: 1 };
+                }),
+                plain("c"),
+            ],
+            None,
+        ),
+    ];
+    for (n, (policies, expected)) in cases.into_iter().enumerate() {
+        let found = found(policies, &[]);
+        assert_eq!(found, expected.into_iter().collect::<Vec<_>>(), "case {n}");
+    }
+}
+
+/// Policies about few addresses, protocols and ports.
+fn small() -> impl Strategy<Value = ControlPolicy> {
+    let near = |base: u32| {
+        (0u32..8, 29u8..=32)
+            .prop_map(move |(n, len)| Ipv4Net::new((base + n).into(), len).unwrap().trunc())
+    };
+    let ports = prop_oneof![
+        2 => Just(PolicyPorts::Any),
+        1 => Just(PolicyPorts::Range(0..=65_535)),
+        4 => (80u16..84, 0u16..4).prop_map(|(first, more)| PolicyPorts::Range(first..=first + more)),
+        1 => Just(PolicyPorts::Range(0..=81)),
+        1 => Just(PolicyPorts::Range(82..=65_535)),
+    ];
+    let apps = prop_oneof![
+        4 => Just(vec![]),
+        1 => proptest::sample::subsequence(vec![App::Http, App::Https, App::Ssh], 1..=3),
+    ];
+    let protocol = proptest::sample::select(vec![None, Some(6), Some(6), Some(17), Some(1)]);
+    (near(0x0a00_0000), near(0xc000_0200), protocol, ports, apps).prop_map(
+        |(source, destination, protocol, ports, applications)| ControlPolicy {
+            source: PolicySource::Net(source),
+            destination: PolicyDestination::Net(destination),
+            protocol,
+            ports,
+            applications,
+            ..plain("p")
+        },
+    )
+}
+
+/// A session: source, destination, protocol, port, and what it was found to be.
+type Session = (u32, u32, u8, Option<u16>, Option<App>);
+
+/// The sessions that a small policy means: some of each kind.
+fn meant(policy: &ControlPolicy) -> Vec<Session> {
+    let (PolicySource::Net(source), PolicyDestination::Net(destination)) =
+        (&policy.source, &policy.destination)
+    else {
+        unreachable!()
+    };
+    let apps: Vec<Option<App>> = match &policy.applications[..] {
+        [] => [None, Some(App::Http), Some(App::Https), Some(App::Ssh)].into(),
+        some => some.iter().copied().map(Some).collect(),
+    };
+    let mut all = Vec::new();
+    for protocol in [1, 6, 17, 47u8]
+        .into_iter()
+        .filter(|it| policy.protocol.is_none_or(|p| p == *it))
+    {
+        let ports: Vec<Option<u16>> = match (&policy.ports, protocol) {
+            (PolicyPorts::Any, 6 | 17) => (0..=1).chain(79..90).chain([65_535]).map(Some).collect(),
+            (PolicyPorts::Range(range), 6 | 17) => {
+                let some = (0..=1).chain(79..90).chain([65_535]);
+                some.filter(|it| range.contains(it)).map(Some).collect()
+            }
+            (PolicyPorts::Any, _) => vec![None],
+            _ => Vec::new(),
+        };
+        for from in source
+            .hosts()
+            .map(u32::from)
+            .chain([source.network(), source.broadcast()].map(u32::from))
+        {
+            for to in [destination.network(), destination.broadcast()]
+                .map(u32::from)
+                .into_iter()
+                .chain(destination.hosts().map(u32::from))
+            {
+                for port in &ports {
+                    all.extend(apps.iter().map(|app| (from, to, protocol, *port, *app)));
+                }
+            }
+        }
+    }
+    all
+}
+
+proptest! {
+    // Exactly what earlier policies cover, by themselves or together, is found.
+    #[test]
+    fn what_is_covered_is_found(policies in proptest::collection::vec(small(), 2..12)) {
+        let policies: Vec<Arc<ControlPolicy>> = policies.into_iter().enumerate().map(|(n, it)| {
+            Arc::new(ControlPolicy { id: named(&format!("p{n}")), ..it })
+        }).collect();
+        let found = review(&Review {
+            policies: &policies,
+            books: &[],
+            default_action: Policy::Drop,
+            hits: &|_| None,
+            resolved: &Resolved::default(),
+        });
+        let never = [Flaw::Duplicate, Flaw::Shadowed, Flaw::Conflicting];
+        let found = found.iter().filter(|it| never.contains(&it.flaw)).map(|it| it.policies[0].clone());
+        let found: Vec<Id> = found.collect();
+        let mut before = std::collections::HashSet::new();
+        let mut expected = Vec::new();
+        for policy in &policies {
+            let means = meant(policy);
+            // One that can mean nothing is no question of cover.
+            if !means.is_empty() && means.iter().all(|it| before.contains(it)) {
+                expected.push(policy.id.clone());
+            }
+            before.extend(means);
+        }
+        let no_ports = |id: &Id| {
+            let it = policies.iter().find(|it| it.id == *id).unwrap();
+            meant(it).is_empty()
+        };
+        let found: Vec<Id> = found.into_iter().filter(|it| !no_ports(it)).collect();
+        prop_assert_eq!(found, expected);
     }
 }
 

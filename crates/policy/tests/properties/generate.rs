@@ -84,6 +84,7 @@ pub fn subjects(case: &Case) -> Vec<Subject<'_>> {
             Identity::Pending(None),
             Identity::Pending(Some(app)),
             Identity::Known { app, domain },
+            Identity::Nameless(app),
             Identity::Unknown,
         ] {
             subjects.push(Subject {

@@ -112,7 +112,7 @@ impl List {
         let by_name = category.is_some() || !patterns.is_empty();
         let app = match subject.identity {
             Identity::Pending(app) => app,
-            Identity::Known { app, .. } => Some(app),
+            Identity::Known { app, .. } | Identity::Nameless(app) => Some(app),
             Identity::Unknown => None,
         };
         let applications = &policy.applications;
@@ -159,7 +159,8 @@ impl List {
             } if among(name) => Match::Yes,
             Identity::Known {
                 domain: Some(_), ..
-            } => Match::No,
+            }
+            | Identity::Nameless(_) => Match::No,
             _ if needs_app => Match::Needs(Needs::App),
             _ => Match::Needs(Needs::Domain),
         }

@@ -139,6 +139,7 @@ fn judge<'a>(
         return None;
     };
     let identity = match flow.identity() {
+        Some(known) if known.is_nameless() => Identity::Nameless(known.app),
         Some(known) => Identity::Known {
             app: known.app,
             domain: known.domain.as_deref(),

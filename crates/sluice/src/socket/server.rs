@@ -411,6 +411,7 @@ mod tests {
             firewall: None,
             app: None,
             domain: None,
+            hidden: false,
             protocol: "tcp".into(),
             direction: "out".into(),
             vpc: "vpc".into(),

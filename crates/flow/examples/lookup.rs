@@ -1,6 +1,6 @@
 //! Lookups in the flow table with the rewrite that each leads to, for `bench/instructions` to count.
 //!
-//! `cargo run --release -p bench --example lookup [LOOKUPS]` makes that many (a million by default) in a table of
+//! `cargo run --release -p flow --example lookup [LOOKUPS]` makes that many (a million by default) in a table of
 //! 100,000 flows, every one of them a hit.
 
 use flow::header::{Checksum, rewrite};
