@@ -90,6 +90,7 @@ const NARROWED: &[(&str, &[&str])] = &[
     ("GetNatGatewayAttribute", &["NatGatewayId"]),
     ("GetVpcRouteEntrySummary", &["VpcId"]),
     ("GetVpcPeerConnectionAttribute", &["InstanceId"]),
+    ("DescribeNatIpUsage", &["NatIpId"]),
     ("ListNatIpCidrs", &["NatGatewayId"]),
     ("ListNatIps", &["NatGatewayId"]),
     ("ListTagResources", &["ResourceId"]),

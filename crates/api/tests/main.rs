@@ -27,6 +27,7 @@ mod packages;
 mod peerings;
 mod policies;
 mod quotas;
+mod routes;
 mod security_groups;
 mod security_rules;
 mod sequences;

@@ -70,6 +70,7 @@ impl Metered {
                 reading.accounts.push(Account {
                     owner: 1,
                     eip: Some(self.eip.clone()),
+                    nat_ip: false,
                     gateway: Some(self.gateway.clone()),
                     configured: true,
                     ..Account::default()

@@ -1,8 +1,8 @@
-//! Metering: what has gone by each EIP and each NAT gateway, kept by the minute and by the hour.
+//! Metering: what has gone by each EIP, each NAT IP and each NAT gateway, kept by the minute and by the hour.
 //!
 //! The data path has totals that only grow ([`Reading`]). What they have grown by since the last reading goes
-//! into the minute that is open. When that is over it is written: the minutes of EIPs, the hours of EIPs and
-//! gateways, and with them, in the same transaction, the totals up to which that counts. So after a kill the next
+//! into the minute that is open. When that is over it is written: the minutes of EIPs, the hours of EIPs, NAT IPs
+//! and gateways, and with them, in the same transaction, the totals up to which that counts. So after a kill the next
 //! daemon goes on from what was written last, since the data path's totals outlive the daemon, and nothing is
 //! lost or counted twice.
 //!
@@ -47,7 +47,7 @@ pub trait Totals: Send + Sync {
 pub struct Reading {
     /// Which memory they lie in: those of another one have nothing to do with these.
     pub memory: u64,
-    /// An account for each EIP and what it is bound to.
+    /// An account for each EIP and what it is bound to, and for each NAT IP.
     pub accounts: Vec<Account>,
     /// The most sessions at once since the last reading, of each NAT gateway.
     pub gateways: Vec<(String, u64)>,
@@ -73,6 +73,8 @@ pub struct Account {
     pub owner: u64,
     /// The EIP; `None` if it went while no daemon ran.
     pub eip: Option<String>,
+    /// Whether it is no EIP but a NAT IP of a VPC NAT gateway.
+    pub nat_ip: bool,
     /// The NAT gateway that it is bound to.
     pub gateway: Option<String>,
     /// Whether EIP and binding are in the configuration.
@@ -115,7 +117,7 @@ impl Amounts {
     }
 }
 
-/// The use of an EIP or a NAT gateway in some time. The highest rates are those of the highest minute.
+/// The use of an EIP, a NAT IP or a NAT gateway in some time. The highest rates are those of the highest minute.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Use {
     /// What has gone by.
@@ -217,7 +219,9 @@ impl Use {
 pub enum Of {
     /// EIPs.
     Eip,
-    /// NAT gateways: the sums of their EIPs.
+    /// NAT IPs of VPC NAT gateways.
+    NatIp,
+    /// NAT gateways: the sums of their EIPs, or their NAT IPs.
     Gateway,
 }
 
@@ -225,6 +229,7 @@ impl Of {
     fn name(self, id: &str) -> String {
         match self {
             Of::Eip => format!("eip/{id}"),
+            Of::NatIp => format!("nat-ip/{id}"),
             Of::Gateway => format!("gateway/{id}"),
         }
     }
@@ -245,6 +250,8 @@ pub enum Error {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Mark {
     eip: String,
+    #[serde(default)]
+    nat_ip: bool,
     gateway: Option<String>,
     totals: Amounts,
 }
@@ -573,9 +580,9 @@ impl State {
         self.leaving.clear();
         for account in reading.accounts {
             let known = self.marks.get(&account.owner);
-            let (eip, gateway) = match (account.eip, known) {
-                (Some(eip), _) => (eip, account.gateway),
-                (None, Some(mark)) => (mark.eip.clone(), mark.gateway.clone()),
+            let (eip, nat_ip, gateway) = match (account.eip, known) {
+                (Some(eip), _) => (eip, account.nat_ip, account.gateway),
+                (None, Some(mark)) => (mark.eip.clone(), mark.nat_ip, mark.gateway.clone()),
                 // It was never written whose it is: it can only have been there for less than a minute.
                 (None, None) => {
                     self.leaving.insert(account.owner);
@@ -594,7 +601,8 @@ impl State {
             if known.is_none() || before != account.totals {
                 self.changed.insert(account.owner);
             }
-            self.add(Of::Eip.name(&eip), used);
+            let of = if nat_ip { Of::NatIp } else { Of::Eip };
+            self.add(of.name(&eip), used);
             if let Some(gateway) = &gateway {
                 // How many sessions a gateway had at once does not follow from how many its EIPs had.
                 let used = Use {
@@ -606,6 +614,7 @@ impl State {
             let totals = account.totals;
             let mark = Mark {
                 eip,
+                nat_ip,
                 gateway,
                 totals,
             };

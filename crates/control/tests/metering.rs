@@ -37,6 +37,7 @@ impl Plane {
                 accounts.push(Account {
                     owner,
                     eip: Some(format!("eip-{}", owner % 10)),
+                    nat_ip: false,
                     gateway: Some(format!("ngw-{}", owner / 10)),
                     configured: true,
                     ..Account::default()

@@ -226,7 +226,7 @@ impl Core {
     /// against a limit.
     fn rebind(&mut self, s: &Snapshot, ix: SessionIx, plan: &Plan) {
         let session = self.sessions.session(ix);
-        let accounts = self.usage.of(s, plan.direction, &session.keys);
+        let accounts = self.usage.of(s, plan.direction, &session.keys, plan.entry);
         if accounts != session.accounts {
             let activity = match session.slow {
                 Some(_) => Default::default(),

@@ -33,7 +33,9 @@ impl Core {
     fn check_usage(&self, s: &Snapshot) {
         let sessions = || (0..self.sessions.places()).filter_map(|ix| self.sessions.get(ix));
         for session in sessions() {
-            let accounts = self.usage.of(s, session.direction, &session.keys);
+            let accounts = self
+                .usage
+                .of(s, session.direction, &session.keys, session.entry);
             assert_eq!(session.accounts, accounts, "{session:?}");
         }
         self.usage.check(sessions());

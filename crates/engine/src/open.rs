@@ -90,7 +90,7 @@ impl Core {
             slots: [NO_SLOT; 2],
             hops: [there, home],
             meters: self.meters.of(s, plan.direction, &keys),
-            accounts: self.usage.of(s, plan.direction, &keys),
+            accounts: self.usage.of(s, plan.direction, &keys, plan.entry),
             slow: None,
             mapping: None,
             let_in_by: None,

@@ -17,14 +17,15 @@
 //! old (with very many sessions several), and never go back.
 //!
 //! Packets that go from one EIP to another go out by the one and come in by the other. A NAT gateway's
-//! numbers are the sums of its EIPs'.
+//! numbers are the sums of its EIPs'. NAT IPs of VPC NAT gateways have accounts as EIPs have.
 
-use crate::decide::Direction;
+use crate::decide::{Direction, Entry};
 use crate::engine::Core;
+use crate::intranet;
 #[cfg(any(test, feature = "check"))]
 use crate::sessions::Session;
 use crate::sessions::{NO_SLOT, SessionIx, Way};
-use crate::snapshot::{Binding, GatewayIx, Snapshot};
+use crate::snapshot::{Binding, EipIx, GatewayIx, Snapshot};
 use crate::tuple;
 use crate::view::{AccountView, GatewaySessions, UsageView};
 use flow::{Activity, Key, flags};
@@ -172,6 +173,8 @@ impl Live {
 struct Book {
     /// The EIP and the NAT gateway; `None` if it is an earlier daemon's, and nobody has it now.
     name: Option<(Id, Option<Id>)>,
+    /// It is a NAT IP's.
+    nat_ip: bool,
     /// It is in the configuration.
     configured: bool,
     /// The gateway's place in [`Usage::gateways`].
@@ -193,7 +196,8 @@ pub(crate) struct Usage {
     books: Vec<Book>,
     by_owner: HashMap<u64, AccountIx>,
     free: Vec<AccountIx>,
-    /// The accounts that an earlier daemon had in its configuration, by the address of the EIP.
+    /// The accounts that an earlier daemon had in its configuration, by the address of the EIP. 0: several have it, as
+    /// NAT IPs of two VPCs may; a session finds its own when it is decided again.
     found: HashMap<u32, AccountIx>,
     /// The accounts of the snapshot's EIPs, 0 of those that are not bound.
     by_eip: Vec<AccountIx>,
@@ -223,7 +227,8 @@ impl Usage {
                 match memory[ix].address.load(Relaxed) {
                     0 => {}
                     address => {
-                        usage.found.insert(address as u32, ix as AccountIx);
+                        let found = usage.found.entry(address as u32);
+                        found.and_modify(|it| *it = 0).or_insert(ix as AccountIx);
                     }
                 }
             } else {
@@ -255,11 +260,6 @@ impl Usage {
                     self.by_eip.push(0);
                     continue;
                 }
-                // What stays inside private networks is not metered.
-                Binding::Gateway(_) if eip.uplink.is_none() => {
-                    self.by_eip.push(0);
-                    continue;
-                }
                 Binding::Gateway(g) => (Some(g), &s.gateway(g).id),
                 Binding::Eni(eni) => (None, &s.eni(eni).id),
             };
@@ -267,6 +267,7 @@ impl Usage {
             if ix != 0 {
                 let book = &mut self.books[ix as usize];
                 book.name = Some((eip.id.clone(), gateway.map(|_| bound_to.clone())));
+                book.nat_ip = eip.uplink.is_none();
                 book.configured = true;
                 book.gateway = gateway;
                 let address = u64::from(tuple::raw(eip.address));
@@ -301,8 +302,14 @@ impl Usage {
         ix
     }
 
-    /// The accounts of a session.
-    pub fn of(&self, s: &Snapshot, direction: Direction, keys: &[Key; 2]) -> Accounts {
+    /// The accounts of a session. `entry` is what decided its translation.
+    pub fn of(
+        &self,
+        s: &Snapshot,
+        direction: Direction,
+        keys: &[Key; 2],
+        entry: Option<Entry>,
+    ) -> Accounts {
         let account = |address: u32| match s.by_eip.get(&tuple::ip(address)) {
             Some(&eip) => self.by_eip[eip as usize],
             None => 0,
@@ -312,8 +319,30 @@ impl Usage {
             Direction::Out => [account(reply.dst), 0],
             Direction::In => [0, account(original.dst)],
             Direction::Hairpin => [account(reply.dst), account(original.dst)],
-            Direction::Local => [0; 2],
+            Direction::Local => match entry {
+                Some(Entry::Snat(g, _) | Entry::Dnat(g, _)) => self.of_nat_ips(s, g, keys, entry),
+                _ => [0; 2],
+            },
         }
+    }
+
+    /// The accounts of a session through VPC NAT gateways: that of the NAT IP that its opener is seen as, if one of
+    /// gateway `g` is, and that of the NAT IP that it calls.
+    fn of_nat_ips(
+        &self,
+        s: &Snapshot,
+        g: GatewayIx,
+        keys: &[Key; 2],
+        entry: Option<Entry>,
+    ) -> Accounts {
+        let [original, reply] = keys;
+        let account = |eip: EipIx| self.by_eip[eip as usize];
+        let translated = matches!(entry, Some(Entry::Snat(..))) || reply.dst != original.src;
+        let own = s.gateway(g).eips.get(&tuple::ip(reply.dst));
+        let own = own.filter(|_| translated).copied();
+        let from = s.origin(original);
+        let called = from.and_then(|from| intranet::called(s, from, original));
+        [own.map_or(0, account), called.map_or(0, account)]
     }
 
     /// The accounts that a session of an earlier daemon counted for.
@@ -426,6 +455,7 @@ impl Usage {
             accounts.push(AccountView {
                 owner,
                 eip,
+                nat_ip: book.nat_ip,
                 gateway: gateway.flatten(),
                 configured: book.configured,
                 opened: self.memory[ix as usize].opened.load(Relaxed),

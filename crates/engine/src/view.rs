@@ -211,7 +211,7 @@ pub struct SourceView {
     pub bytes_received: u64,
 }
 
-/// What has gone by an EIP while it was bound to one and the same thing. Totals only grow; bytes are those of
+/// What has gone by an EIP, or a NAT IP of a VPC NAT gateway, while it was bound to one and the same thing. Totals only grow; bytes are those of
 /// frames without the Ethernet trailer, as interfaces count them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountView {
@@ -219,6 +219,8 @@ pub struct AccountView {
     pub owner: u64,
     /// The EIP; `None` if it went while no daemon ran.
     pub eip: Option<String>,
+    /// Whether it is no EIP but a NAT IP.
+    pub nat_ip: bool,
     /// The NAT gateway that it is bound to, if it is one.
     pub gateway: Option<String>,
     /// Whether EIP and binding are in the configuration. If not, the account can be forgotten when it has been read.

@@ -161,7 +161,7 @@ impl Subject {
             Item::Eni(n) => {
                 let eni = config.enis.get(n);
                 let kind = match eni {
-                    Some(eni) if eni.is_primary() => Kind::Instance,
+                    Some(eni) if config.details.is_instance(eni) => Kind::Instance,
                     _ => Kind::Eni,
                 };
                 (kind, eni.map(|it| &it.id), None)

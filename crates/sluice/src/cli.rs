@@ -436,18 +436,21 @@ Examples:
   sluice usage --from 2026-11-01T00:00:00Z --to 2026-12-01T00:00:00Z --json")]
 pub struct Usage {
     /// Of this NAT gateway, by the hour
-    #[arg(long, value_name = "ID", conflicts_with = "eip")]
+    #[arg(long, value_name = "ID", conflicts_with_all = ["eip", "nat_ip"])]
     pub gateway: Option<String>,
     /// Of this EIP, by the hour
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", conflicts_with = "nat_ip")]
     pub eip: Option<String>,
+    /// Of this NAT IP of a VPC NAT gateway, by the hour
+    #[arg(long, value_name = "ID")]
+    pub nat_ip: Option<String>,
     /// From the hour of this time on, as 2026-11-21T00:00:00Z [default: 24 hours before the end]
     #[arg(long, value_name = "TIME")]
     pub from: Option<String>,
     /// To this time [default: now]
     #[arg(long, value_name = "TIME")]
     pub to: Option<String>,
-    /// Print JSON: of one an array of hours, else an object with two arrays
+    /// Print JSON: of one an array of hours, else an object with three arrays
     #[arg(long)]
     pub json: bool,
     /// Which gateway.

@@ -18,6 +18,7 @@ pub fn reading(usage: UsageView) -> Reading {
     let accounts = usage.accounts.into_iter().map(|it| Account {
         owner: it.owner,
         eip: it.eip,
+        nat_ip: it.nat_ip,
         gateway: it.gateway,
         configured: it.configured,
         peak_sessions: it.peak.into(),

@@ -1,4 +1,4 @@
-//! What has gone by EIPs and NAT gateways.
+//! What has gone by EIPs, NAT IPs and NAT gateways.
 
 use super::Handler;
 use crate::ApiError;
@@ -16,6 +16,7 @@ use std::ops::Range;
 pub(super) const OPERATIONS: &[(&str, Handler)] = &[
     ("DescribeNatGatewayUsage", Handler::Ask(gateways)),
     ("DescribeEipUsage", Handler::Ask(eips)),
+    ("DescribeNatIpUsage", Handler::Ask(nat_ips)),
     ("DescribeEipMonitorData", Handler::Ask(monitor)),
 ];
 
@@ -55,6 +56,19 @@ fn eips(call: &Call, service: &Cloud) -> Answer {
         Of::Eip,
         ids.collect(),
         ("AllocationId", kind, code),
+    )
+}
+
+fn nat_ips(call: &Call, service: &Cloud) -> Answer {
+    let cloud = service.control().cloud();
+    let ids = cloud.nat_ips.iter().map(|it| it.id.clone());
+    let (kind, code) = ("NAT IP", "ResourceNotFound.NatIp");
+    usage(
+        call,
+        service.metering()?,
+        Of::NatIp,
+        ids.collect(),
+        ("NatIpId", kind, code),
     )
 }
 

@@ -7,6 +7,7 @@
 
 mod facts;
 mod op;
+mod private;
 pub mod world;
 
 use self::facts::Facts;

@@ -2,6 +2,7 @@
 
 use crate::common::*;
 use crate::trace::agrees;
+use crate::usage::{account, frame, numbers};
 
 /// A VPC 10.0.0.0/16 with a second block, in which its VPC NAT gateway lies. Two instances have addresses that the
 /// other side's have, too; a third one is in the gateway's vSwitch.
@@ -544,5 +545,90 @@ fn what_is_traced_happens() {
         agrees(&mut world, "left-b", Packet::other(47, Y, RIGHT_WHOLE));
         agrees(&mut world, "right-c", Packet::udp((RIGHT_C, 1), (LEFT, 1)));
         world.seconds(1);
+    }
+}
+
+#[test]
+fn nat_ips_are_metered_as_eips_are_at_both_ends() {
+    let mut world = World::new(&text());
+    // Left to right: as one NAT IP to another. In by the one is out by the other.
+    let mut sent = [0; 2];
+    for n in 0..3u16 {
+        let syn = Packet::tcp((X, 5000 + n), (RIGHT, 80), SYN);
+        let seen = at("right-a", world.from("left-a", syn.clone()));
+        let back = seen.answer(SYN | ACK);
+        at("left-a", world.from("right-a", back.clone()));
+        sent = [sent[0] + frame(&syn), sent[1] + frame(&back)];
+    }
+    let left = account(&mut world, "left-one", "left-gw");
+    assert_eq!(numbers(&left), [3, sent[1], 3, sent[0]]);
+    assert_eq!((left.opened, left.live, left.peak), (3, 3, 3));
+    assert!(left.nat_ip);
+    let right = account(&mut world, "right-one", "right-gw");
+    assert_eq!(numbers(&right), [3, sent[0], 3, sent[1]]);
+    assert_eq!((right.opened, right.live), (3, 3));
+    world.seconds(2);
+    let live = |world: &mut World| {
+        let gateways = world.engine.usage().gateways.into_iter();
+        gateways.map(|it| it.live).collect::<Vec<_>>()
+    };
+    assert_eq!(live(&mut world), [3, 3]);
+
+    // From the gateway's own vSwitch to the other side's whole address, and from there: no SNAT takes part.
+    let ask = Packet::udp((LEFT_C, 700), (RIGHT_WHOLE, 53)).len(100);
+    let seen = at("right-b", world.from("left-c", ask.clone()));
+    let answer = seen.answer(0);
+    at("left-c", world.from("right-b", answer.clone()));
+    let whole = account(&mut world, "right-two", "right-gw");
+    let counted = [1, frame(&ask), 1, frame(&answer)];
+    assert_eq!(numbers(&whole), counted);
+    assert_eq!(live(&mut world), [3, 4]);
+    // What an instance with an address of its own sends goes out by that one.
+    let out = Packet::udp((Y, 800), (LEFT_C, 53)).len(10);
+    at("left-c", world.from("left-b", out));
+    assert_eq!(numbers(&account(&mut world, "left-two", "left-gw")), [0; 4]);
+    let out = Packet::udp((Y, 800), (RIGHT_C, 53)).len(10);
+    at("right-c", world.from("left-b", out.clone()));
+    let own = account(&mut world, "left-two", "left-gw");
+    assert_eq!(numbers(&own), [0, 0, 1, frame(&out)]);
+
+    // A restart, and the end of the sessions, lose nothing.
+    world.restart();
+    assert_eq!(
+        numbers(&account(&mut world, "right-two", "right-gw")),
+        counted
+    );
+    let right = account(&mut world, "right-one", "right-gw");
+    assert_eq!(numbers(&right), [3, sent[0], 3, sent[1]]);
+    assert_eq!((right.opened, right.live), (3, 3));
+    world.seconds(2000);
+    let right = account(&mut world, "right-one", "right-gw");
+    assert_eq!(numbers(&right), [3, sent[0], 3, sent[1]]);
+    assert_eq!((right.opened, right.live), (3, 0));
+}
+
+#[test]
+fn nat_ips_with_one_address_in_two_vpcs_are_metered_apart_over_a_restart() {
+    // A third VPC whose gateway has the left one's NAT IP, and that reaches nothing but itself.
+    let third = side("third", "172.16.1", "172.16.9").replace(
+        "[[route_table.route]]\ndestination = \"172.16.9.0/24\"\npeering = \"pcc\"\n",
+        "",
+    );
+    let mut world = World::new(&(text() + &third));
+    let ask = Packet::udp((X, 5000), (RIGHT_C, 53)).len(300);
+    let seen = at("right-c", world.from("left-a", ask.clone()));
+    let answer = seen.answer(0);
+    at("left-a", world.from("right-c", answer.clone()));
+    let inside = Packet::tcp(("172.16.1.50", 9), (LEFT, 80), SYN);
+    at("third-a", world.from("third-c", inside.clone()));
+    let left = [1, frame(&answer), 1, frame(&ask)];
+    let third = [1, frame(&inside), 0, 0];
+    for _ in 0..2 {
+        assert_eq!(numbers(&account(&mut world, "left-one", "left-gw")), left);
+        assert_eq!(
+            numbers(&account(&mut world, "third-one", "third-gw")),
+            third
+        );
+        world.restart();
     }
 }

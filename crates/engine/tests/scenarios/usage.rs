@@ -5,7 +5,7 @@ use engine::AccountView;
 use std::net::Ipv4Addr;
 
 /// The account of an EIP that is bound to a gateway. What is in it is asked for when a round is over.
-fn account(world: &mut World, eip: &str, gateway: &str) -> AccountView {
+pub fn account(world: &mut World, eip: &str, gateway: &str) -> AccountView {
     world.seconds(2);
     read(world, eip, gateway).unwrap_or_else(|| panic!("{eip} at {gateway} has no account"))
 }
@@ -18,13 +18,13 @@ fn read(world: &mut World, eip: &str, gateway: &str) -> Option<AccountView> {
 }
 
 /// Packets and bytes in, packets and bytes out.
-fn numbers(account: &AccountView) -> [u64; 4] {
+pub fn numbers(account: &AccountView) -> [u64; 4] {
     let a = account;
     [a.packets_in, a.bytes_in, a.packets_out, a.bytes_out]
 }
 
 /// A frame's length.
-fn frame(packet: &Packet) -> u64 {
+pub fn frame(packet: &Packet) -> u64 {
     14 + packet.bytes().len() as u64
 }
 

@@ -23,6 +23,7 @@ const GATEWAYS: Kind = (
     &columns("NAT GATEWAY"),
 );
 const EIPS: Kind = ("DescribeEipUsage", "AllocationId", &columns("EIP"));
+const NAT_IPS: Kind = ("DescribeNatIpUsage", "NatIpId", &columns("NAT IP"));
 
 /// One of them, by the hour.
 const HOURS: Kind = ("", "StartTime", &columns("HOUR (UTC)"));
@@ -56,15 +57,24 @@ pub fn run(args: &Usage, out: &mut impl Write) -> Result<(), Error> {
         }
         rows(args, action, params)
     };
-    let (json, text) = match (&args.gateway, &args.eip) {
-        (None, None) => {
+    let one = [
+        (GATEWAYS, &args.gateway),
+        (EIPS, &args.eip),
+        (NAT_IPS, &args.nat_ip),
+    ];
+    let (json, text) = match one.into_iter().find(|(_, id)| id.is_some()) {
+        None => {
             let (gateways, eips) = (read(GATEWAYS, None)?, read(EIPS, None)?);
-            let text = [render(GATEWAYS, &gateways), render(EIPS, &eips)].join("\n");
-            (json!({"gateways": gateways, "eips": eips}), text)
+            let nat_ips = read(NAT_IPS, None)?;
+            let mut text = vec![render(GATEWAYS, &gateways), render(EIPS, &eips)];
+            if !nat_ips.is_empty() {
+                text.push(render(NAT_IPS, &nat_ips));
+            }
+            let json = json!({"gateways": gateways, "eips": eips, "nat_ips": nat_ips});
+            (json, text.join("\n"))
         }
-        (gateway, eip) => {
-            let of = if gateway.is_some() { GATEWAYS } else { EIPS };
-            let hours = read(of, gateway.as_ref().or(eip.as_ref()))?;
+        Some((of, id)) => {
+            let hours = read(of, id.as_ref())?;
             let text = render(HOURS, &hours);
             (json!(hours), text)
         }
