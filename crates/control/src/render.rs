@@ -2,8 +2,8 @@
 
 use crate::cloud::Cloud;
 use crate::records::{self, EipBinding, NextHop, SnatSource};
+use hashbrown::HashMap;
 use model::{Config, Id};
-use std::collections::HashMap;
 
 impl Cloud {
     /// The configuration that the records stand for. Of what is not in use there is nothing in it: instances

@@ -256,7 +256,7 @@ impl Daemon {
             draft.import(&file)?;
             draft.dry_run = check;
             draft.renew = true;
-            applied.changes = changes::between(&old, &draft.config());
+            applied.changes = changes::between(&old, &draft.rendered());
             if let Some(mut event) = event {
                 let changes = applied.changes.iter();
                 let named =
