@@ -36,6 +36,7 @@ pub mod quic;
 pub mod raw;
 pub mod servers;
 pub mod sockets;
+pub mod steady;
 
 pub use gateway::{Gateway, binary};
 pub use host::{Host, Lab};

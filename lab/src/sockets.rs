@@ -53,14 +53,14 @@ pub fn echoes(socket: &UdpSocket, to: &str, data: &[u8]) -> bool {
 
 /// A thread that serves a host until this is dropped.
 #[derive(Debug)]
-struct Service {
+pub(crate) struct Service {
     stop: Arc<AtomicBool>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
 impl Service {
     /// Calls `step` again and again; it must not take long.
-    fn start(mut step: impl FnMut() + Send + 'static) -> Service {
+    pub(crate) fn start(mut step: impl FnMut() + Send + 'static) -> Service {
         let stop = Arc::<AtomicBool>::default();
         let stopped = stop.clone();
         let work = move || {

@@ -4,9 +4,14 @@ use engine::SessionView;
 use lab::servers::{Ssh, get};
 use lab::site::SERVER;
 use lab::sockets::{TcpEcho, UdpEcho, echoes, is_alive, tcp, udp};
+use lab::steady::Steady;
 use lab::{Gateway, Lab, Site, config, in_both_hooks, iperf, wait_for};
 use nix::sys::signal::Signal;
+use std::net::Ipv4Addr;
 use std::time::Duration;
+
+/// Sessions beside those whose packets are counted.
+const SESSIONS: u32 = 20_000;
 
 /// What identifies a session, with its counters: packets from and to the opener.
 fn bindings(gateway: &Gateway) -> Vec<(String, [u64; 2])> {
@@ -124,6 +129,65 @@ fn survives(hook: &str, signal: Signal) {
     assert!(eips.iter().all(|eip| eip.ports_used[0] == 0), "{eips:?}");
 }
 
+/// Stops the daemon by a signal and starts it again, while flows go in and out beside many open ones. Each of their
+/// packets arrives.
+fn loses_nothing(hook: &str, signal: Signal) {
+    let lab = Lab::alone("lossless");
+    let site = Site::new(&lab, hook);
+    let config = site.no_nat()
+        + "[nat_gateway.timeouts]\nudp = 900\n"
+        + config::SNAT
+        + &config::dnat("eip-2", "udp", "7000", "web-2", "7000");
+    let mut gateway = site.gateway(&config);
+    let [web_1, web_2] = ["web-1", "web-2"].map(|id| gateway.instance(id));
+    // A network that swallows what is sent there, and says nothing.
+    site.router.ip("route add blackhole 192.0.2.0/24");
+    let many = udp(&web_1, "0.0.0.0:0");
+    wait_for("many sessions", 60.0, || {
+        for n in 0..SESSIONS {
+            let to = (
+                Ipv4Addr::new(192, 0, 2, (n % 250) as u8),
+                (1 + n / 250) as u16,
+            );
+            many.send_to(b"open", to).unwrap();
+            if n % 64 == 0 {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+        gateway.stats().sessions >= u64::from(SESSIONS)
+    });
+
+    let out = Steady::start(
+        &web_1,
+        &format!("{SERVER}:9000"),
+        &site.server,
+        "0.0.0.0:9000",
+    );
+    let inward = Steady::start(&site.client, "203.0.113.12:7000", &web_2, "0.0.0.0:7000");
+    let punted = |gateway: &Gateway| {
+        let punted = gateway.stats().packets.punted;
+        let missed = punted.iter().filter(|it| it.reason == "miss");
+        missed.map(|it| it.packets).sum::<u64>()
+    };
+    let before = punted(&gateway);
+    match signal {
+        Signal::SIGKILL => gateway.kill9(),
+        _ => gateway.terminate(),
+    }
+    std::thread::sleep(Duration::from_millis(300));
+    gateway.run();
+    assert!(gateway.stats().adopted > u64::from(SESSIONS));
+    std::thread::sleep(Duration::from_millis(300));
+    for (way, flows) in [("out", out), ("in", inward)] {
+        let tally = flows.end();
+        println!("{hook}, {signal}: {way}: {tally:?}");
+        assert_eq!((tally.lost, tally.doubled), (0, 0), "{way}: {tally:?}");
+        assert!(tally.sent > 0);
+    }
+    // They have gone by without the daemon.
+    assert_eq!(punted(&gateway), before);
+}
+
 in_both_hooks! {
     fn sessions_survive_a_killed_daemon(hook) {
         survives(hook, Signal::SIGKILL);
@@ -131,6 +195,14 @@ in_both_hooks! {
 
     fn sessions_survive_a_restart(hook) {
         survives(hook, Signal::SIGTERM);
+    }
+
+    fn no_packet_is_lost_when_the_daemon_is_killed(hook) {
+        loses_nothing(hook, Signal::SIGKILL);
+    }
+
+    fn no_packet_is_lost_when_the_daemon_is_stopped(hook) {
+        loses_nothing(hook, Signal::SIGTERM);
     }
 
     /// Changes that have nothing to do with a session cost it no packet.

@@ -70,7 +70,7 @@ impl Control {
         let stored = load(&*store)?;
         let mut draft = Draft::new(stored.clone(), now);
         first(&mut draft)?;
-        let config = draft.config();
+        let config = draft.rendered();
         refuse(validate::check(&config)).map_err(StartError::Refused)?;
         let plane = plane(&config)?;
         let trail = Trail::open(&*store, audit::MAX_EVENTS, audit::MAX_AGE);
@@ -85,7 +85,7 @@ impl Control {
             plane,
             current: RwLock::new(InForce {
                 cloud: Arc::new(draft.into_cloud()),
-                config: Arc::new(config),
+                config,
             }),
             changing: Mutex::new(trail),
         })
@@ -121,8 +121,8 @@ impl Control {
         let told = self.config();
         let mut draft = Draft::new(Cloud::clone(&before), now);
         let answer = work(&mut draft)?;
-        let config = draft.config();
-        let differs = draft.renew || config != *told;
+        let config = draft.rendered();
+        let differs = draft.renew || config != told;
         if differs {
             refuse(validate::check_after(&config, &told))?;
         }
@@ -153,7 +153,7 @@ impl Control {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         *current = InForce {
             cloud: Arc::new(draft.into_cloud()),
-            config: Arc::new(config),
+            config,
         };
         Ok(answer)
     }

@@ -4,14 +4,17 @@ use crate::audit::Event;
 use crate::cloud::Cloud;
 use crate::records::{Meta, Seconds};
 use crate::refusal::{Refusal, Result};
-use model::Id;
+use model::{Config, Id};
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 
 /// The records as they will be if the change goes through. Operations are its methods, one file for each kind
 /// of resource.
 #[derive(Clone, Debug)]
 pub struct Draft {
     cloud: Cloud,
+    /// The configuration that it stands for, once somebody has asked and until it changes again.
+    rendered: Option<Arc<Config>>,
     /// The time of the change.
     pub now: Seconds,
     /// Only find out whether it would go through.
@@ -35,6 +38,7 @@ impl Deref for Draft {
 
 impl DerefMut for Draft {
     fn deref_mut(&mut self) -> &mut Cloud {
+        self.rendered = None;
         &mut self.cloud
     }
 }
@@ -44,12 +48,22 @@ impl Draft {
     pub fn new(cloud: Cloud, now: Seconds) -> Draft {
         Draft {
             cloud,
+            rendered: None,
             now,
             dry_run: false,
             renew: false,
             beside: Vec::new(),
             event: None,
         }
+    }
+
+    /// The configuration that it stands for. Asking again costs nothing as long as nothing changes.
+    pub fn rendered(&mut self) -> Arc<Config> {
+        let cloud = &self.cloud;
+        let config = self
+            .rendered
+            .get_or_insert_with(|| Arc::new(cloud.config()));
+        Arc::clone(config)
     }
 
     /// The records as they are now in the draft.
@@ -88,5 +102,25 @@ impl Draft {
     /// Has a value written in the same transaction as the records, under a key of its own.
     pub fn write_beside(&mut self, key: String, value: Vec<u8>) {
         self.beside.push((key, value));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_draft_is_rendered_again_only_when_it_may_have_changed() {
+        let mut draft = Draft::new(Cloud::default(), 1);
+        let empty = draft.rendered();
+        assert!(Arc::ptr_eq(&empty, &draft.rendered()));
+        let file = model::file::parse("[system]\nname = \"other\"").expect("a configuration");
+        draft.import(&file).expect("an import");
+        let named = draft.rendered();
+        assert_eq!(
+            (&*empty.system.name, &*named.system.name),
+            ("sluice", "other")
+        );
+        assert_eq!(*named, draft.into_cloud().config());
     }
 }

@@ -8,8 +8,9 @@ use crate::draft::Draft;
 use crate::records::*;
 use crate::refusal::Result;
 use crate::table::Table;
+use hashbrown::{HashMap, HashSet};
 use model::{Config, Detail, Id, Kind};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 
 /// Removes those records of a table that a file named earlier and does not name now.
 macro_rules! retire {

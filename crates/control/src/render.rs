@@ -2,8 +2,8 @@
 
 use crate::cloud::Cloud;
 use crate::records::{self, EipBinding, NextHop, SnatSource};
+use hashbrown::HashMap;
 use model::{Config, Details, Id};
-use std::collections::HashMap;
 
 /// What of the records is wanted.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -1,8 +1,8 @@
 //! What is different between two configurations.
 
 use crate::socket::protocol::Change;
+use hashbrown::{HashMap, HashSet};
 use model::{Config, Detail, Kind, NatGateway};
-use std::collections::{HashMap, HashSet};
 
 /// What a change from `old` to `new` adds, removes and changes: one [`Change`] for each kind of resource
 /// with a difference. The order of resources does not matter.
@@ -60,14 +60,8 @@ pub fn between(old: &Config, new: &Config) -> Vec<Change> {
         }),
         // Without its entries: these are told one by one.
         compare(Kind::NatGateway, both, |c| {
-            c.nat_gateways.iter().map(|it| {
-                let bare = NatGateway {
-                    snat: Vec::new(),
-                    dnat: Vec::new(),
-                    ..it.clone()
-                };
-                (&*it.id, (bare, c.details.of(Kind::NatGateway, &it.id)))
-            })
+            let all = c.nat_gateways.iter();
+            all.map(|it| (&*it.id, (bare(it), c.details.of(Kind::NatGateway, &it.id))))
         }),
         compare(Kind::NatIp, both, |c| {
             let all = c.nat_ips.iter();
@@ -131,6 +125,27 @@ pub fn between(old: &Config, new: &Config) -> Vec<Change> {
         }),
     ];
     changes.into_iter().flatten().collect()
+}
+
+/// A NAT gateway without its entries, for comparison.
+fn bare(gateway: &NatGateway) -> impl PartialEq {
+    let NatGateway {
+        id: _,
+        vpc,
+        network,
+        snat: _,
+        dnat: _,
+        filtering,
+        timeouts,
+        max_sessions_per_source,
+        snat_ports,
+        icmp_reply,
+        tcp_out_of_state,
+        source_metrics,
+    } = gateway;
+    let sessions = (filtering, timeouts, max_sessions_per_source, snat_ports);
+    let packets = (icmp_reply, tcp_out_of_state, source_metrics);
+    (vpc, network, sessions, packets)
 }
 
 /// Compares the resources of one kind, each with its identifier, in two configurations; `None` if they

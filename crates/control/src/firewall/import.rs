@@ -3,8 +3,8 @@
 use crate::draft::Draft;
 use crate::records::*;
 use crate::refusal::Result;
+use hashbrown::HashSet;
 use model::{Config, Firewalls, Id, Kind};
-use std::collections::HashSet;
 
 impl Draft {
     pub(crate) fn import_firewalls(&mut self, config: &Config) -> Result<()> {

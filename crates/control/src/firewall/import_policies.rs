@@ -4,8 +4,9 @@ use super::books::AddressBook;
 use super::policies::FiledPolicy;
 use super::settings::ThreatFeed;
 use crate::draft::Draft;
+use hashbrown::{HashMap, HashSet};
 use model::{BookContent, Config, Detail, FirewallSettings, Id, Kind, PolicyScope};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 impl Draft {
@@ -69,6 +70,7 @@ impl Draft {
         let others = had.into_iter();
         let others = others.filter(|it| !it.of_file && !named.contains(&*it.policy.id));
         policies.extend(others.cloned());
+        drop(by_id);
         self.policies.set(scope, policies);
     }
 

@@ -9,10 +9,10 @@
 
 use crate::records::Seconds;
 use crate::table::{Change, Record};
+use hashbrown::{HashMap, HashSet};
 use imbl::OrdMap;
 use model::{ControlPolicy, Id, PolicyList, PolicyScope};
 use serde::{Deserialize, Serialize};
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// The most policies on a page.

@@ -3,8 +3,8 @@
 use crate::cloud::Cloud;
 use crate::records::{AddressBook, NatFirewall, Route, ThreatFeed};
 use crate::routes::DEFAULT;
+use hashbrown::HashMap;
 use model::{Diversion, FirewallSettings, Id};
-use std::collections::HashMap;
 
 impl Cloud {
     /// The firewalls that the records stand for.

@@ -8,6 +8,7 @@ use flow::table::Table;
 use flow::{Action, Activity, Key};
 use std::collections::BTreeSet;
 use std::fs;
+use std::sync::atomic::Ordering::Relaxed;
 
 const KEY: Key = Key {
     src: 1,
@@ -250,4 +251,39 @@ fn the_largest_table_that_is_allowed_can_be_had() {
     assert_eq!(maps.flows().len(), 1 << 23);
     put(&maps);
     assert_eq!(packets(&maps), Some(11));
+}
+
+/// The kernel lets no packet through on the processor on which it enters a mapping's pages.
+#[test]
+fn a_large_table_is_mapped_in_small_parts_and_is_one_table() {
+    let pins = Pins::new();
+    let (maps, _) = Maps::open(&pins.0, Sizes::new(100_000)).unwrap();
+    let flows = maps.flows();
+    for (slot, entry) in flows.iter().enumerate() {
+        entry.last_seen.store(slot as u32, Relaxed);
+    }
+    let table = flows.as_ptr_range();
+    let table = table.start as usize..table.end as usize;
+    let text = fs::read_to_string("/proc/self/maps").unwrap();
+    let parts: Vec<_> = text
+        .lines()
+        .filter_map(|line| {
+            let (start, rest) = line.split_once('-')?;
+            let end = rest.split_once(' ')?.0;
+            let address = |text| usize::from_str_radix(text, 16).unwrap();
+            Some(address(start)..address(end))
+        })
+        .filter(|part| part.start < table.end && table.start < part.end)
+        .collect();
+    assert!(parts.iter().all(|part| part.len() <= 1 << 20), "{parts:x?}");
+    let mapped: usize = parts.iter().map(ExactSizeIterator::len).sum();
+    assert!(mapped >= table.len(), "{parts:x?}");
+    drop(maps);
+
+    // Another mapping, by the next daemon, shows the same everywhere.
+    let (maps, adopted) = Maps::open(&pins.0, Sizes::new(100_000)).unwrap();
+    assert_eq!(adopted, Adopted::Same);
+    for (slot, entry) in maps.flows().iter().enumerate() {
+        assert_eq!(entry.last_seen.load(Relaxed), slot as u32);
+    }
 }

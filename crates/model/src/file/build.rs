@@ -15,9 +15,32 @@ use super::schema::{self, Number, Text, Texts, Value};
 use super::{Error, Line, Lines, MOST};
 use crate::text::{protocol_number, quote};
 use crate::*;
+use hashbrown::{HashMap, HashSet};
 use ipnet::Ipv4Net;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 use toml::Spanned;
+
+/// All of an item.
+const fn whole(item: Item) -> Place {
+    Place {
+        item,
+        field: "",
+        element: 0,
+    }
+}
+
+/// Where something stands: the element, else its field, else the table.
+fn offset(places: &HashMap<Place, usize>, place: Place) -> usize {
+    let field = Place {
+        element: 0,
+        ..place
+    };
+    let table = Place { field: "", ..field };
+    let mut wanted = [place, field, table].into_iter();
+    wanted
+        .find_map(|place| places.get(&place).copied())
+        .unwrap_or(0)
+}
 
 /// Reads the values, fills in what was left out and checks the whole.
 pub fn build(file: &schema::File, lines: Lines<'_>) -> Result<Config, Error> {
@@ -64,8 +87,13 @@ pub fn build(file: &schema::File, lines: Lines<'_>) -> Result<Config, Error> {
 #[derive(Default)]
 struct Builder {
     config: Config,
-    /// Where in the file the fields of the items of `config` stand: field, element, offset. The first counts.
-    places: HashMap<Item, Vec<(&'static str, usize, usize)>>,
+    /// Where in the file the fields of the items of `config` stand. Of several the first counts. Nobody looks unless
+    /// something is wrong.
+    places: Vec<(Place, usize)>,
+    /// What counts before those. Of several the last counts.
+    stands: Vec<(Place, usize)>,
+    /// What was filled in, and beside what in the file it stands.
+    beside: Vec<(Item, Item)>,
     /// What is wrong.
     found: Vec<Found>,
     /// What is in the file but could not be read. Instances and ENIs are [`Kind::Eni`].
@@ -89,32 +117,35 @@ impl Builder {
 
     /// Writes down where the fields of an item stand.
     fn place(&mut self, item: Item, entry: &Entry) {
-        let places = self.places.entry(item).or_default();
-        places.extend_from_slice(&entry.places);
+        let places = entry.places.iter();
+        self.places.extend(places.map(|&(field, element, offset)| {
+            let place = Place {
+                item,
+                field,
+                element,
+            };
+            (place, offset)
+        }));
     }
 
     /// Writes down where something stands, whatever was written down before.
     fn stands(&mut self, place: Place, offset: usize) {
-        let places = self.places.entry(place.item).or_default();
-        places.insert(0, (place.field, place.element, offset));
-    }
-
-    /// Where something stands: the element, else its field, else the table.
-    fn offset(&self, place: Place) -> usize {
-        let Some(places) = self.places.get(&place.item) else {
-            return 0;
-        };
-        let wanted = [(place.field, place.element), (place.field, 0), ("", 0)];
-        let mut found = wanted.iter().filter_map(|wanted| {
-            let mut places = places.iter();
-            places.find(|(field, element, _)| (*field, *element) == *wanted)
-        });
-        found.next().map_or(0, |&(.., offset)| offset)
+        self.stands.push((place, offset));
     }
 
     /// Checks the whole, and tells everything that is wrong in the order of the lines.
     fn finish(mut self, lines: Lines<'_>) -> Result<Config, Error> {
-        for problem in validate::check(&self.config) {
+        let problems = validate::check(&self.config);
+        if problems.is_empty() && self.found.is_empty() {
+            return Ok(self.config);
+        }
+        let places = self.places.iter().rev().chain(&self.stands);
+        let mut places: HashMap<Place, usize> = places.copied().collect();
+        for &(item, other) in &self.beside {
+            let there = offset(&places, whole(other));
+            places.insert(whole(item), there);
+        }
+        for problem in problems {
             // An identifier made of others can only be too long by itself.
             let made = self.made.contains(&problem.place.item);
             let made_badly = made && problem.subject.id.len() <= *limits::ID.end();
@@ -122,14 +153,10 @@ impl Builder {
             if bad_id || self.is_consequence(&problem.fault) {
                 continue;
             }
-            let offset = self.offset(problem.place);
+            let offset = offset(&places, problem.place);
             let line = |item| {
-                let place = Place {
-                    item,
-                    field: "",
-                    element: 0,
-                };
-                format!(" (line {})", lines.number(self.offset(place)))
+                let there = self::offset(&places, whole(item));
+                format!(" (line {})", lines.number(there))
             };
             let other = problem.other.map(line).unwrap_or_default();
             self.found.push((offset, format!("{problem}{other}")));
@@ -442,13 +469,7 @@ impl Builder {
 
     /// Something that was filled in stands where that stands which it was filled in for.
     fn belongs_to(&mut self, item: Item, other: Item) {
-        let place = |item| Place {
-            item,
-            field: "",
-            element: 0,
-        };
-        let offset = self.offset(place(other));
-        self.stands(place(item), offset);
+        self.beside.push((item, other));
         self.made.insert(item);
     }
 

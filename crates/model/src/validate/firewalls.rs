@@ -1,7 +1,7 @@
 //! NAT firewalls: one for a gateway of the Internet, and what they divert is of its VPC.
 
 use super::*;
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 impl<'a> Checker<'a> {
     pub(super) fn nat_firewalls(&mut self) {

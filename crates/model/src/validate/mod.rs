@@ -18,9 +18,9 @@ pub use policies::PolicyFault;
 
 use crate::problem::Known;
 use crate::*;
+use hashbrown::HashMap;
 use ipnet::Ipv4Net;
 use known::Fresh;
-use std::collections::HashMap;
 use std::net::Ipv4Addr;
 
 /// Everything that is wrong with a configuration, in the order of its resources. Empty: it is right.
@@ -295,7 +295,7 @@ impl<'a> Checker<'a> {
 
     /// Reports identifiers that a list has twice.
     fn no_repeats(&mut self, kind: Kind, ids: &'a [Id], place: Place) {
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = hashbrown::HashSet::new();
         for (n, id) in ids.iter().enumerate() {
             if !seen.insert(id) {
                 let id = id.clone();

@@ -4,7 +4,7 @@ use super::known::Fresh;
 use super::*;
 use crate::domain::Pattern;
 use crate::text::{ICMP, TCP, UDP, quote};
-use std::collections::HashSet;
+use hashbrown::HashSet;
 
 /// What can be wrong with policies and address books.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]

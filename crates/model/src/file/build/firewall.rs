@@ -3,7 +3,7 @@
 use super::super::time;
 use super::*;
 use crate::domain::Pattern;
-use std::collections::hash_map::Entry as Slot;
+use hashbrown::hash_map::Entry as Slot;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;

@@ -169,6 +169,7 @@ impl Builder {
                 }
             }
         }
+        drop((vpcs, vpc_of));
         for (n, id) in made {
             let item = Item::SecurityGroup(self.config.security_groups.len());
             self.belongs_to(item, Item::Vpc(n));
