@@ -198,7 +198,7 @@ impl<'a> Checker<'a> {
             all.extend(dnat.map(|(k, it)| (Kind::DnatEntry, Item::Dnat(n, k), &it.id)));
         }
 
-        let mut first: HashMap<(Kind, &'a str), Item> = HashMap::new();
+        let mut first: HashMap<(Kind, &'a str), Item> = HashMap::with_capacity(all.len());
         for (kind, item, id) in all {
             let allowed = |byte: u8| {
                 byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'/')
