@@ -17,7 +17,7 @@ Examples:
   sluice policy list ngw-1
   sluice policy move 3f0c… 1
   sluice policy check
-  sluice policy backup 'before the change'
+  sluice policy backup before-the-change
 
 Parameters are those of the cloud's operation: `sluice call cloudfw CreateNatFirewallControlPolicy --help` lists them.")]
 pub struct Policy {
