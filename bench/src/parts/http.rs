@@ -21,7 +21,8 @@ pub fn run(quick: bool, out: &mut Report) {
     let roads = Road::all(&labs, &contenders);
     let servers = roads.iter().map(|road| Web::start(&road.server, &[80]));
     let _servers: Vec<_> = servers.collect();
-    let race = race(&roads, quick, |_| wrk(&format!("http://{SERVER}/")));
+    let times = if quick { 2 } else { 8 };
+    let race = race(&roads, times, |_| wrk(&format!("http://{SERVER}/")));
     let floors = [
         ("sluice tc", "nftables", Some(Least(1.0))),
         ("sluice xdp", "nftables", None),
@@ -36,11 +37,10 @@ pub fn wrk(url: &str) -> String {
     format!("wrk -t 1 -c 32 -d 1s -H 'Connection: close' {url}")
 }
 
-/// A race of clients with these command lines: nanoseconds for a request.
-pub fn race(roads: &[Road], quick: bool, command: impl Fn(&Road) -> String) -> (Vec<Lane>, f64) {
+/// A race of so many rounds between clients with these command lines: nanoseconds for a request.
+pub fn race(roads: &[Road], times: usize, command: impl Fn(&Road) -> String) -> (Vec<Lane>, f64) {
     let commands: Vec<String> = roads.iter().map(command).collect();
     let names: Vec<&str> = roads.iter().map(|road| road.name.as_str()).collect();
-    let times = if quick { 2 } else { 8 };
     agreed(|| {
         rounds(&names, times, |at, _| {
             let text = roads[at].client.ok(&commands[at]);

@@ -15,7 +15,7 @@ const NAME: &str = "www.bench.example";
 
 /// Requests a second of wrk to nginx, without a firewall and with two.
 pub fn run(quick: bool, out: &mut Report) {
-    let many = if quick { 100 } else { 10_000 };
+    let (many, times) = if quick { (100, 2) } else { (10_000, 5) };
     let addresses = format!("{many} policies for addresses");
     let names = format!("{many} policies for names");
     let off = "no firewall";
@@ -34,7 +34,7 @@ pub fn run(quick: bool, out: &mut Report) {
     let _servers: Vec<_> = servers.collect();
     for (work, scheme) in [("HTTP", "http"), ("HTTPS, a handshake", "https")] {
         // Nobody but this program is to know the name.
-        let race = http::race(&roads, quick, |road| {
+        let race = http::race(&roads, times, |road| {
             let hosts = road.client.write("hosts", format!("{SERVER} {NAME}\n"));
             let wrk = http::wrk(&format!("{scheme}://{NAME}/"));
             let script = format!("mount --bind {} /etc/hosts\nexec {wrk}\n", hosts.display());
