@@ -2,6 +2,7 @@
 
 use crate::common::{World, refused};
 use crate::nat::*;
+use crate::vpc_nat::{nat_ip, private_site};
 use control::metering::{Account, Amounts, Metering, Reading, Source, Totals};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
@@ -22,7 +23,9 @@ impl Totals for Plane {
 struct Metered {
     world: World,
     gateway: String,
+    /// The EIP, or the NAT IP.
     eip: String,
+    private: bool,
     plane: Plane,
     metering: Arc<Metering>,
     _dir: tempfile::TempDir,
@@ -47,6 +50,18 @@ impl Metered {
         let world = World::new();
         let gateway = site(&world).gateway;
         let (eip, _) = bound_eip(&world, &gateway);
+        Metered::of(world, gateway, eip, false)
+    }
+
+    /// The same with a VPC NAT gateway and a NAT IP.
+    fn private() -> Metered {
+        let world = World::new();
+        let site = private_site(&world);
+        let (nat_ip, _) = nat_ip(&world, &site);
+        Metered::of(world, site.gateway, nat_ip, true)
+    }
+
+    fn of(world: World, gateway: String, eip: String, private: bool) -> Metered {
         let plane = Plane::default();
         let dir = tempfile::tempdir().unwrap();
         let series = Series::open(dir.path().join("usage.db")).unwrap();
@@ -56,6 +71,7 @@ impl Metered {
             world: world.metered(Arc::clone(&metering)),
             gateway,
             eip,
+            private,
             plane,
             metering,
             _dir: dir,
@@ -70,7 +86,7 @@ impl Metered {
                 reading.accounts.push(Account {
                     owner: 1,
                     eip: Some(self.eip.clone()),
-                    nat_ip: false,
+                    nat_ip: self.private,
                     gateway: Some(self.gateway.clone()),
                     configured: true,
                     ..Account::default()
@@ -150,6 +166,31 @@ fn gateways_and_eips_have_hours_and_totals() {
     assert_eq!(page["Usages"][0]["StartTime"], stamp(begin));
     assert_eq!(next["Usages"][0]["StartTime"], stamp(begin + HOUR));
     assert_eq!(next["NextToken"], "");
+}
+
+#[test]
+fn vpc_nat_gateways_and_nat_ips_have_them_too() {
+    let it = Metered::private();
+    let begin = (now() / HOUR - 1) * HOUR;
+    it.metering.tick(begin).unwrap();
+    it.traffic(600, 6_000, begin + 60);
+    it.traffic(30, 0, begin + 120);
+    let usage = |action: &str, params: &[(&str, &str)]| {
+        let answer = it.world.vpc(action, params).unwrap();
+        answer["Usages"].as_array().unwrap().clone()
+    };
+    let of_nat_ip = usage("DescribeNatIpUsage", &[("NatIpId", &it.eip)]);
+    assert_eq!(of_nat_ip.len(), 1);
+    assert_eq!(of_nat_ip[0]["NatIpId"], it.eip);
+    assert_eq!(of_nat_ip[0]["BytesIn"], 630);
+    assert_eq!(of_nat_ip[0]["BytesOut"], 6_000);
+    assert_eq!(of_nat_ip[0]["NewSessions"], 120);
+    let of_gateway = usage("DescribeNatGatewayUsage", &[("NatGatewayId", &it.gateway)]);
+    assert_eq!(of_gateway[0]["BytesIn"], 630);
+    // It is no EIP.
+    assert!(usage("DescribeEipUsage", &[]).is_empty());
+    let wrong = it.world.vpc("DescribeNatIpUsage", &[("NatIpId", "none")]);
+    assert_eq!(refused(wrong), "ResourceNotFound.NatIp");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::nat::*;
 use serde_json::{Value, json};
 
 /// A VPC 192.168.0.0/16 with a VPC NAT gateway in a vSwitch 192.168.1.0/24.
-fn private_site(world: &World) -> Site {
+pub fn private_site(world: &World) -> Site {
     let (vpc, vswitch) = network(world);
     let params = [
         ("VpcId", &*vpc),
@@ -34,7 +34,7 @@ fn on(
 }
 
 /// A new NAT IP of the gateway's vSwitch: identifier and address.
-fn nat_ip(world: &World, site: &Site) -> (String, String) {
+pub fn nat_ip(world: &World, site: &Site) -> (String, String) {
     let made = on(
         world,
         "CreateNatIp",
