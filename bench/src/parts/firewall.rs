@@ -27,15 +27,17 @@ pub fn run(effort: Effort, quick: bool, out: &mut Report) {
     let new = RATE * (effort.slice.as_millis() as u64 + 20) / 1000 * 4 * effort.rounds as u64;
     let flows = LIVE + new as u32;
     let load = Load::new(Way::Out, shuffled(flows, Flow::outbound));
-    let mut who = vec![None];
-    who.extend(sizes.map(Some));
-    who.push(None);
+    let mut who = vec![Firewall::Off];
+    who.extend(sizes.map(Firewall::Addresses));
+    who.push(Firewall::Off);
     let labs: Vec<Lab> = who.iter().map(|_| Lab::new("firewall")).collect();
     let mut sites: Vec<Site> = Vec::new();
-    for (lab, &policies) in labs.iter().zip(&who) {
-        let mut name = match policies {
-            None => "no firewall".to_owned(),
-            Some(policies) => format!("{policies} policies"),
+    for (lab, &firewall) in labs.iter().zip(&who) {
+        let mut name = match firewall {
+            Firewall::Off => "no firewall".to_owned(),
+            Firewall::Addresses(policies) | Firewall::Names(policies) => {
+                format!("{policies} policies")
+            }
         };
         if sites.iter().any(|site| site.name == name) {
             name += TWIN;
@@ -43,7 +45,7 @@ pub fn run(effort: Effort, quick: bool, out: &mut Report) {
         let rules = Rules {
             sessions: flows + 1024,
             dnat: 0,
-            firewall: policies.map_or(Firewall::Off, Firewall::Addresses),
+            firewall,
         };
         sites.push(Site::new(lab, Contender::Tc, &name, &rules));
     }

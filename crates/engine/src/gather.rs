@@ -113,7 +113,6 @@ impl Core {
 
     /// Whether a fragment overlaps one that waits.
     fn overlap(&self, datagram: &Datagram, frame: &[u8], packet: &Ipv4) -> Option<Overlap> {
-        let payload = |frame: &[u8], packet: &Ipv4| frame[packet.l4..packet.end].to_vec();
         let end = |packet: &Ipv4| packet.offset + (packet.end - packet.l4);
         self.fragments.waiting(datagram).iter().find_map(|held| {
             let other = Ipv4::parse(&held.frame).ok()?;
@@ -122,7 +121,7 @@ impl Core {
             let beyond = |last: &Ipv4, it: &Ipv4| !last.more_fragments && end(it) > end(last);
             let same = other.offset == packet.offset
                 && other.more_fragments == packet.more_fragments
-                && payload(&held.frame, &other) == payload(frame, packet);
+                && held.frame[other.l4..other.end] == frame[packet.l4..packet.end];
             match () {
                 () if same => Some(Overlap::Same),
                 () if !apart || beyond(packet, &other) || beyond(&other, packet) => {

@@ -6,12 +6,26 @@ pub mod ecs;
 pub mod firewall;
 
 use api::{ApiError, Caller, Cloud, Principal, Request, Sealer, Service};
-use control::{Control, DataPlane, Metering, StartError};
+use control::{Control, DataPlane, Draft, Metering, StartError};
 use model::Config;
 use serde_json::Value;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use store::{List, Op, Outcome, Page, Range, Revision, Sqlite, Store, Txn, Watch};
+
+/// Gives a cloud the uplink that all tests have.
+pub fn uplink(draft: &mut Draft) -> Result<(), StartError> {
+    draft.uplinks.put(control::records::Uplink {
+        id: "wan".into(),
+        device: "eth1".into(),
+        mode: model::UplinkMode::Own,
+        address: Some("203.0.113.2/24".parse().unwrap()),
+        gateway: Some("203.0.113.1".parse().unwrap()),
+        mtu: None,
+        pool: vec!["203.0.113.16/28".parse().unwrap()],
+    });
+    Ok(())
+}
 
 struct Anything;
 
@@ -87,24 +101,7 @@ impl World {
             inner: Sqlite::open(dir.path().join("state.db")).unwrap(),
             fail_audit: Arc::clone(&fail_audit),
         });
-        let control = Control::start(
-            store,
-            1_000,
-            |draft| {
-                draft.uplinks.put(control::records::Uplink {
-                    id: "wan".into(),
-                    device: "eth1".into(),
-                    mode: model::UplinkMode::Own,
-                    address: Some("203.0.113.2/24".parse().unwrap()),
-                    gateway: Some("203.0.113.1".parse().unwrap()),
-                    mtu: None,
-                    pool: vec!["203.0.113.16/28".parse().unwrap()],
-                });
-                Ok::<(), StartError>(())
-            },
-            |_| Ok(Box::new(Anything)),
-        )
-        .unwrap();
+        let control = Control::start(store, 1_000, uplink, |_| Ok(Box::new(Anything))).unwrap();
         let control = Arc::new(control);
         let sealer = Sealer::open(&dir.path().join("key")).unwrap();
         World {

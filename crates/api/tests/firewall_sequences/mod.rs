@@ -168,12 +168,7 @@ fn step(world: &mut World, before: &Facts, op: &Op, fault: Fault) -> Facts {
         world.start();
     }
     let seen = Facts::of(&world.seen(), before);
-    let done = match fault {
-        Fault::None | Fault::Refused => answer.is_ok(),
-        Fault::Failed | Fault::CrashBefore => false,
-        Fault::CrashAfter => expected.is_none(),
-    };
-    let should = match done {
+    let should = match fault.lets_through(answer.is_ok(), expected.is_none()) {
         true => before.after(op, &seen),
         false => before.clone(),
     };

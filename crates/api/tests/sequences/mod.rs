@@ -43,12 +43,7 @@ fn step(world: &mut World, before: &Facts, op: &Op, fault: Fault) -> Facts {
         }
         _ => Facts::of(&world.seen()),
     };
-    let done = match fault {
-        Fault::None | Fault::Refused => answer.is_ok(),
-        Fault::Failed | Fault::CrashBefore => false,
-        Fault::CrashAfter => expected.is_none(),
-    };
-    let should = match done {
+    let should = match fault.lets_through(answer.is_ok(), expected.is_none()) {
         true => before.after(op, &seen),
         false => before.clone(),
     };
@@ -73,12 +68,7 @@ proptest! {
             let op = Op::pick(genes, &facts);
             facts = step(&mut world, &facts, &op, fault);
         }
-        // Its file makes the same of an empty gateway.
-        let file = world.running().control.cloud().file();
-        let read = model::file::parse(&model::file::write(&file)).unwrap();
-        let mut draft = control::Draft::new(control::Cloud::default(), 1_000);
-        draft.import(&read).unwrap();
-        prop_assert_eq!(draft.file(), file);
+        world.check_file();
         world.restart();
         prop_assert_eq!(Facts::of(&world.seen()), facts);
     }

@@ -570,11 +570,7 @@ fn private_networks_stay_consistent() {
                 seen.entry(n).or_default()[usize::from(!answered)] += 1;
             }
         }
-        let file = world.running().control.cloud().file();
-        let read = model::file::parse(&model::file::write(&file)).unwrap();
-        let mut draft = control::Draft::new(Cloud::default(), 1_000);
-        draft.import(&read).unwrap();
-        assert_eq!(draft.file(), file);
+        world.check_file();
         world.restart();
         Ok(())
     });

@@ -1,7 +1,8 @@
 //! A cloud over a store and a data path that fail when they are told to.
 
+use crate::common::uplink;
 use api::{ApiError, Caller, Cloud, Request, Sealer, Service};
-use control::{Control, DataPlane, StartError};
+use control::{Control, DataPlane};
 use model::Config;
 use proptest::prelude::*;
 use serde_json::Value;
@@ -22,6 +23,17 @@ pub enum Fault {
     CrashBefore,
     /// The machine dies when it is written, before anybody is told.
     CrashAfter,
+}
+
+impl Fault {
+    /// Whether a call beside which this goes wrong changes anything: it was answered or not, and should be.
+    pub fn lets_through(self, answered: bool, should: bool) -> bool {
+        match self {
+            Fault::None | Fault::Refused => answered,
+            Fault::Failed | Fault::CrashBefore => false,
+            Fault::CrashAfter => should,
+        }
+    }
 }
 
 pub fn faults() -> impl Strategy<Value = Fault> {
@@ -124,29 +136,13 @@ impl World {
             fault: Arc::clone(&self.fault),
         });
         let told = Arc::new(Mutex::new(Config::default()));
-        let control = Control::start(
-            store,
-            1_000,
-            |draft| {
-                draft.uplinks.put(control::records::Uplink {
-                    id: "wan".into(),
-                    device: "eth1".into(),
-                    mode: model::UplinkMode::Own,
-                    address: Some("203.0.113.2/24".parse().unwrap()),
-                    gateway: Some("203.0.113.1".parse().unwrap()),
-                    mtu: None,
-                    pool: vec!["203.0.113.16/28".parse().unwrap()],
-                });
-                Ok::<(), StartError>(())
-            },
-            |config| {
-                *told.lock().unwrap() = config.clone();
-                Ok(Box::new(Plane {
-                    told: Arc::clone(&told),
-                    fault: Arc::clone(&self.fault),
-                }))
-            },
-        );
+        let control = Control::start(store, 1_000, uplink, |config| {
+            *told.lock().unwrap() = config.clone();
+            Ok(Box::new(Plane {
+                told: Arc::clone(&told),
+                fault: Arc::clone(&self.fault),
+            }))
+        });
         let control = Arc::new(control.unwrap());
         let sealer = Sealer::open(&self.dir.path().join("key")).unwrap();
         self.running = Some(Running {
@@ -206,6 +202,15 @@ impl World {
             "the whole is not valid"
         );
         cloud
+    }
+
+    /// Whether the file that it writes makes the same of an empty gateway.
+    pub fn check_file(&self) {
+        let file = self.running().control.cloud().file();
+        let read = model::file::parse(&model::file::write(&file)).unwrap();
+        let mut draft = control::Draft::new(control::Cloud::default(), 1_000);
+        draft.import(&read).unwrap();
+        assert_eq!(draft.file(), file);
     }
 
     /// Dies and starts again: with what was acknowledged, if there was no fault.
