@@ -5,13 +5,31 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread;
 
 use rusqlite::Connection;
 use store::{Error, List, Op, Options, Range, Revision, Sqlite, Store, Txn, restore};
+use tempfile::TempDir;
 
 const CHILD: &str = "STORE_OTHER_PROCESS";
 const SMALL: &str = "STORE_SMALL_FILE_SYSTEM";
+
+/// Held by tests: as writers by those that start programs. A process has, for a moment until it is another program, all
+/// locks of the one that starts it, and a test that closes its store and opens it again would find it locked.
+static TURN: RwLock<()> = RwLock::new(());
+
+/// A directory for a test that starts no program.
+fn place() -> (TempDir, RwLockReadGuard<'static, ()>) {
+    let turn = TURN.read().unwrap_or_else(PoisonError::into_inner);
+    (tempfile::tempdir().unwrap(), turn)
+}
+
+/// A directory for a test that does.
+fn place_alone() -> (TempDir, RwLockWriteGuard<'static, ()>) {
+    let turn = TURN.write().unwrap_or_else(PoisonError::into_inner);
+    (tempfile::tempdir().unwrap(), turn)
+}
 
 fn put(store: &Sqlite, key: &str, value: &str) -> Revision {
     store
@@ -42,7 +60,7 @@ fn names(directory: &Path) -> Vec<String> {
 
 #[test]
 fn only_the_owner_may_read() {
-    let dir = tempfile::tempdir().unwrap();
+    let (dir, _turn) = place();
     let directory = dir.path().join("a/b");
     let path = directory.join("state.db");
     let store = Sqlite::open(&path).unwrap();
@@ -76,7 +94,7 @@ fn only_the_owner_may_read() {
 
 #[test]
 fn what_cannot_be_is_an_error() {
-    let dir = tempfile::tempdir().unwrap();
+    let (dir, _turn) = place();
     fs::write(dir.path().join("file"), "x").unwrap();
     for path in [
         dir.path().join("file/state.db"),
@@ -143,7 +161,7 @@ fn filler() {
 /// On a file system of 4 MiB, where one may mount one: as root, or in a user namespace.
 #[test]
 fn a_full_disk_is_no_more_than_that() {
-    let dir = tempfile::tempdir().unwrap();
+    let (dir, _turn) = place_alone();
     let run = "mount -t tmpfs -o size=4m none \"$0\" || exit 77
                exec \"$1\" --exact filler --nocapture";
     for namespaces in [&["--mount"][..], &["--mount", "--user", "--map-root-user"]] {
@@ -184,7 +202,7 @@ fn child() {
 
 #[test]
 fn one_at_a_time_has_it() {
-    let dir = tempfile::tempdir().unwrap();
+    let (dir, _turn) = place_alone();
     let path = dir.path().join("state.db");
     let store = Sqlite::open(&path).unwrap();
     put(&store, "a", "1");
@@ -216,7 +234,7 @@ fn one_at_a_time_has_it() {
 
 #[test]
 fn another_program_that_writes_is_waited_for() {
-    let dir = tempfile::tempdir().unwrap();
+    let (dir, _turn) = place();
     let path = dir.path().join("state.db");
     let store = Sqlite::open(&path).unwrap();
     let other = Connection::open(&path).unwrap();
@@ -230,9 +248,18 @@ fn another_program_that_writes_is_waited_for() {
     });
 }
 
+/// Tells threads to end when it is dropped, also by a failure, which would wait for them otherwise.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn a_backup_is_of_one_moment_while_others_write() {
-    let dir = tempfile::tempdir().unwrap();
+    let (dir, _turn) = place();
     let store = Sqlite::open(dir.path().join("state.db")).unwrap();
     let (store, stop) = (&store, &AtomicBool::new(false));
     let large = "x".repeat(20_000);
@@ -258,7 +285,12 @@ fn a_backup_is_of_one_moment_while_others_write() {
                 }
             });
         }
+        let _end = Stop(stop);
         for n in 0..12 {
+            // On a busy machine nobody may have got to writing since.
+            while n > 0 && store.revision().unwrap() == last {
+                thread::yield_now();
+            }
             let path = dir.path().join(format!("{}.db", n % 3));
             let before = store.revision().unwrap();
             store.backup(&path).unwrap();
@@ -282,13 +314,12 @@ fn a_backup_is_of_one_moment_while_others_write() {
             );
             put(&copy, "left", "it is a store like any other");
         }
-        stop.store(true, Ordering::Relaxed);
     });
 }
 
 #[test]
 fn a_backup_that_fails_leaves_what_was_there() {
-    let dir = tempfile::tempdir().unwrap();
+    let (dir, _turn) = place();
     let path = dir.path().join("state.db");
     let store = Sqlite::open(&path).unwrap();
     put(&store, "a", "1");
@@ -321,7 +352,7 @@ fn a_backup_that_fails_leaves_what_was_there() {
 
 #[test]
 fn restore_brings_back_what_was_saved() {
-    let dir = tempfile::tempdir().unwrap();
+    let (dir, _turn) = place();
     let (path, backup) = (dir.path().join("state.db"), dir.path().join("backup.db"));
     let store = Sqlite::open(&path).unwrap();
     put(&store, "a", "saved");
@@ -365,7 +396,7 @@ fn restore_brings_back_what_was_saved() {
 
 #[test]
 fn a_bad_backup_is_refused_before_anything_is_lost() {
-    let dir = tempfile::tempdir().unwrap();
+    let (dir, _turn) = place();
     let (path, good, bad) = (
         dir.path().join("state.db"),
         dir.path().join("good.db"),
@@ -431,7 +462,7 @@ fn a_bad_backup_is_refused_before_anything_is_lost() {
 
 #[test]
 fn limits_may_change_between_two_lives() {
-    let dir = tempfile::tempdir().unwrap();
+    let (dir, _turn) = place();
     let path = dir.path().join("state.db");
     let store = Sqlite::open(&path).unwrap();
     for n in 0..50 {
