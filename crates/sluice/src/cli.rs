@@ -3,19 +3,21 @@
 pub mod access;
 pub mod firewall;
 pub mod policy;
+mod query;
 pub mod records;
 mod resource;
+mod service;
 
+pub use query::{Ports, Quotas, Sessions, Stats, Trace, Usage};
 pub use resource::{Resource, Verb};
+pub use service::{Api, Apply, Backup, Down, Export, Restore, Serve};
 
 use crate::error::Error;
 use crate::remote::{self, Profile};
-use crate::socket::{self, protocol::Sort};
-use crate::target::{Source, Target, TargetError, parse_protocol};
+use crate::socket;
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 /// NAT gateway and NAT firewall of a public cloud, as one program.
@@ -180,6 +182,18 @@ impl Callee {
     }
 }
 
+/// What an operation of the cloud API is given. It comes last.
+#[derive(Debug, Default, Args)]
+pub struct Parameters {
+    /// Parameters of the operation: --name value
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "PARAMETERS"
+    )]
+    pub words: Vec<String>,
+}
+
 /// A gateway that can be called.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Gateway {
@@ -187,164 +201,6 @@ pub enum Gateway {
     Socket(PathBuf),
     /// Over HTTP.
     Remote(Profile),
-}
-
-/// Run the gateway until SIGTERM or SIGINT.
-///
-/// Established sessions do not notice when the gateway stops: kernel programs, interfaces and namespaces
-/// stay, and the next `serve` takes them over. `sluice down` or `--remove-on-exit` removes them.
-///
-/// A configuration that was changed with `sluice apply` is kept in the state directory and goes on after
-/// a restart, unless the file has been edited in the meantime: then the file wins.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  sluice serve --config /etc/sluice/gateway.toml
-  RUST_LOG=debug sluice serve --config gateway.toml --state ./state --remove-on-exit
-  sluice serve --config gateway.toml --netns edge     in the namespace of `ip netns add edge`")]
-pub struct Serve {
-    /// The configuration: a TOML file
-    #[arg(short, long, value_name = "FILE")]
-    pub config: PathBuf,
-    /// Where the running configuration is kept, in a directory of the gateway's name
-    #[arg(long, value_name = "DIR", default_value = "/var/lib/sluice")]
-    pub state: PathBuf,
-    /// Run in this network namespace: a name under /run/netns
-    #[arg(long, value_name = "NAME")]
-    pub netns: Option<String>,
-    /// The control socket [default: /run/sluice/NAME.sock]
-    #[arg(long, env = "SLUICE_SOCKET", value_name = "PATH")]
-    pub socket: Option<PathBuf>,
-    /// On SIGTERM and SIGINT end all sessions and remove everything, as `sluice down` does
-    #[arg(long)]
-    pub remove_on_exit: bool,
-    /// Where the cloud API is served.
-    #[command(flatten)]
-    pub api: Api,
-}
-
-/// Where the cloud API is served: nowhere, if nothing is said.
-#[derive(Debug, Args)]
-pub struct Api {
-    /// Serve the cloud API by HTTP: a port of 127.0.0.1, or ADDRESS:PORT
-    #[arg(long = "api", value_name = "PORT", value_parser = listen)]
-    pub http: Vec<SocketAddr>,
-    /// Serve the cloud API by HTTPS: a port of 127.0.0.1, or ADDRESS:PORT
-    #[arg(long = "api-https", value_name = "PORT", value_parser = listen)]
-    pub https: Vec<SocketAddr>,
-    /// The certificate for HTTPS with its chain, in PEM [default: one that is made at the first start]
-    #[arg(
-        long = "api-certificate",
-        value_name = "FILE",
-        requires = "private_key"
-    )]
-    pub certificate: Option<PathBuf>,
-    /// The private key of the certificate, in PEM
-    #[arg(
-        long = "api-private-key",
-        value_name = "FILE",
-        requires = "certificate"
-    )]
-    pub private_key: Option<PathBuf>,
-}
-
-/// `8080` or `192.0.2.1:8080`.
-fn listen(text: &str) -> Result<SocketAddr, String> {
-    let port = text
-        .parse::<u16>()
-        .map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
-    port.or_else(|_| text.parse())
-        .map_err(|_| "write a port, or an address with a port like 192.0.2.1:8080".into())
-}
-
-/// Change the running gateway to a file's state, all of it or nothing.
-///
-/// Sessions that the new configuration still allows lose no packet. When the command returns, the change
-/// is on disk and survives a crash. The gateway is the one that the file names (`system.name`), if no
-/// other is given.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  sluice apply gateway.toml
-  sluice apply --check gateway.toml        what is wrong with it, or what it would change")]
-pub struct Apply {
-    /// The configuration: a TOML file; `-` reads it from standard input
-    #[arg(value_name = "FILE")]
-    pub file: PathBuf,
-    /// Only say what is wrong or what would change; needs no running gateway
-    #[arg(long)]
-    pub check: bool,
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
-    /// Which gateway.
-    #[command(flatten)]
-    pub daemon: Daemon,
-}
-
-/// Remove what a stopped gateway has left: interfaces, namespaces, kernel programs and sessions.
-///
-/// The running configuration in the state directory stays.
-#[derive(Debug, Args)]
-#[command(after_help = "Example:\n  sluice down --config /etc/sluice/gateway.toml")]
-pub struct Down {
-    /// The configuration that the gateway was started with
-    #[arg(short, long, value_name = "FILE")]
-    pub config: PathBuf,
-    /// Where the running configuration is kept
-    #[arg(long, value_name = "DIR", default_value = "/var/lib/sluice")]
-    pub state: PathBuf,
-    /// The network namespace that the gateway ran in
-    #[arg(long, value_name = "NAME")]
-    pub netns: Option<String>,
-}
-
-/// Print the running configuration as the TOML file that `apply` and `serve` read.
-///
-/// What the API has made is in it, too. What a file has no words for is named in comments.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  sluice export > gateway.toml
-  sluice apply --check gateway.toml        would change nothing")]
-pub struct Export {
-    /// Which gateway.
-    #[command(flatten)]
-    pub daemon: Daemon,
-}
-
-/// Copy the database of a running gateway, as it is at one moment.
-///
-/// The copy is checked before it takes its place. The key that the secrets of access keys are sealed with
-/// (STATE/NAME/api/secrets.key) is not in it: keep a copy of that apart.
-#[derive(Debug, Args)]
-#[command(after_help = "Example:\n  sluice backup /var/backups/gateway.db")]
-pub struct Backup {
-    /// Where to: what is there is replaced
-    #[arg(value_name = "FILE")]
-    pub file: PathBuf,
-    /// Which gateway.
-    #[command(flatten)]
-    pub daemon: Daemon,
-}
-
-/// Put a backup in the place of the database of a gateway that is stopped.
-///
-/// What the database held is lost. The backup is checked first; if something fails, all is as before.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Example:
-  sluice restore /var/backups/gateway.db --config /etc/sluice/gateway.toml")]
-pub struct Restore {
-    /// The backup
-    #[arg(value_name = "FILE")]
-    pub file: PathBuf,
-    /// The configuration that the gateway is started with: it says its name
-    #[arg(short, long, value_name = "FILE")]
-    pub config: PathBuf,
-    /// Where the running configuration is kept
-    #[arg(long, value_name = "DIR", default_value = "/var/lib/sluice")]
-    pub state: PathBuf,
 }
 
 /// Print what a shell needs to complete this program's commands and options.
@@ -356,151 +212,6 @@ Examples:
 pub struct Completion {
     /// The shell
     pub shell: clap_complete::Shell,
-}
-
-/// List live sessions: who talks to whom, how it is translated, and how much.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  sluice sessions --instance web-1 --protocol tcp
-  sluice sessions --address 198.51.100.7
-  sluice sessions --sort bytes --limit 10 --watch
-  sluice sessions --json --limit 0 | jq length")]
-pub struct Sessions {
-    /// Only those of this network interface (an instance stands for its primary one)
-    #[arg(long, visible_alias = "instance", value_name = "ID")]
-    pub eni: Option<String>,
-    /// Only those through this NAT gateway
-    #[arg(long, value_name = "ID")]
-    pub gateway: Option<String>,
-    /// Only those of this protocol: tcp, udp, icmp, gre or a number
-    #[arg(long, value_parser = protocol)]
-    pub protocol: Option<u8>,
-    /// Only those with this address at either end, before or after translation
-    #[arg(long, value_name = "IP")]
-    pub address: Option<Ipv4Addr>,
-    /// At most so many; 0: all
-    #[arg(long, value_name = "N", default_value_t = 100)]
-    pub limit: usize,
-    /// The greatest first
-    #[arg(long, value_name = "BY")]
-    pub sort: Option<Sort>,
-    /// Print JSON: one array
-    #[arg(long)]
-    pub json: bool,
-    /// Print again every so many seconds, until interrupted
-    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2",
-          value_parser = clap::value_parser!(u64).range(1..=3_600))]
-    pub watch: Option<u64>,
-    /// Which gateway.
-    #[command(flatten)]
-    pub daemon: Daemon,
-}
-
-fn protocol(text: &str) -> Result<u8, TargetError> {
-    parse_protocol(text)
-}
-
-/// List the gateway's interfaces: uplinks and the network interfaces of instances.
-#[derive(Debug, Args)]
-pub struct Ports {
-    /// Print JSON: one array
-    #[arg(long)]
-    pub json: bool,
-    /// Which gateway.
-    #[command(flatten)]
-    pub daemon: Daemon,
-}
-
-/// Show counters: packets by the way they took, drops by reason, sessions, use of EIPs.
-#[derive(Debug, Args)]
-pub struct Stats {
-    /// Print JSON: one object
-    #[arg(long)]
-    pub json: bool,
-    /// Which gateway.
-    #[command(flatten)]
-    pub daemon: Daemon,
-}
-
-/// Show what was used: bytes, packets, sessions and highest rates of NAT gateways and EIPs.
-///
-/// Of one gateway or EIP by the hour, else in all. Hours are kept for 400 days. Rates are those of the highest
-/// minute. A capacity unit is the largest of 1,000 new sessions a second, 10,000 sessions at once and 1 GB in an
-/// hour.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  sluice usage                                  of the last 24 hours
-  sluice usage --gateway ngw-1                  the same by the hour
-  sluice usage --from 2026-11-01T00:00:00Z --to 2026-12-01T00:00:00Z --json")]
-pub struct Usage {
-    /// Of this NAT gateway, by the hour
-    #[arg(long, value_name = "ID", conflicts_with_all = ["eip", "nat_ip"])]
-    pub gateway: Option<String>,
-    /// Of this EIP, by the hour
-    #[arg(long, value_name = "ID", conflicts_with = "nat_ip")]
-    pub eip: Option<String>,
-    /// Of this NAT IP of a VPC NAT gateway, by the hour
-    #[arg(long, value_name = "ID")]
-    pub nat_ip: Option<String>,
-    /// From the hour of this time on, as 2026-11-21T00:00:00Z [default: 24 hours before the end]
-    #[arg(long, value_name = "TIME")]
-    pub from: Option<String>,
-    /// To this time [default: now]
-    #[arg(long, value_name = "TIME")]
-    pub to: Option<String>,
-    /// Print JSON: of one an array of hours, else an object with three arrays
-    #[arg(long)]
-    pub json: bool,
-    /// Which gateway.
-    #[command(flatten)]
-    pub daemon: Callee,
-}
-
-/// Show how many there may be of what, and how many there are.
-///
-/// Of what is counted for each of several (the entries of a gateway), the most that one has is shown, and which one
-/// that is. The table `[quotas]` of the configuration file sets them.
-#[derive(Debug, Args)]
-pub struct Quotas {
-    /// Print JSON: one array
-    #[arg(long)]
-    pub json: bool,
-    /// Which gateway.
-    #[command(flatten)]
-    pub daemon: Callee,
-}
-
-/// Tell what would happen to a packet, step by step, or why it would be dropped.
-///
-/// The packet is made up and walks the same engine as real ones; nothing is sent and nothing changes.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  sluice trace --from web-1 --to 198.51.100.7:443/tcp       from an instance to the Internet
-  sluice trace --from 203.0.113.9:5555 --to eip-1:80/tcp    from the Internet to an EIP
-  sluice trace --from web-1 --to 198.51.100.7/icmp          a ping
-  sluice trace --from web-1 --to 198.51.100.7:443/tcp --app HTTPS --domain www.example.com")]
-pub struct Trace {
-    /// Where it comes from: an instance or a network interface, or an address of the Internet
-    #[arg(long, value_name = "INSTANCE|IP[:PORT]")]
-    pub from: Source,
-    /// Where it goes: an address, or the name of an EIP or an instance
-    #[arg(long, value_name = "IP|EIP|INSTANCE[:PORT][/PROTOCOL]")]
-    pub to: Target,
-    /// What it would turn out to speak, e.g. HTTPS: for firewalls
-    #[arg(long, value_name = "APP")]
-    pub app: Option<model::App>,
-    /// The domain that it would turn out to be for
-    #[arg(long, value_name = "NAME")]
-    pub domain: Option<String>,
-    /// Print JSON: one object
-    #[arg(long)]
-    pub json: bool,
-    /// Which gateway.
-    #[command(flatten)]
-    pub daemon: Daemon,
 }
 
 /// Tell what the sessions in a capture are: application and domain, as the NAT firewall would see them.
@@ -586,13 +297,9 @@ pub struct Call {
     pub product: Option<String>,
     /// The operation
     pub action: Option<String>,
-    /// Its parameters: --Name value
-    #[arg(
-        trailing_var_arg = true,
-        allow_hyphen_values = true,
-        value_name = "PARAMETERS"
-    )]
-    pub params: Vec<String>,
+    /// The operation's.
+    #[command(flatten)]
+    pub params: Parameters,
 }
 
 /// Build a gateway with everything around it, prove that it works, remove it.
@@ -638,6 +345,7 @@ mod tests {
     use super::*;
     use crate::target::Host;
     use clap::CommandFactory;
+    use std::net::Ipv4Addr;
 
     fn parse(line: &str) -> Result<Command, String> {
         let words = std::iter::once("sluice").chain(line.split_whitespace());

@@ -1,6 +1,6 @@
 //! The command line of firewalls.
 
-use super::Callee;
+use super::{Callee, Parameters};
 use clap::{Args, Subcommand};
 
 /// NAT firewalls and the Internet border: list, show, create, switch, modify, delete, and checks.
@@ -33,13 +33,9 @@ pub enum FirewallVerb {
         /// Print JSON: one array
         #[arg(long)]
         json: bool,
-        /// Which of them: --name value
-        #[arg(
-            trailing_var_arg = true,
-            allow_hyphen_values = true,
-            value_name = "PARAMETERS"
-        )]
-        params: Vec<String>,
+        /// The operation's.
+        #[command(flatten)]
+        params: Parameters,
     },
     /// Show a NAT firewall, with all its fields
     Show {
@@ -53,13 +49,9 @@ Examples:
   sluice firewall create --nat-gateway-id ngw-1 --proxy-name shop_firewall --strict-mode 1 --inbound true
   sluice firewall create --nat-gateway-id ngw-1 --vswitch-auto false --vswitch-id vsw-2")]
     Create {
-        /// What it is to be: --name value
-        #[arg(
-            trailing_var_arg = true,
-            allow_hyphen_values = true,
-            value_name = "PARAMETERS"
-        )]
-        params: Vec<String>,
+        /// The operation's.
+        #[command(flatten)]
+        params: Parameters,
     },
     /// Switch a NAT firewall on or off; sessions go on, if it lets them
     Switch {
@@ -73,13 +65,9 @@ Examples:
     Modify {
         /// Its identifier
         id: String,
-        /// What it is to be: --name value
-        #[arg(
-            trailing_var_arg = true,
-            allow_hyphen_values = true,
-            value_name = "PARAMETERS"
-        )]
-        params: Vec<String>,
+        /// The operation's.
+        #[command(flatten)]
+        params: Parameters,
     },
     /// Delete a NAT firewall; traffic goes to the gateway directly then
     Delete {
@@ -110,13 +98,9 @@ Examples:
         /// Print JSON: one array
         #[arg(long)]
         json: bool,
-        /// Which of them: --name value
-        #[arg(
-            trailing_var_arg = true,
-            allow_hyphen_values = true,
-            value_name = "PARAMETERS"
-        )]
-        params: Vec<String>,
+        /// The operation's.
+        #[command(flatten)]
+        params: Parameters,
     },
     /// Have the Internet border protect EIPs
     Protect(Eips),
@@ -149,13 +133,9 @@ Examples:
   sluice firewall license --expires 2027-01-31T00:00:00Z --auto-renew-days 365
   sluice firewall license --expires never")]
     License {
-        /// What it is to be: --name value
-        #[arg(
-            trailing_var_arg = true,
-            allow_hyphen_values = true,
-            value_name = "PARAMETERS"
-        )]
-        params: Vec<String>,
+        /// The operation's.
+        #[command(flatten)]
+        params: Parameters,
     },
 }
 

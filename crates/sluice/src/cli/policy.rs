@@ -1,6 +1,6 @@
 //! The command line of policies.
 
-use super::Callee;
+use super::{Callee, Parameters};
 use clap::{Args, Subcommand};
 
 /// Policies of firewalls: list, show, create, modify, move, delete, and what is wrong with them
@@ -39,13 +39,9 @@ pub enum PolicyVerb {
         json: bool,
         /// The firewall
         firewall: Option<String>,
-        /// Which of them: --name value
-        #[arg(
-            trailing_var_arg = true,
-            allow_hyphen_values = true,
-            value_name = "PARAMETERS"
-        )]
-        params: Vec<String>,
+        /// The operation's.
+        #[command(flatten)]
+        params: Parameters,
     },
     /// Show a policy, with all its fields
     Show {
@@ -56,25 +52,17 @@ pub enum PolicyVerb {
     Create {
         /// The firewall
         firewall: String,
-        /// What it is to say: --name value
-        #[arg(
-            trailing_var_arg = true,
-            allow_hyphen_values = true,
-            value_name = "PARAMETERS"
-        )]
-        params: Vec<String>,
+        /// The operation's.
+        #[command(flatten)]
+        params: Parameters,
     },
     /// Have a policy say something else
     Modify {
         /// Its identifier
         id: String,
-        /// What it is to say: --name value
-        #[arg(
-            trailing_var_arg = true,
-            allow_hyphen_values = true,
-            value_name = "PARAMETERS"
-        )]
-        params: Vec<String>,
+        /// The operation's.
+        #[command(flatten)]
+        params: Parameters,
     },
     /// Move a policy to another place
     Move {

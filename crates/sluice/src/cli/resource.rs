@@ -1,6 +1,6 @@
 //! The command line of resources: `sluice vpc list` and so on.
 
-use super::Callee;
+use super::{Callee, Parameters};
 use clap::{Args, Subcommand};
 
 /// What to do with resources.
@@ -31,58 +31,38 @@ pub enum Verb {
         /// Print JSON
         #[arg(long)]
         json: bool,
-        /// Which of them: --name value
-        #[arg(
-            trailing_var_arg = true,
-            allow_hyphen_values = true,
-            value_name = "PARAMETERS"
-        )]
-        params: Vec<String>,
+        /// The operation's.
+        #[command(flatten)]
+        params: Parameters,
     },
     /// Show one, with all its fields
     Show {
         /// Its identifier
         id: String,
-        /// What else the operation needs: --name value
-        #[arg(
-            trailing_var_arg = true,
-            allow_hyphen_values = true,
-            value_name = "PARAMETERS"
-        )]
-        params: Vec<String>,
+        /// The operation's.
+        #[command(flatten)]
+        params: Parameters,
     },
     /// Create one
     Create {
-        /// What it is to be: --name value
-        #[arg(
-            trailing_var_arg = true,
-            allow_hyphen_values = true,
-            value_name = "PARAMETERS"
-        )]
-        params: Vec<String>,
+        /// The operation's.
+        #[command(flatten)]
+        params: Parameters,
     },
     /// Change one
     Modify {
         /// Its identifier
         id: String,
-        /// What it is to be: --name value
-        #[arg(
-            trailing_var_arg = true,
-            allow_hyphen_values = true,
-            value_name = "PARAMETERS"
-        )]
-        params: Vec<String>,
+        /// The operation's.
+        #[command(flatten)]
+        params: Parameters,
     },
     /// Delete one
     Delete {
         /// Its identifier
         id: String,
-        /// How: --name value
-        #[arg(
-            trailing_var_arg = true,
-            allow_hyphen_values = true,
-            value_name = "PARAMETERS"
-        )]
-        params: Vec<String>,
+        /// The operation's.
+        #[command(flatten)]
+        params: Parameters,
     },
 }

@@ -23,10 +23,16 @@ pub fn run(args: &Call, out: &mut impl Write) -> Result<(), Error> {
         return list(product, out).map_err(Error::Output);
     };
     let operation = operation(product, action)?;
-    if args.help || args.params.iter().any(|it| it == "--help" || it == "-h") {
+    if args.help
+        || args
+            .params
+            .words
+            .iter()
+            .any(|it| it == "--help" || it == "-h")
+    {
         return describe(action, operation, out).map_err(Error::Output);
     }
-    let params = params(operation, &args.params)?;
+    let params = params(operation, &args.params.words)?;
     let answer = call(&args.daemon.find()?, product, action, params)?;
     output::json(out, &answer).map_err(Error::Output)
 }

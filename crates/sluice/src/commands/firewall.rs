@@ -126,14 +126,18 @@ pub fn run(args: &Firewall, out: &mut impl Write) -> Result<(), Error> {
     let gateway = &args.daemon.find()?;
     match &args.verb {
         FirewallVerb::List { json, params } => {
-            let params = read("DescribeNatFirewallList", params)?;
+            let params = read("DescribeNatFirewallList", &params.words)?;
             let (action, name) = ("DescribeNatFirewallList", "NatFirewallList");
             let firewalls = all(gateway, action, "PageNo", name, &params)?;
             print(out, *json, &firewalls, FIREWALLS, row)
         }
         FirewallVerb::Show { id } => output::json(out, &find(gateway, id)?).map_err(Error::Output),
         FirewallVerb::Create { params } => {
-            let mut answer = cfw(gateway, "CreateSecurityProxy", completed(gateway, params)?)?;
+            let mut answer = cfw(
+                gateway,
+                "CreateSecurityProxy",
+                completed(gateway, &params.words)?,
+            )?;
             answer.remove("RequestId");
             output::json(out, &answer).map_err(Error::Output)
         }
@@ -143,7 +147,7 @@ pub fn run(args: &Firewall, out: &mut impl Write) -> Result<(), Error> {
             cfw(gateway, "SwitchSecurityProxy", params).map(drop)
         }
         FirewallVerb::Modify { id, params } => {
-            let mut params = read("UpdateSecurityProxy", params)?;
+            let mut params = read("UpdateSecurityProxy", &params.words)?;
             // The operation wants a name, which may stay.
             if params.iter().all(|(name, _)| name != "ProxyName") {
                 let had = find(gateway, id)?;
@@ -162,7 +166,7 @@ pub fn run(args: &Firewall, out: &mut impl Write) -> Result<(), Error> {
         } => precheck(gateway, id, *inbound, *json, out),
         FirewallVerb::Bypass { id, json } => bypass(gateway, id, *json, out),
         FirewallVerb::Assets { json, params } => {
-            let params = read("DescribeAssetList", params)?;
+            let params = read("DescribeAssetList", &params.words)?;
             let assets = all(
                 gateway,
                 "DescribeAssetList",
@@ -195,13 +199,13 @@ pub fn run(args: &Firewall, out: &mut impl Write) -> Result<(), Error> {
             cfw(gateway, "SetAutoProtectNewAssets", params).map(drop)
         }
         FirewallVerb::Mode { to, addresses } => mode(gateway, to.as_deref(), addresses, out),
-        FirewallVerb::License { params } if params.is_empty() => {
+        FirewallVerb::License { params } if params.words.is_empty() => {
             let mut license = cfw(gateway, "DescribeFirewallLicense", Params::new())?;
             license.remove("RequestId");
             output::json(out, &license).map_err(Error::Output)
         }
         FirewallVerb::License { params } => {
-            let params = read("ModifyFirewallLicense", params)?;
+            let params = read("ModifyFirewallLicense", &params.words)?;
             cfw(gateway, "ModifyFirewallLicense", params).map(drop)
         }
     }

@@ -130,7 +130,7 @@ pub fn run(args: &Policy, out: &mut impl Write) -> Result<(), Error> {
             let named: Vec<String> = named.cloned().collect();
             // The first parameter is no firewall.
             let words = firewall.iter().filter(|it| it.starts_with("--"));
-            let words: Vec<String> = words.chain(params).cloned().collect();
+            let words: Vec<String> = words.chain(&params.words).cloned().collect();
             let which = match named.is_empty() {
                 true => firewalls(gateway)?,
                 false => named,
@@ -144,14 +144,14 @@ pub fn run(args: &Policy, out: &mut impl Write) -> Result<(), Error> {
         PolicyVerb::Show { id } => output::json(out, &find(gateway, id)?).map_err(Error::Output),
         PolicyVerb::Create { firewall, params } => {
             let kind = kind(firewall);
-            let params = completed(&kind, firewall, read(kind.create, params)?);
+            let params = completed(&kind, firewall, read(kind.create, &params.words)?);
             let mut answer = cfw(gateway, kind.create, params)?;
             answer.remove("RequestId");
             output::json(out, &answer).map_err(Error::Output)
         }
         PolicyVerb::Modify { id, params } => {
             let kind = kind(text(&find(gateway, id)?, "Firewall"));
-            let mut params = read(kind.modify, params)?;
+            let mut params = read(kind.modify, &params.words)?;
             params.extend(kind.which);
             params.push(("AclUuid".into(), id.clone()));
             cfw(gateway, kind.modify, params).map(drop)

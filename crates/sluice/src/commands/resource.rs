@@ -303,7 +303,7 @@ pub fn run(name: &str, args: &Resource, out: &mut impl Write) -> Result<(), Erro
     let gateway = args.daemon.find()?;
     match &args.verb {
         Verb::List { json, params } => {
-            let items = list(kind, product, &gateway, params)?;
+            let items = list(kind, product, &gateway, &params.words)?;
             if *json {
                 return output::json(out, &items).map_err(Error::Output);
             }
@@ -311,19 +311,19 @@ pub fn run(name: &str, args: &Resource, out: &mut impl Write) -> Result<(), Erro
             out.write_all(text.as_bytes()).map_err(Error::Output)
         }
         Verb::Show { id, params } => {
-            let item = show(kind, product, &gateway, id, params)?;
+            let item = show(kind, product, &gateway, id, &params.words)?;
             output::json(out, &item).map_err(Error::Output)
         }
         Verb::Create { params } => {
-            let params = call::params(call::operation(product, kind.create)?, params)?;
+            let params = call::params(call::operation(product, kind.create)?, &params.words)?;
             answer(&gateway, product, kind.create, params, out)
         }
         Verb::Modify { id, params } => {
-            let params = with_id(kind, product, &gateway, kind.modify, id, params)?;
+            let params = with_id(kind, product, &gateway, kind.modify, id, &params.words)?;
             answer(&gateway, product, kind.modify, params, out)
         }
         Verb::Delete { id, params } => {
-            let params = with_id(kind, product, &gateway, kind.delete, id, params)?;
+            let params = with_id(kind, product, &gateway, kind.delete, id, &params.words)?;
             answer(&gateway, product, kind.delete, params, out)
         }
     }

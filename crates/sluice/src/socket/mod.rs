@@ -12,6 +12,7 @@ pub mod client;
 pub mod line;
 pub mod protocol;
 pub mod server;
+mod sessions;
 
 use std::path::{Path, PathBuf};
 
