@@ -325,6 +325,7 @@ fn eips_and_gateways(g: &mut Reader, c: &mut Config, overlapping: bool) {
                     false => vec![pool[first].clone()],
                 },
                 pooling,
+                drains: Vec::new(),
             });
         }
         let seconds = |s| Duration::from_secs(s);
@@ -354,6 +355,7 @@ fn eips_and_gateways(g: &mut Reader, c: &mut Config, overlapping: bool) {
             icmp_reply: !g.yes(),
             tcp_out_of_state: g.of(&[OutOfState::Reset, OutOfState::Drop]),
             source_metrics: g.yes(),
+            drain: DRAIN,
         });
     }
 }
