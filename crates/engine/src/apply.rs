@@ -169,7 +169,7 @@ impl Core {
     }
 
     /// What is to be done with a session as it is now, if it may go on.
-    fn plan_again(&self, s: &Snapshot, ix: SessionIx) -> Option<Plan> {
+    pub(crate) fn plan_again(&self, s: &Snapshot, ix: SessionIx) -> Option<Plan> {
         let session = self.sessions.session(ix);
         let [original, reply] = session.keys;
         let translated = tuple::reverse(&reply, 0);
