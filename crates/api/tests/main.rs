@@ -10,6 +10,7 @@ mod access;
 mod address_books;
 mod audit;
 mod dnat;
+mod drain;
 mod ecs;
 mod eips;
 mod enis;

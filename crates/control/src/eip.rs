@@ -185,6 +185,7 @@ impl Draft {
         if let Some(eip) = self.eips.get_mut(id) {
             eip.binding = None;
         }
+        self.let_go_of_drains();
         Ok(())
     }
 

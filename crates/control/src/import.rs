@@ -432,6 +432,7 @@ impl Draft {
                 max_sessions_per_source: gateway.max_sessions_per_source,
                 snat_ports: gateway.snat_ports.clone(),
                 tcp_out_of_state: gateway.tcp_out_of_state,
+                drain: gateway.drain,
             };
             let says = config.details.of(Kind::NatGateway, &gateway.id);
             let mut record = match self.nat_gateways.get(&gateway.id) {
@@ -487,14 +488,18 @@ impl Draft {
                         .is_some_and(|it| it.cidr == entry.source),
                     SnatSource::Cidr(_) => false,
                 });
-                let record = SnatEntry {
+                let mut record = SnatEntry {
                     id: entry.id.clone(),
                     meta: self.filed(had.map(|it| &it.meta), says),
                     gateway: gateway.id.clone(),
                     source: source.unwrap_or(SnatSource::Cidr(entry.source)),
                     eips: entry.eips.clone(),
                     pooling: entry.pooling,
+                    drains: Vec::new(),
                 };
+                if let Some(had) = had.filter(|it| it.gateway == record.gateway) {
+                    record.drains = self.drains(had, &record, gateway.drain, None);
+                }
                 self.snat.put(record);
             }
             for entry in &gateway.dnat {

@@ -60,6 +60,7 @@ impl Draft {
         for id in ids(self.dnat.iter().filter(of_none), |it| &it.id) {
             self.dnat.remove(&id);
         }
+        self.let_go_of_drains();
         self.let_go_of_firewalls();
     }
 }

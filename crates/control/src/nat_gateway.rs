@@ -318,6 +318,11 @@ fn check_settings(nat: &NatSettings) -> Result<()> {
             return wrong(name, why);
         }
     }
+    let (seconds, bounds) = (nat.drain.as_secs(), limits::DRAIN);
+    if !bounds.contains(&seconds) {
+        let why = format!("{seconds} is not between 0 and {} seconds.", bounds.end());
+        return wrong("DrainSeconds", why);
+    }
     let ports = &nat.snat_ports;
     if *ports.start() == 0 || ports.is_empty() {
         let why = "It is a range of ports such as 1024/65535.";

@@ -169,6 +169,7 @@ impl Draft {
             return used("ForwardEntry", &entry.id);
         }
         self.nat_ips.remove(id);
+        self.let_go_of_drains();
         Ok(())
     }
 

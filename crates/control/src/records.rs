@@ -6,13 +6,14 @@
 use crate::table::Record;
 use ipnet::Ipv4Net;
 use model::{
-    Direction, DnatMapping, Driver, Filtering, Hook, Id, OutOfState, Policy, Pooling, RulePeer,
-    SecurityGroupKind, Timeouts, UplinkMode,
+    Direction, DnatMapping, Drain, Driver, Filtering, Hook, Id, OutOfState, Policy, Pooling,
+    RulePeer, SecurityGroupKind, Timeouts, UplinkMode,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 /// Seconds since 1970-01-01 UTC.
 pub type Seconds = u64;
@@ -491,6 +492,8 @@ pub struct NatSettings {
     pub snat_ports: RangeInclusive<u16>,
     /// What happens to TCP segments from inside that belong to no session.
     pub tcp_out_of_state: OutOfState,
+    /// How long sessions go on that a changed SNAT entry does not cover any more.
+    pub drain: Duration,
 }
 
 impl Default for NatSettings {
@@ -501,6 +504,7 @@ impl Default for NatSettings {
             max_sessions_per_source: None,
             snat_ports: model::SNAT_PORTS,
             tcp_out_of_state: OutOfState::default(),
+            drain: model::DRAIN,
         }
     }
 }
@@ -521,6 +525,9 @@ pub struct SnatEntry {
     pub eips: Vec<Id>,
     /// How it picks among them.
     pub pooling: Pooling,
+    /// What it does not cover any more, and lets go on for a while.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drains: Vec<Drain>,
 }
 record!(SnatEntry, "snat");
 

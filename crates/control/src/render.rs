@@ -63,6 +63,11 @@ impl Cloud {
                         source,
                         eips: entry.eips.clone(),
                         pooling: entry.pooling,
+                        drains: match extent {
+                            Extent::InForce => entry.drains.clone(),
+                            // It is of the moment.
+                            Extent::All => Vec::new(),
+                        },
                     });
             }
         }
@@ -154,6 +159,7 @@ impl Cloud {
                     icmp_reply: gateway.icmp_reply,
                     tcp_out_of_state: gateway.nat.tcp_out_of_state,
                     source_metrics: gateway.ecs_metric,
+                    drain: gateway.nat.drain,
                 })
                 .collect(),
             nat_ips: self

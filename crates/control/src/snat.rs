@@ -9,6 +9,7 @@ use crate::vpc::overlap;
 use ipnet::Ipv4Net;
 use model::{DnatMapping, Id, Pooling};
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 /// An SNAT entry to be made.
 #[derive(Clone, Debug)]
@@ -36,6 +37,9 @@ pub struct SnatChange {
     pub addresses: Option<Vec<Ipv4Addr>>,
     /// How it picks among them.
     pub pooling: Option<Pooling>,
+    /// How long sessions go on that it does not cover any more, in place of what its gateway says. Those that drain
+    /// already go on no longer than that, either.
+    pub drain: Option<Duration>,
 }
 
 impl Draft {
@@ -55,20 +59,23 @@ impl Draft {
             source: new.source,
             eips: self.snat_eips(gateway, &new.addresses)?,
             pooling: new.pooling,
+            drains: Vec::new(),
         };
         self.check_snat(&entry)?;
         self.snat.put(entry.clone());
         Ok(entry)
     }
 
-    /// Changes an SNAT entry in place. Sessions that the changed entry would also have made stay.
+    /// Changes an SNAT entry in place. Sessions that the changed entry would also have made stay; others
+    /// drain.
     ///
     /// # Errors
     /// If it does not exist, or what it becomes cannot be beside the others.
     pub fn modify_snat_entry(&mut self, table: &str, id: &str, change: SnatChange) -> Result<()> {
         let gateway = self.gateway_of_snat_table(table)?;
         self.not_shown(gateway, id)?;
-        let mut entry = self.snat_entry(table, id)?.clone();
+        let before = self.snat_entry(table, id)?;
+        let mut entry = before.clone();
         if let Some(addresses) = &change.addresses {
             entry.eips = self.snat_eips(gateway, addresses)?;
         }
@@ -76,6 +83,8 @@ impl Draft {
         entry.pooling = change.pooling.unwrap_or(entry.pooling);
         entry.meta.name = change.name.unwrap_or(entry.meta.name);
         self.check_snat(&entry)?;
+        let time = change.drain.unwrap_or(gateway.nat.drain);
+        entry.drains = self.drains(before, &entry, time, change.drain);
         self.snat.put(entry);
         Ok(())
     }

@@ -6,7 +6,8 @@ use crate::explain::Silent;
 use crate::intranet;
 use crate::io::{Offload, Output};
 use crate::limit::Bucket;
-use crate::snapshot::{Binding, Local, Owner, Snapshot};
+use crate::routing::{self, Target};
+use crate::snapshot::{Binding, EniIx, GatewayIx, Local, Owner, Snapshot};
 use crate::tuple;
 use crate::wire::{self, ERROR_MAX, IcmpError, Ipv4};
 use flow::reason::Reason;
@@ -101,15 +102,19 @@ impl Core {
         out: &mut impl Output,
     ) {
         let reset = 0x04;
-        if matches!(at.port.owner, Owner::Uplink(_)) || tcp_flags & reset != 0 {
-            return;
-        }
-        let Ok(plan) = decide::decide(s, &self.nat, at.from(), key, None, &mut Silent) else {
+        let Owner::Eni(eni) = at.port.owner else {
             return;
         };
-        let answers = plan
-            .gateway
-            .is_none_or(|g| s.gateway(g).out_of_state == OutOfState::Reset);
+        if tcp_flags & reset != 0 {
+            return;
+        }
+        let gateway = match decide::decide(s, &self.nat, at.from(), key, None, &mut Silent) {
+            Ok(plan) => plan.gateway,
+            // An SNAT entry may have covered it until now.
+            Err(denied) if denied.reason == Reason::NoSnat => gateway_towards(s, eni, key),
+            Err(_) => return,
+        };
+        let answers = gateway.is_none_or(|g| s.gateway(g).out_of_state == OutOfState::Reset);
         if answers && self.may_answer(at) {
             let mut buffer = [0; ERROR_MAX];
             let len = wire::tcp_reset(&mut buffer, frame, packet);
@@ -239,4 +244,21 @@ pub(crate) fn eip_answers(s: &Snapshot, from: From, key: &Key, denied: Reason) -
         && key.proto == proto::ICMP
         && key.dport == tuple::ECHO_REQUEST
         && intranet::called(s, from, key).is_some_and(answers)
+}
+
+/// The gateway that the routes lead to, from an interface to where a packet goes.
+fn gateway_towards(s: &Snapshot, ix: EniIx, key: &Key) -> Option<GatewayIx> {
+    let eni = s.eni(ix);
+    let table = s.vswitch_of(eni).table;
+    match routing::route(
+        s,
+        Some(eni),
+        eni.vpc,
+        table,
+        tuple::ip(key.dst),
+        &mut Silent,
+    ) {
+        Ok(Target::Nat(gateway, _)) => Some(gateway),
+        _ => None,
+    }
 }

@@ -136,8 +136,10 @@ impl Core {
         self.watch
             .configure(&s.firewalls, Some(&before.firewalls), now);
         for ix in 0..self.sessions.places() {
-            if self.sessions.get(ix).is_some() && !self.refit(s, ix, now) {
-                self.end(before, ix, CloseReason::Reconfigured, now);
+            if self.sessions.get(ix).is_some()
+                && let Err(close) = self.refit(s, ix, now)
+            {
+                self.end(before, ix, close, now);
             }
         }
         self.watch.alike = true;
@@ -146,21 +148,41 @@ impl Core {
     }
 
     /// Decides about a session again. If it may go on, what it says of resources and next hops and what it
-    /// counts for is brought up to date.
-    pub(crate) fn refit(&mut self, s: &Snapshot, ix: SessionIx, now: Time) -> bool {
+    /// counts for is brought up to date. Else gives why it is to end.
+    pub(crate) fn refit(
+        &mut self,
+        s: &Snapshot,
+        ix: SessionIx,
+        now: Time,
+    ) -> Result<(), CloseReason> {
+        let plan = self.plan_again(s, ix).ok_or(CloseReason::Reconfigured)?;
+        if plan
+            .drains
+            .is_some_and(|until| self.has_drained(until, now))
+        {
+            return Err(CloseReason::Drained);
+        }
+        match self.refit_to(s, ix, &plan, now) {
+            true => Ok(()),
+            false => Err(CloseReason::Reconfigured),
+        }
+    }
+
+    /// What is to be done with a session as it is now, if it may go on.
+    pub(crate) fn plan_again(&self, s: &Snapshot, ix: SessionIx) -> Option<Plan> {
         let session = self.sessions.session(ix);
         let [original, reply] = session.keys;
         let translated = tuple::reverse(&reply, 0);
-        let Some(from) = s.origin(&original) else {
-            return false;
-        };
-        let had = tuple::ip(translated.src);
-        let Ok(plan) = decide::decide(s, &self.nat, from, &original, Some(had), &mut Silent) else {
-            return false;
-        };
-        if !still_fits(s, &plan, &original, &translated, reply.zone) {
-            return false;
-        }
+        let from = s.origin(&original)?;
+        let had = Some(tuple::ip(translated.src));
+        let plan = decide::decide(s, &self.nat, from, &original, had, &mut Silent).ok()?;
+        still_fits(s, &plan, &original, &translated, reply.zone).then_some(plan)
+    }
+
+    /// Brings a session up to date with a plan that it fits.
+    fn refit_to(&mut self, s: &Snapshot, ix: SessionIx, plan: &Plan, now: Time) -> bool {
+        let [original, reply] = self.sessions.session(ix).keys;
+        let had = tuple::ip(tuple::reverse(&reply, 0).src);
         let exit = match (plan.exit, s.by_eip.get(&had)) {
             (Exit::Port { port, next }, _) => Some((port, next)),
             (Exit::Uplink, Some(&eip)) => {
@@ -181,8 +203,8 @@ impl Core {
         let keys = &self.sessions.session(ix).keys;
         let meters = self.meters.of(s, plan.direction, keys);
         self.redirect(ix, shown, meters, plan.flags());
-        self.rebind(s, ix, &plan);
-        self.judge_again(s, ix, &plan, now);
+        self.rebind(s, ix, plan);
+        self.judge_again(s, ix, plan, now);
         true
     }
 
@@ -241,6 +263,7 @@ impl Core {
         session.gateway = plan.gateway;
         session.entry = plan.entry;
         session.direction = plan.direction;
+        session.drains = plan.drains;
         let [original, reply] = session.keys;
         let limited = plan.limit(s).is_some();
         let was_limited = std::mem::replace(&mut session.limited, limited);
@@ -324,8 +347,8 @@ impl Core {
             .filter_map(|ix| self.hold_entrance(s, ix))
             .collect();
         for ix in places {
-            if !self.refit(s, ix, now) {
-                self.end(s, ix, CloseReason::Reconfigured, now);
+            if let Err(close) = self.refit(s, ix, now) {
+                self.end(s, ix, close, now);
                 self.counters.adopted -= 1;
                 self.counters.closed -= 1;
             }
@@ -333,6 +356,7 @@ impl Core {
         for mapping in held {
             self.nat.release(mapping);
         }
+        self.counters.drained = 0;
         self.watch.adopting = false;
     }
 
@@ -390,6 +414,7 @@ impl Core {
             entry: None,
             judged,
             start: entry.start.load(std::sync::atomic::Ordering::Relaxed),
+            drains: None,
             direction: Direction::Local,
             flags: action.flags & !flags::ORIGINAL,
             limited: false,

@@ -18,6 +18,7 @@ impl Engine {
         self.core.check();
         self.core.check_meters(&self.snapshot);
         self.core.check_usage(&self.snapshot);
+        self.core.check_drains(&self.snapshot);
     }
 }
 
@@ -39,6 +40,18 @@ impl Core {
             assert_eq!(session.accounts, accounts, "{session:?}");
         }
         self.usage.check(sessions());
+    }
+
+    /// Each session is one that the configuration lets go on, for as long as it says.
+    fn check_drains(&self, s: &Snapshot) {
+        for ix in 0..self.sessions.places() {
+            let Some(session) = self.sessions.get(ix) else {
+                continue;
+            };
+            let plan = self.plan_again(s, ix);
+            let drains = plan.map(|plan| plan.drains);
+            assert_eq!(drains, Some(session.drains), "{session:?}");
+        }
     }
 
     /// A session is shown to the kernel with curtains exactly while one is drawn, and leads somewhere in truth.

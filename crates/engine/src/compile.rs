@@ -1,5 +1,6 @@
 //! Making a [`Snapshot`] of a configuration: names become indices, lists become tables.
 
+use crate::drain::Drain;
 use crate::firewall::Firewalls;
 use crate::io::{Link, PortRef};
 use crate::lpm::Lpm;
@@ -347,6 +348,7 @@ impl Snapshot {
             }
             let mut entries = Vec::new();
             let mut sources = Vec::new();
+            let mut drains = Vec::new();
             for (entry, s) in g.snat.iter().enumerate() {
                 let mut pool = Vec::new();
                 for id in &s.eips {
@@ -354,8 +356,19 @@ impl Snapshot {
                     pool.push((tuple::raw(eips[ix as usize].address), ix));
                 }
                 sources.push((s.source, entry as u32));
+                for drain in &s.drains {
+                    // An EIP that is gone, or another's by now, has no sessions here.
+                    let eips = drain.eips.iter().filter_map(|id| outside(id).ok());
+                    drains.push(Drain {
+                        source: drain.source,
+                        eips: eips.collect(),
+                        until: u32::try_from(drain.until).unwrap_or(u32::MAX),
+                        entry: entry as u32,
+                    });
+                }
                 entries.push(Snat {
                     id: s.id.clone(),
+                    source: s.source,
                     eips: pool,
                     pooling: s.pooling,
                 });
@@ -368,6 +381,7 @@ impl Snapshot {
                 eips: of_gateway,
                 snat: Lpm::new(sources),
                 entries,
+                drains,
                 dnat: g.dnat.iter().map(|d| d.id.clone()).collect(),
                 whole,
                 filtering: g.filtering,

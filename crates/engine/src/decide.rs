@@ -115,6 +115,8 @@ pub(crate) struct Plan {
     pub entry: Option<Entry>,
     /// The mapping that lets the packet in, with endpoint-independent filtering.
     pub let_in_by: Option<MappingIx>,
+    /// When the session ends, in seconds since 1970 UTC, if it drains: nothing would make it any more.
+    pub drains: Option<u32>,
 }
 
 impl Plan {
@@ -169,7 +171,7 @@ pub(crate) fn decide(
 ) -> Result<Plan, Denied> {
     let plan = match from {
         From::Eni(eni) => from_eni(s, nat, eni, key, had, rec),
-        From::Uplink(uplink) => from_uplink(s, nat, uplink, key, rec),
+        From::Uplink(uplink) => from_uplink(s, nat, uplink, key, had.is_some(), rec),
     };
     if let Err(denied) = &plan {
         rec.step("drop", || (None, denied.reason.meaning().to_owned()));
@@ -264,9 +266,12 @@ fn from_eni(
                 firewall: None,
                 entry: None,
                 let_in_by: None,
+                drains: None,
             });
         }
-        Target::NatIp(to) => return intranet::to_nat_ip(s, nat, ix, to, back, key, rec),
+        Target::NatIp(to) => {
+            return intranet::to_nat_ip(s, nat, ix, to, back, key, had.is_some(), rec);
+        }
         Target::Nat(g, _) if s.gateway(g).private => {
             return intranet::through_gateway(s, nat, ix, g, back, key, had, rec);
         }
@@ -274,14 +279,15 @@ fn from_eni(
         Target::OwnEip => (None, None),
     };
 
-    let (source, entry, eip) = source::translate(s, nat, eni, gateway, key, had, rec)?;
+    let translated = source::translate(s, nat, eni, gateway, key, had, rec)?;
+    let (entry, eip) = (translated.entry, translated.eip);
     // The gateway takes no part in what leaves by the interface's own EIP.
     let gateway = gateway.filter(|_| !matches!(entry, Entry::Eip(_)));
     let plan = Plan {
         direction: Direction::Out,
         dst: key.dst,
         dport: key.dport,
-        source,
+        source: translated.source,
         exit: Exit::Uplink,
         back,
         routed: true,
@@ -290,10 +296,11 @@ fn from_eni(
         firewall: firewall.filter(|_| gateway.is_some()),
         entry: Some(entry),
         let_in_by: None,
+        drains: translated.drains,
     };
     if let Some(&to) = s.by_eip.get(&dst) {
         let seen_as = s.eip(eip).address;
-        let inbound = inbound(s, nat, to, key, seen_as, rec)?;
+        let inbound = inbound(s, nat, to, key, seen_as, had.is_some(), rec)?;
         return Ok(Plan {
             direction: Direction::Hairpin,
             gateway: gateway.or(inbound.gateway),
@@ -301,6 +308,7 @@ fn from_eni(
             dport: inbound.dport,
             exit: inbound.exit,
             let_in_by: inbound.let_in_by,
+            drains: earlier(plan.drains, inbound.drains),
             ..plan
         });
     }
@@ -313,6 +321,7 @@ fn from_uplink(
     nat: &Nat,
     uplink: UplinkIx,
     key: &Key,
+    again: bool,
     rec: &mut impl Recorder,
 ) -> Result<Plan, Denied> {
     let (src, dst) = (tuple::ip(key.src), tuple::ip(key.dst));
@@ -326,12 +335,17 @@ fn from_uplink(
         return deny(Reason::NotOurAddress, None);
     };
     rec.step("port", || (id(), format!("{dst} is EIP {}", s.eip(eip).id)));
-    let inbound = inbound(s, nat, eip, key, src, rec)?;
+    let inbound = inbound(s, nat, eip, key, src, again, rec)?;
     let (port, next) = uplink_hop(s, uplink, src, rec)?;
     Ok(Plan {
         back: Exit::Port { port, next },
         ..inbound
     })
+}
+
+/// The earlier of two moments at which a session ends.
+pub(crate) fn earlier(a: Option<u32>, b: Option<u32>) -> Option<u32> {
+    a.into_iter().chain(b).min()
 }
 
 /// Whether an address can be the source of a packet from outside: a single host's, and not ours (RFC 1812,
@@ -420,10 +434,7 @@ pub(crate) fn still_fits(
     let source_fits = match plan.source {
         Source::Keep => translated.src == original.src,
         Source::Fixed(eip) => s.eip(eip).address == source,
-        Source::Pool { gateway, .. } => {
-            let eip = s.gateway(gateway).eips.get(&source);
-            eip.is_some_and(|&eip| s.eip(eip).any.is_none())
-        }
+        Source::Pool { first, .. } => s.eip(first).address == source && s.eip(first).any.is_none(),
     };
     let exit_zone = match plan.exit {
         Exit::Port { port, .. } => s.ports[port].link.zone,

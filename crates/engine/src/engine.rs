@@ -57,6 +57,7 @@ pub struct Input<'a> {
 pub(crate) struct Counters {
     pub opened: u64,
     pub closed: u64,
+    pub drained: u64,
     pub adopted: u64,
     pub packets: u64,
     pub forwarded: u64,
@@ -70,6 +71,7 @@ impl Default for Counters {
         Counters {
             opened: 0,
             closed: 0,
+            drained: 0,
             adopted: 0,
             packets: 0,
             forwarded: 0,

@@ -132,8 +132,10 @@ impl Core {
         if s.records.is_some() {
             self.record_live(s, ix, now);
         }
-        if self.watch.get(judged).epoch != self.watch.epoch && !self.refit(s, ix, now) {
-            self.end(s, ix, crate::record::CloseReason::Reconfigured, now);
+        if self.watch.get(judged).epoch != self.watch.epoch
+            && let Err(close) = self.refit(s, ix, now)
+        {
+            self.end(s, ix, close, now);
         }
     }
 }

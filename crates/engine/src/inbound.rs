@@ -22,19 +22,21 @@ struct Receiver {
     gateway: Option<GatewayIx>,
     entry: Entry,
     let_in_by: Option<MappingIx>,
+    drains: Option<u32>,
 }
 
-/// Decides about a packet to an EIP. `seen_as` is the source that the receiver sees. Where answers go is
-/// for the caller to say.
+/// Decides about a packet to an EIP. `seen_as` is the source that the receiver sees. `again`: the packet's session is
+/// there already, and may drain. Where answers go is for the caller to say.
 pub(crate) fn inbound(
     s: &Snapshot,
     nat: &Nat,
     ix: EipIx,
     key: &Key,
     seen_as: Ipv4Addr,
+    again: bool,
     rec: &mut impl Recorder,
 ) -> Result<Plan, Denied> {
-    let to = receiver(s, nat, ix, key, rec)?;
+    let to = receiver(s, nat, ix, key, again, rec)?;
     let (eni, next) = match (to.eni, to.gateway) {
         (None, Some(gateway)) => {
             let gateway = s.gateway(gateway);
@@ -67,6 +69,7 @@ pub(crate) fn inbound(
         firewall: None,
         entry: Some(to.entry),
         let_in_by: to.let_in_by,
+        drains: to.drains,
     })
 }
 
@@ -75,6 +78,7 @@ fn receiver(
     nat: &Nat,
     ix: EipIx,
     key: &Key,
+    again: bool,
     rec: &mut impl Recorder,
 ) -> Result<Receiver, Denied> {
     let eip = s.eip(ix);
@@ -100,6 +104,7 @@ fn receiver(
                 gateway: None,
                 entry: Entry::Eip(ix),
                 let_in_by: None,
+                drains: None,
             });
         }
         Binding::Gateway(g) => g,
@@ -112,6 +117,7 @@ fn receiver(
         gateway: Some(g),
         entry: Entry::Dnat(g, entry),
         let_in_by: None,
+        drains: None,
     };
     if let Some((internal, entry)) = eip.any {
         rec.step("dnat", || {
@@ -133,7 +139,7 @@ fn receiver(
         });
         return Ok(dnat(f.internal, to.to_be(), f.entry));
     }
-    if let Some(to) = mapped(s, nat, g, eip, key) {
+    if let Some(to) = mapped(s, nat, g, eip, key, again) {
         rec.step("snat", || {
             (
                 Some(gateway.id.clone()),
@@ -153,7 +159,14 @@ fn receiver(
 }
 
 /// Whom a packet is for that an SNAT mapping lets in (RFC 4787, section 5: endpoint-independent filtering).
-fn mapped(s: &Snapshot, nat: &Nat, g: GatewayIx, eip: &Eip, key: &Key) -> Option<Receiver> {
+fn mapped(
+    s: &Snapshot,
+    nat: &Nat,
+    g: GatewayIx,
+    eip: &Eip,
+    key: &Key,
+    again: bool,
+) -> Option<Receiver> {
     let gateway = s.gateway(g);
     if gateway.filtering != Filtering::EndpointIndependent || key.proto == proto::ICMP {
         return None;
@@ -161,12 +174,17 @@ fn mapped(s: &Snapshot, nat: &Nat, g: GatewayIx, eip: &Eip, key: &Key) -> Option
     let mapping = nat.owner(key.proto, eip.outer, key.dport)?;
     let inner = nat.mapping(mapping).inner;
     let address = tuple::ip(inner.address);
+    let holder = gateway.holder(address, eip.address)?;
+    if holder.drains.is_some() && !again {
+        return None;
+    }
     Some(Receiver {
         address,
         port: inner.port,
         eni: Some(*s.by_zone.get(&inner.zone)?),
         gateway: Some(g),
-        entry: Entry::Snat(g, gateway.snat.get(address)?),
+        entry: Entry::Snat(g, holder.entry),
         let_in_by: Some(mapping),
+        drains: holder.drains,
     })
 }

@@ -5,7 +5,9 @@
 //! on its way out of its network and one on its way into another: so networks with the same addresses talk to each
 //! other.
 
-use crate::decide::{Denied, Direction, Exit, From, Plan, Source, Unreachable, deny, let_in};
+use crate::decide::{
+    Denied, Direction, Exit, From, Plan, Source, Unreachable, deny, earlier, let_in,
+};
 use crate::explain::{Recorder, Silent};
 use crate::inbound::inbound;
 use crate::nat::Nat;
@@ -16,7 +18,8 @@ use crate::tuple;
 use flow::Key;
 use flow::reason::Reason;
 
-/// Decides about what an interface sends to a NAT IP.
+/// Decides about what an interface sends to a NAT IP. `again` is as for [`inbound`].
+#[expect(clippy::too_many_arguments, reason = "a packet and its context")]
 pub(crate) fn to_nat_ip(
     s: &Snapshot,
     nat: &Nat,
@@ -24,9 +27,10 @@ pub(crate) fn to_nat_ip(
     to: EipIx,
     back: Exit,
     key: &Key,
+    again: bool,
     rec: &mut impl Recorder,
 ) -> Result<Plan, Denied> {
-    let inbound = inbound(s, nat, to, key, tuple::ip(key.src), rec)?;
+    let inbound = inbound(s, nat, to, key, tuple::ip(key.src), again, rec)?;
     Ok(Plan {
         direction: Direction::Local,
         back,
@@ -48,8 +52,8 @@ pub(crate) fn through_gateway(
     rec: &mut impl Recorder,
 ) -> Result<Plan, Denied> {
     let dst = tuple::ip(key.dst);
-    let (source, entry, eip) = source::translate(s, nat, s.eni(sender), Some(g), key, had, rec)?;
-    let (gateway, seen_as) = (s.gateway(g), s.eip(eip).address);
+    let translated = source::translate(s, nat, s.eni(sender), Some(g), key, had, rec)?;
+    let (gateway, seen_as) = (s.gateway(g), s.eip(translated.eip).address);
     let onward = match routing::route(s, None, gateway.vpc, gateway.table, dst, rec)? {
         Target::Eni { eni, next, .. } => {
             let receiver = s.eni(eni);
@@ -73,9 +77,10 @@ pub(crate) fn through_gateway(
                 firewall: None,
                 entry: None,
                 let_in_by: None,
+                drains: None,
             }
         }
-        Target::NatIp(to) => inbound(s, nat, to, key, seen_as, rec)?,
+        Target::NatIp(to) => inbound(s, nat, to, key, seen_as, had.is_some(), rec)?,
         // One packet is not translated by two gateways on its way out: the first one would be invisible.
         Target::Nat(..) | Target::OwnEip => {
             rec.step("route", || {
@@ -87,11 +92,12 @@ pub(crate) fn through_gateway(
     };
     Ok(Plan {
         direction: Direction::Local,
-        source,
+        source: translated.source,
         back,
         eni: sender,
         gateway: Some(g),
-        entry: Some(entry),
+        entry: Some(translated.entry),
+        drains: earlier(translated.drains, onward.drains),
         ..onward
     })
 }

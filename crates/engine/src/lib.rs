@@ -38,6 +38,7 @@ mod curtain;
 mod decide;
 mod details;
 mod dns;
+mod drain;
 mod engine;
 mod explain;
 mod firewall;

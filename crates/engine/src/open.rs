@@ -99,6 +99,7 @@ impl Core {
             entry: plan.entry,
             judged: None,
             start: at.now.second(),
+            drains: None,
             direction: plan.direction,
             flags: plan.flags(),
             limited,
@@ -332,6 +333,7 @@ impl Core {
             self.sources.end(&session, &activity, seen);
         }
         self.usage.live(session.accounts, -1);
+        self.counters.drained += u64::from(close == CloseReason::Drained);
         self.retire(session.slots, session.accounts);
         for mapping in [session.mapping, session.let_in_by].into_iter().flatten() {
             self.nat.release(mapping);
@@ -362,7 +364,11 @@ impl Core {
         // What firewalls have seen of the old connection says nothing about the new one.
         let seen = self.sessions.session(ix).judged.is_some();
         let goes_on = match way {
-            Way::Original => !seen && self.refit(s, ix, at.now),
+            // One that drains is not what a new connection would be.
+            Way::Original => {
+                let drains = self.sessions.session(ix).drains.is_some();
+                !seen && !drains && self.refit(s, ix, at.now).is_ok()
+            }
             Way::Reply => match self.may_turn(s, at.from(), ix, key) {
                 Some(same) => same && !seen,
                 None => return true,
@@ -407,6 +413,10 @@ impl Core {
         let translated = tuple::reverse(original, 0);
         let had = Some(tuple::ip(translated.src));
         let plan = decide::decide(s, &self.nat, from, key, had, &mut Silent).ok()?;
+        if plan.drains.is_some() {
+            let new = decide::decide(s, &self.nat, from, key, None, &mut Silent);
+            return new.ok().map(|_| false);
+        }
         Some(still_fits(s, &plan, key, &translated, original.zone))
     }
 }

@@ -133,6 +133,11 @@ impl Engine {
         let [original, reply] = self.core.activity(session);
         let judged = session.judged.map(|judged| self.core.watch.get(judged));
         let curtain = judged.and_then(|it| it.curtain.name());
+        let wall = self.core.watch.wall(now);
+        let drains = session
+            .drains
+            .map(|until| u64::from(until).saturating_sub(wall));
+        let expires = seconds(timeout.saturating_sub(idle));
         SessionView {
             protocol: tuple::protocol(session.keys[0].proto),
             direction: session.direction.name().into(),
@@ -149,7 +154,8 @@ impl Engine {
             bytes_in: reply.bytes,
             age: now.second().saturating_sub(session.start) as u64,
             idle: seconds(idle),
-            expires: seconds(timeout.saturating_sub(idle)),
+            expires: drains.map_or(expires, |drains| drains.min(expires)),
+            drains,
             offloaded: session.slow.is_none() && curtain.is_none(),
             firewall: curtain.map(Into::into),
             app: judged.and_then(|it| it.app).map(|app| app.name().into()),
@@ -195,6 +201,7 @@ impl Engine {
             max_sessions: s.max_sessions as u64,
             opened: c.opened,
             closed: c.closed,
+            drained: c.drained,
             adopted: c.adopted,
             not_offloaded: self.core.sessions.not_offloaded() as u64,
             packets: c.packets,
@@ -355,8 +362,11 @@ impl Core {
         // A SYN on the tuple of a connection that is over opens another one, if that is allowed.
         let over = self.is_over(ix);
         let stays = match way {
-            Way::Original => decide::decide(s, &self.nat, from, key, had, steps)
-                .is_ok_and(|plan| decide::still_fits(s, &plan, key, &translated, zone)),
+            Way::Original => {
+                decide::decide(s, &self.nat, from, key, had, steps).is_ok_and(|plan| {
+                    plan.drains.is_none() && decide::still_fits(s, &plan, key, &translated, zone)
+                })
+            }
             Way::Reply => self.may_turn(s, from, ix, key) != Some(false),
         };
         if over && !stays {

@@ -266,6 +266,8 @@ pub enum CloseReason {
     Refused,
     /// The configuration does not allow it any more.
     Reconfigured,
+    /// It has drained: the SNAT entry that made it was changed, and the time that it was given is over.
+    Drained,
     /// A new connection has taken its place.
     Replaced,
 }

@@ -60,6 +60,8 @@ pub(crate) struct Session {
     pub judged: Option<JudgedIx>,
     /// The second in which it began.
     pub start: u32,
+    /// When it ends, in seconds since 1970 UTC, if it drains.
+    pub drains: Option<u32>,
     pub direction: Direction,
     /// What its flows' actions have in common of [`flow::flags`].
     pub flags: u8,

@@ -2,6 +2,7 @@
 //!
 //! A snapshot is immutable and swapped in whole. Building one does not touch the engine.
 
+use crate::drain::Drain;
 use crate::firewall::{FirewallIx, Firewalls};
 use crate::io::{Link, PortRef};
 use crate::lpm::Lpm;
@@ -189,6 +190,8 @@ pub(crate) struct Gateway {
     /// From source to the index in `entries`.
     pub snat: Lpm<u32>,
     pub entries: Vec<Snat>,
+    /// What SNAT entries do not cover any more.
+    pub drains: Vec<Drain>,
     /// Identifiers of the DNAT entries.
     pub dnat: Vec<Id>,
     /// IP mappings by internal address: the EIP and the DNAT entry.
@@ -207,6 +210,7 @@ pub(crate) struct Gateway {
 #[derive(Debug)]
 pub(crate) struct Snat {
     pub id: Id,
+    pub source: Ipv4Net,
     /// The pool: addresses as in a packet, side by side, since each new session is compared with all of them.
     pub eips: Vec<(u32, EipIx)>,
     pub pooling: Pooling,

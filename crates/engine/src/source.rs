@@ -1,6 +1,7 @@
 //! The source translation of what an instance sends out (step four of [`crate::decide`]).
 
 use crate::decide::{Denied, Entry, Source, Unreachable, deny};
+use crate::drain::Holder;
 use crate::explain::Recorder;
 use crate::nat::Nat;
 use crate::snapshot::{EipIx, Eni, GatewayIx, Snapshot};
@@ -10,10 +11,31 @@ use flow::reason::Reason;
 use model::Pooling;
 use std::net::Ipv4Addr;
 
+/// What becomes of a source.
+pub(crate) struct Translated {
+    pub source: Source,
+    /// What decided that.
+    pub entry: Entry,
+    /// An EIP that the packet may be seen as.
+    pub eip: EipIx,
+    /// When the session ends, in seconds since 1970 UTC, if nothing would make it any more.
+    pub drains: Option<u32>,
+}
+
+impl Translated {
+    fn fixed(eip: EipIx, entry: Entry) -> Translated {
+        Translated {
+            source: Source::Fixed(eip),
+            entry,
+            eip,
+            drains: None,
+        }
+    }
+}
+
 /// What the source becomes: the instance's own EIP, else that of an IP mapping, else one of the SNAT entry
 /// with the longest prefix. Of a VPC NAT gateway these are NAT IPs, and an EIP of the instance does not count.
-/// Gives what decided, too, and an EIP that the packet may be seen as. `had` is the address that a session is
-/// seen as already.
+/// `had` is the address that a session is seen as already.
 pub(crate) fn translate(
     s: &Snapshot,
     nat: &Nat,
@@ -22,7 +44,7 @@ pub(crate) fn translate(
     key: &Key,
     had: Option<Ipv4Addr>,
     rec: &mut impl Recorder,
-) -> Result<(Source, Entry, EipIx), Denied> {
+) -> Result<Translated, Denied> {
     let src = tuple::ip(key.src);
     let private = gateway.is_some_and(|g| s.gateway(g).private);
     if let Some(eip) = eni.eip.filter(|_| src == eni.address && !private) {
@@ -32,7 +54,7 @@ pub(crate) fn translate(
                 format!("{src} leaves as {}", s.eip(eip).address),
             )
         });
-        return Ok((Source::Fixed(eip), Entry::Eip(eip), eip));
+        return Ok(Translated::fixed(eip, Entry::Eip(eip)));
     }
     let Some(g) = gateway else {
         return deny(Reason::NoRoute, Some(Unreachable::Net));
@@ -46,9 +68,11 @@ pub(crate) fn translate(
                 format!("IP mapping: {src} leaves as {}", s.eip(eip).address),
             )
         });
-        return Ok((Source::Fixed(eip), Entry::Dnat(g, entry), eip));
+        return Ok(Translated::fixed(eip, Entry::Dnat(g, entry)));
     }
-    let Some(snat) = gateway.snat.get(src) else {
+    let held = had.and_then(|had| gateway.holder(src, had));
+    let covered = held.map(|it| it.entry).or_else(|| gateway.snat.get(src));
+    let Some(snat) = covered else {
         rec.step("snat", || {
             (
                 Some(gateway.id.clone()),
@@ -68,8 +92,14 @@ pub(crate) fn translate(
             Some(Unreachable::Prohibited),
         );
     }
-    let had = had.and_then(|had| gateway.eips.get(&had).copied());
-    let Some(eip) = had.or_else(|| pool(s, nat, g, snat, key).next()) else {
+    let holder = held.or_else(|| {
+        Some(Holder {
+            eip: pool(s, nat, g, snat, key).next()?,
+            entry: snat,
+            drains: None,
+        })
+    });
+    let Some(Holder { eip, drains, .. }) = holder else {
         return deny(Reason::NoSnat, Some(Unreachable::Prohibited));
     };
     rec.step("snat", || {
@@ -83,16 +113,16 @@ pub(crate) fn translate(
             format!("{src} leaves as {address}{of}"),
         )
     });
-    let first = eip;
-    Ok((
-        Source::Pool {
+    Ok(Translated {
+        source: Source::Pool {
             gateway: g,
             snat,
-            first,
+            first: eip,
         },
-        Entry::Snat(g, snat),
+        entry: Entry::Snat(g, snat),
         eip,
-    ))
+        drains,
+    })
 }
 
 fn pooling_name(pooling: Pooling) -> &'static str {

@@ -184,8 +184,19 @@ impl Core {
         )
     }
 
-    /// Whether a session has been idle for too long, and how it had ended before.
+    /// Whether a session that drains until then has drained.
+    pub(crate) fn has_drained(&self, until: u32, now: Time) -> bool {
+        self.watch.wall(now) >= u64::from(until)
+    }
+
+    /// Whether a session has been idle for too long, and how it had ended before; or has drained.
     fn is_expired(&self, s: &Snapshot, session: &Session, now: Time) -> Option<CloseReason> {
+        if session
+            .drains
+            .is_some_and(|until| self.has_drained(until, now))
+        {
+            return Some(CloseReason::Drained);
+        }
         let (state, idle, timeout) = self.idleness(s, session, now);
         (idle > timeout).then_some(match state {
             State::Closed => CloseReason::TcpFin,

@@ -51,6 +51,9 @@ pub struct SessionView {
     pub idle: u64,
     /// Seconds until it ends if no packet comes.
     pub expires: u64,
+    /// Seconds until it ends all the same, if it drains: the SNAT entry that made it does not cover it any more.
+    #[serde(default)]
+    pub drains: Option<u64>,
     /// Whether the kernel forwards it (else the slow path does).
     pub offloaded: bool,
     /// What firewalls make of it: `inspected`, `refused`, `dns`; or nothing, if it just passes.
@@ -127,6 +130,9 @@ pub struct StatsView {
     pub opened: u64,
     /// Sessions ended since start.
     pub closed: u64,
+    /// Of these, sessions that had drained: a changed SNAT entry did not cover them any more.
+    #[serde(default)]
+    pub drained: u64,
     /// Sessions taken over from an earlier daemon.
     pub adopted: u64,
     /// Live sessions that had no room in the flow table.

@@ -23,6 +23,10 @@ pub const VSWITCH_PREFIX: RangeInclusive<u8> = 16..=29;
 pub const PRIORITY: RangeInclusive<u8> = 1..=100;
 /// Seconds of a timeout: up to a week.
 pub const TIMEOUT: RangeInclusive<u64> = 1..=604_800;
+/// Seconds that sessions drain: up to a week.
+pub const DRAIN: RangeInclusive<u64> = 0..=604_800;
+/// Times that an SNAT entry remembers that it was changed, while sessions drain.
+pub const DRAINS: usize = 16;
 /// Sessions that one source address may have at once.
 pub const SESSIONS_PER_SOURCE: RangeInclusive<u32> = 1..=u32::MAX;
 /// Bandwidth of an EIP or a package, in Mbit/s.

@@ -510,7 +510,12 @@ pub struct NatGateway {
     pub tcp_out_of_state: OutOfState,
     /// Whether it is kept by the minute what each private address behind it does.
     pub source_metrics: bool,
+    /// How long sessions go on that a changed SNAT entry does not cover any more.
+    pub drain: Duration,
 }
+
+/// How long sessions drain by default.
+pub const DRAIN: Duration = Duration::from_secs(300);
 
 /// The ports that SNAT uses by default.
 pub const SNAT_PORTS: RangeInclusive<u16> = 1024..=65535;
@@ -545,6 +550,19 @@ pub struct SnatEntry {
     pub eips: Vec<Id>,
     /// How it picks among them.
     pub pooling: Pooling,
+    /// What it has covered before it was changed, and lets go on for a while. A file does not say that.
+    pub drains: Vec<Drain>,
+}
+
+/// What an SNAT entry does not cover any more: sessions go on, new ones are not made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drain {
+    /// The sources.
+    pub source: Ipv4Net,
+    /// The EIPs, or NAT IPs, that sessions of these sources may go on with.
+    pub eips: Vec<Id>,
+    /// When they end, in seconds since 1970 UTC.
+    pub until: u64,
 }
 
 /// A DNAT entry.

@@ -433,7 +433,7 @@ prop_compose! {
         config.bandwidth_packages.extend(packages.into_iter().map(package));
         for (id, vpc, snat, dnat, snat_ports) in gateways {
             let snat = snat.into_iter().map(|(id, source, eips)| SnatEntry {
-                id, source, eips, pooling: Pooling::Hash,
+                id, source, eips, pooling: Pooling::Hash, drains: Vec::new(),
             });
             let dnat = dnat.into_iter().map(|(id, eip, internal, mapping)| DnatEntry {
                 id,
@@ -456,6 +456,7 @@ prop_compose! {
                 icmp_reply: true,
                 tcp_out_of_state: OutOfState::Reset,
                 source_metrics: false,
+                drain: DRAIN,
             });
         }
         config

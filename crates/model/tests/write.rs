@@ -60,6 +60,7 @@ fn what_the_tour_leaves_out() {
         snat_ports = "2000-2999"
         icmp_reply = false
         source_metrics = true
+        drain_seconds = 0
         tcp_out_of_state = "drop"
         filtering = "endpoint-independent"
         timeouts = { udp = 5, tcp_established = 604800 }

@@ -142,9 +142,10 @@ fn bare(gateway: &NatGateway) -> impl PartialEq {
         icmp_reply,
         tcp_out_of_state,
         source_metrics,
+        drain,
     } = gateway;
     let sessions = (filtering, timeouts, max_sessions_per_source, snat_ports);
-    let packets = (icmp_reply, tcp_out_of_state, source_metrics);
+    let packets = (icmp_reply, tcp_out_of_state, source_metrics, drain);
     (vpc, network, sessions, packets)
 }
 

@@ -377,6 +377,7 @@ impl Gateway for Daemon {
                 max_sessions: engine.max_sessions,
                 opened: engine.opened,
                 closed: engine.closed,
+                drained: engine.drained,
                 adopted: engine.adopted,
                 not_offloaded: engine.not_offloaded,
                 packets: PacketsView {

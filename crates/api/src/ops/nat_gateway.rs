@@ -127,6 +127,9 @@ fn settings(call: &Call, had: NatSettings) -> Result<NatSettings, ApiError> {
         let most: u32 = most.try_into().map_err(wrong)?;
         nat.max_sessions_per_source = (most > 0).then_some(most);
     }
+    if let Some(drain) = super::snat::drain(call)? {
+        nat.drain = drain;
+    }
     if let Some(text) = call.text("SnatPorts") {
         let range = text.split_once('/');
         let range = range.and_then(|(a, b)| Some(a.parse().ok()?..=b.parse().ok()?));
@@ -157,6 +160,7 @@ fn settings_view(nat: &NatSettings) -> Value {
         },
         "MaxSessionsPerSource": nat.max_sessions_per_source.unwrap_or(0),
         "SnatPorts": format!("{first}/{last}"),
+        "DrainSeconds": nat.drain.as_secs(),
     })
 }
 

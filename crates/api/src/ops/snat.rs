@@ -3,15 +3,16 @@
 use super::vpc::in_region;
 use super::{C, Handler, Q};
 use crate::ApiError;
-use crate::call::{Answer, Call, join};
-use crate::service::one_of;
+use crate::call::{Answer, Call, join, stamp};
+use crate::service::{now, one_of};
 use crate::spec::{invalid, missing, shown};
 use control::records::{NatGateway, SnatEntry, SnatSource};
 use control::snat::{NewSnatEntry, SnatChange};
 use control::{Cloud, Draft};
-use model::Pooling;
+use model::{Drain, Pooling};
 use serde_json::{Value, json};
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 pub(super) const OPERATIONS: &[(&str, Handler)] = &[
     ("CreateSnatEntry", C(create)),
@@ -68,6 +69,21 @@ fn pooling(call: &Call) -> Result<Option<Pooling>, ApiError> {
     }
 }
 
+/// How long sessions drain, if it is given.
+pub(super) fn drain(call: &Call) -> Result<Option<Duration>, ApiError> {
+    let Some(seconds) = call.int("DrainSeconds")? else {
+        return Ok(None);
+    };
+    let bounds = model::limits::DRAIN;
+    match u64::try_from(seconds) {
+        Ok(seconds) if bounds.contains(&seconds) => Ok(Some(Duration::from_secs(seconds))),
+        _ => {
+            let why = format!("{seconds} is not between 0 and {} seconds.", bounds.end());
+            Err(invalid("DrainSeconds", why))
+        }
+    }
+}
+
 /// Exactly one source.
 fn source(call: &Call) -> Result<SnatSource, ApiError> {
     let (_, vswitch) = one_of(call, "SourceCIDR", "SourceVSwitchId")?;
@@ -101,6 +117,7 @@ fn modify(call: &Call, draft: &mut Draft) -> Answer {
         source,
         addresses: addresses(call)?,
         pooling: pooling(call)?,
+        drain: drain(call)?,
     };
     draft.modify_snat_entry(call.need("SnatTableId")?, call.need("SnatEntryId")?, change)?;
     Ok(json!({}))
@@ -183,6 +200,7 @@ fn describe(call: &Call, cloud: &Cloud) -> Answer {
             "SnatIp": shown.addresses.join(","),
             "EipAffinity": affinity,
             "Pooling": pooling,
+            "Drains": {"Drain": drains(cloud, shown)},
             "Status": "Available",
         })
     });
@@ -191,4 +209,21 @@ fn describe(call: &Call, cloud: &Cloud) -> Answer {
         position,
         json!({"SnatTableEntries": {"SnatTableEntry": page}}),
     ))
+}
+
+/// What an entry does not cover any more, and lets go on.
+fn drains(cloud: &Cloud, shown: &Shown) -> Vec<Value> {
+    let now = now();
+    let drains = shown.entry.drains.iter().filter(|it| it.until > now);
+    let view = |drain: &Drain| {
+        let eips = drain.eips.iter();
+        let addresses = eips.filter_map(|id| cloud.outer_address(shown.gateway, id));
+        let addresses: Vec<String> = addresses.map(|it| it.to_string()).collect();
+        json!({
+            "SourceCIDR": drain.source,
+            "SnatIp": addresses.join(","),
+            "EndTime": stamp(drain.until),
+        })
+    };
+    drains.map(view).collect()
 }

@@ -53,6 +53,7 @@ impl Cloud {
             source: SnatSource::Cidr(address.into()),
             eips: vec![eip.id.clone()],
             pooling: Pooling::Hash,
+            drains: Vec::new(),
         });
         entries.collect()
     }

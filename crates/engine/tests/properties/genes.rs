@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 /// How many bytes decide.
-pub const GENES: usize = 395;
+pub const GENES: usize = 419;
 
 /// Servers outside.
 pub const SERVERS: [&str; 2] = ["198.51.100.7", "198.51.100.8"];
@@ -309,6 +309,9 @@ fn eips_and_gateways(g: &mut Reader, c: &mut Config, overlapping: bool) {
         for (n, source) in sources.into_iter().enumerate() {
             let all = g.yes();
             let pooling = g.of(&[Pooling::Hash, Pooling::Affinity, Pooling::Paired]);
+            // What an entry has covered before drains, unless a gene says otherwise.
+            let drained = g.of(&["0.0.0.0/0".to_owned(), format!("{block}.1.0/24")]);
+            let until = g.of(&[Some(1_000_000), Some(1060), Some(1200), Some(1010), None]);
             let there = match n {
                 0 => g.pick(6) != 5,
                 _ => g.pick(3) == 2,
@@ -325,6 +328,14 @@ fn eips_and_gateways(g: &mut Reader, c: &mut Config, overlapping: bool) {
                     false => vec![pool[first].clone()],
                 },
                 pooling,
+                drains: until
+                    .map(|until| Drain {
+                        source: net(&drained),
+                        eips: pool.clone(),
+                        until,
+                    })
+                    .into_iter()
+                    .collect(),
             });
         }
         let seconds = |s| Duration::from_secs(s);
@@ -354,6 +365,7 @@ fn eips_and_gateways(g: &mut Reader, c: &mut Config, overlapping: bool) {
             icmp_reply: !g.yes(),
             tcp_out_of_state: g.of(&[OutOfState::Reset, OutOfState::Drop]),
             source_metrics: g.yes(),
+            drain: DRAIN,
         });
     }
 }

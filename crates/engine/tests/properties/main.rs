@@ -193,13 +193,15 @@ impl Test {
                 let order = self.keys();
                 self.world.apply_config(config.clone());
                 let there: HashSet<Tuple> = self.keys().into_iter().collect();
+                let now = self.now();
                 self.reference
-                    .apply(config, &order, |key| there.contains(key));
+                    .apply(config, &order, now, |key| there.contains(key));
             }
             Op::Restart => {
                 self.world.restart();
                 let order = self.keys();
-                self.reference.restart(&order);
+                let now = self.now();
+                self.reference.restart(&order, now);
             }
         }
         self.compare();
@@ -261,6 +263,10 @@ impl Test {
             );
             assert_eq!(view.gateway, session.plan().gateway, "{session:?}");
             assert_eq!(view.direction, session.plan().direction);
+            let wall = self.now().as_secs();
+            let drains = session.plan().drains;
+            let drains = drains.map(|until| until.saturating_sub(wall));
+            assert_eq!(view.drains, drains, "{session:?}");
             assert!(view.offloaded);
         }
         let stats = self.world.stats();

@@ -181,6 +181,8 @@ pub struct Plan {
     limit: Option<u32>,
     /// The mapping that lets it in.
     pub let_in_by: Option<usize>,
+    /// When it ends, in seconds, if it drains.
+    pub drains: Option<u64>,
 }
 
 /// What should become of a packet.
@@ -416,14 +418,20 @@ impl Reference {
 
     // ---- decisions ------------------------------------------------------------------------------
 
-    /// Decides about the first packet of a session. `had` is the source that it left with.
-    fn decide(&self, key: &Tuple, had: Option<Ipv4Addr>) -> Result<Plan, &'static str> {
+    /// Decides about the first packet of a session, or `again` about one that is there. `had` is the source that it
+    /// left with.
+    fn decide(
+        &self,
+        key: &Tuple,
+        had: Option<Ipv4Addr>,
+        again: bool,
+    ) -> Result<Plan, &'static str> {
         if !self.may_send(&key.at, key.src) {
             return Err("spoofed");
         }
         if key.at == "wan" {
             return match self.eip(key.dst) {
-                Some(eip) => self.inbound(eip, key, key.src),
+                Some(eip) => self.inbound(eip, key, key.src, again),
                 None => Err("not_our_address"),
             };
         }
@@ -460,12 +468,13 @@ impl Reference {
                     gateway: None,
                     limit: None,
                     let_in_by: None,
+                    drains: None,
                 });
             }
             Target::Nat(gateway) => Some(gateway),
             Target::OwnEip => None,
         };
-        let (source, seen_as, by_gateway) = self.source(eni, gateway.as_ref(), key, had)?;
+        let (source, seen_as, by_gateway, drains) = self.source(eni, gateway.as_ref(), key, had)?;
         let gateway = gateway.filter(|_| by_gateway);
         let limit = gateway
             .as_ref()
@@ -481,54 +490,83 @@ impl Reference {
             gateway,
             limit,
             let_in_by: None,
+            drains,
         };
         if let Some(eip) = self.eip(dst) {
             // Of a pool any EIP may be seen: they are all alike to the rules here.
-            let to = self.inbound(eip, key, seen_as)?;
+            let to = self.inbound(eip, key, seen_as, again)?;
             plan.direction = "hairpin";
             plan.dst = to.dst;
             plan.dport = to.dport;
             plan.exit = to.exit;
             plan.gateway = plan.gateway.or(to.gateway);
             plan.let_in_by = to.let_in_by;
+            plan.drains = drains.into_iter().chain(to.drains).min();
         }
         Ok(plan)
     }
 
-    /// What becomes of the source, what the receiver may see, and whether a gateway does it.
+    /// What becomes of the source, what the receiver may see, whether a gateway does it, and until when.
     fn source(
         &self,
         eni: &Eni,
         gateway: Option<&Id>,
         key: &Tuple,
         had: Option<Ipv4Addr>,
-    ) -> Result<(Source, Ipv4Addr, bool), &'static str> {
+    ) -> Result<(Source, Ipv4Addr, bool, Option<u64>), &'static str> {
         if let Some(eip) = self.own_eip(eni).filter(|_| key.src == eni.address) {
-            return Ok((Source::Fixed(eip), eip, false));
+            return Ok((Source::Fixed(eip), eip, false, None));
         }
         let gateway = self.gateway(gateway.ok_or("no_route")?);
         let whole = |d: &&DnatEntry| d.mapping == DnatMapping::Any && d.internal == key.src;
         if let Some(entry) = gateway.dnat.iter().find(whole) {
             let eip = self.eip_address(&entry.eip);
-            return Ok((Source::Fixed(eip), eip, true));
+            return Ok((Source::Fixed(eip), eip, true, None));
         }
         let sources: Vec<_> = gateway.snat.iter().map(|s| (s.source, s)).collect();
-        let entry = longest(&sources, key.src).ok_or("no_snat")?;
+        let held = had.and_then(|had| Some((had, self.held(gateway, key.src, had)?)));
+        let first = longest(&sources, key.src);
+        if held.is_none() && first.is_none() {
+            return Err("no_snat");
+        }
         if !matches!(key.proto, TCP | UDP | ICMP) {
             return Err("protocol_not_translatable");
         }
-        let bound = Some(EipBinding::NatGateway(gateway.id.clone()));
-        let had = had.filter(|&had| self.eip(had).is_some_and(|e| e.binding == bound));
-        let seen_as = had.unwrap_or_else(|| self.eip_address(&entry.eips[0]));
+        let (entry, seen_as, drains) = match (held, first) {
+            (Some((had, drains)), first) => (first.map(|it| &it.id), had, drains),
+            (None, first) => {
+                let entry = first.ok_or("no_snat")?;
+                (Some(&entry.id), self.eip_address(&entry.eips[0]), None)
+            }
+        };
         let source = Source::Pool {
             gateway: gateway.id.clone(),
-            entry: entry.id.clone(),
+            entry: entry.cloned().unwrap_or_default(),
         };
-        Ok((source, seen_as, true))
+        Ok((source, seen_as, true, drains))
     }
 
-    fn inbound(&self, eip: &Eip, key: &Tuple, seen_as: Ipv4Addr) -> Result<Plan, &'static str> {
-        let mut let_in_by = None;
+    /// Whether a gateway's SNAT entries let a source that is seen as `eip` go on; and until when, if it drains.
+    fn held(&self, gateway: &NatGateway, source: Ipv4Addr, eip: Ipv4Addr) -> Option<Option<u64>> {
+        let bound = Some(EipBinding::NatGateway(gateway.id.clone()));
+        let eip = self.eip(eip).filter(|it| it.binding == bound)?;
+        let covers = |it: &SnatEntry| it.source.contains(&source) && it.eips.contains(&eip.id);
+        if gateway.snat.iter().any(covers) {
+            return Some(None);
+        }
+        let drains = gateway.snat.iter().flat_map(|it| &it.drains);
+        let mine = drains.filter(|it| it.source.contains(&source) && it.eips.contains(&eip.id));
+        mine.map(|it| it.until).max().map(Some)
+    }
+
+    fn inbound(
+        &self,
+        eip: &Eip,
+        key: &Tuple,
+        seen_as: Ipv4Addr,
+        again: bool,
+    ) -> Result<Plan, &'static str> {
+        let (mut let_in_by, mut drains) = (None, None);
         let mut gateway = None;
         let (eni, dst, dport) = match &eip.binding {
             None => return Err("not_mapped"),
@@ -552,7 +590,9 @@ impl Reference {
                 match entry {
                     Some((dst, dport)) => (None, dst, dport),
                     None => {
-                        let m = self.open_mapping(g, eip, key).ok_or("not_mapped")?;
+                        let open = self.open_mapping(g, eip, key, again);
+                        let (m, until) = open.ok_or("not_mapped")?;
+                        drains = until;
                         let_in_by = Some(m.id);
                         (Some(m.inner.at.clone()), m.inner.address, m.inner.port)
                     }
@@ -582,23 +622,28 @@ impl Reference {
             gateway,
             limit: None,
             let_in_by,
+            drains,
         })
     }
 
-    /// The mapping that lets a packet in from anywhere.
-    fn open_mapping(&self, gateway: &NatGateway, eip: &Eip, key: &Tuple) -> Option<&Mapping> {
+    /// The mapping that lets a packet in from anywhere, and until when it does if it drains: that lets only those in
+    /// that were there `again`.
+    fn open_mapping(
+        &self,
+        gateway: &NatGateway,
+        eip: &Eip,
+        key: &Tuple,
+        again: bool,
+    ) -> Option<(&Mapping, Option<u64>)> {
         if gateway.filtering != Filtering::EndpointIndependent || key.proto == ICMP {
             return None;
         }
         let owner = self.mappings.iter().find(|m| {
             m.owner && m.eip == eip.address && m.port == key.dport && m.inner.proto == key.proto
         })?;
-        let covered = gateway
-            .snat
-            .iter()
-            .any(|s| s.source.contains(&owner.inner.address));
+        let drains = self.held(gateway, owner.inner.address, eip.address)?;
         let there = self.config.enis.iter().any(|e| e.id == owner.inner.at);
-        (covered && there).then_some(owner)
+        (there && (again || drains.is_none())).then_some((owner, drains))
     }
 
     // ---- packets --------------------------------------------------------------------------------
@@ -635,8 +680,18 @@ impl Reference {
         {
             let out = self.sessions[n].leaves(way);
             let had = self.eip(out.src).map(|eip| eip.address);
-            let plan = self.decide(&key, had);
-            if plan.as_ref().is_ok_and(|plan| self.fits(plan, &key, &out)) {
+            let mut plan = self.decide(&key, had, true);
+            let drains = plan.as_ref().is_ok_and(|plan| plan.drains.is_some());
+            if drains && way == 0 {
+                self.end(n);
+                found = None;
+            } else if drains {
+                plan = self.decide(&key, None, false);
+                if plan.is_ok() {
+                    self.end(n);
+                    found = None;
+                }
+            } else if plan.as_ref().is_ok_and(|plan| self.fits(plan, &key, &out)) {
                 let session = &mut self.sessions[n];
                 session.history.clear();
                 session.packets = [0, 0];
@@ -672,7 +727,7 @@ impl Reference {
                 "icmp_unmatched"
             });
         }
-        let plan = match self.decide(&key, None) {
+        let plan = match self.decide(&key, None, false) {
             Ok(plan) => plan,
             Err("not_mapped") if key.proto == ICMP && self.eip_answers(key.dst) => {
                 return Expected::Answered;
@@ -981,8 +1036,8 @@ impl Reference {
             Source::Fixed(eip) => out.src == *eip,
             Source::Pool { gateway, .. } => self.eip(out.src).is_some_and(|eip| {
                 let whole = |d: &DnatEntry| d.eip == eip.id && d.mapping == DnatMapping::Any;
-                eip.binding == Some(EipBinding::NatGateway(gateway.clone()))
-                    && !self.gateway(gateway).dnat.iter().any(whole)
+                let gateway = self.gateway(gateway);
+                self.held(gateway, key.src, out.src).is_some() && !gateway.dnat.iter().any(whole)
             }),
         };
         let dport = key.proto == ICMP || out.dport == plan.dport;
@@ -990,7 +1045,7 @@ impl Reference {
     }
 
     /// Decides about a session again: whether it may go on.
-    fn refit(&mut self, n: usize) -> bool {
+    fn refit(&mut self, n: usize, now: Duration) -> bool {
         let session = self.sessions[n].clone();
         let key = &session.keys[0];
         let known = key.at == "wan" || self.config.enis.iter().any(|e| e.id == key.at);
@@ -1000,10 +1055,11 @@ impl Reference {
             return false;
         }
         let had = self.eip(out.src).map(|eip| eip.address);
-        let Ok(plan) = self.decide(key, had) else {
+        let Ok(plan) = self.decide(key, had, true) else {
             return false;
         };
-        if !self.fits(&plan, key, &out) {
+        let drained = plan.drains.is_some_and(|until| until <= now.as_secs());
+        if drained || !self.fits(&plan, key, &out) {
             return false;
         }
         let mapping = match plan.source {
@@ -1024,12 +1080,18 @@ impl Reference {
     }
 
     /// Another configuration: which sessions should go on, in the order in which they are looked at.
-    pub fn apply(&mut self, config: Config, order: &[Tuple], really: impl Fn(&Tuple) -> bool) {
+    pub fn apply(
+        &mut self,
+        config: Config,
+        order: &[Tuple],
+        now: Duration,
+        really: impl Fn(&Tuple) -> bool,
+    ) {
         self.config = config;
         self.picks.clear();
         for key in order {
             let (n, _) = self.position(key).expect("a session");
-            let goes_on = self.refit(n);
+            let goes_on = self.refit(n, now);
             assert_eq!(goes_on, really(key), "{:?}", self.sessions[n]);
             if !goes_on {
                 self.end(n);
@@ -1037,9 +1099,15 @@ impl Reference {
         }
     }
 
-    /// Another daemon, which finds the sessions in this order: all of them. Mappings that let sessions in come
-    /// first.
-    pub fn restart(&mut self, order: &[Tuple]) {
+    /// Another daemon, which finds the sessions in this order: all of them but those that have drained. Mappings that
+    /// let sessions in come first.
+    pub fn restart(&mut self, order: &[Tuple], now: Duration) {
+        self.sessions.retain(|session| {
+            let there = order.contains(&session.keys[0]);
+            let drained = session.plan.drains.is_some_and(|it| it <= now.as_secs());
+            assert_eq!(there, !drained, "{session:?}");
+            there
+        });
         self.mappings.clear();
         let position = |key| self.position(key).expect("a session").0;
         let order: Vec<usize> = order.iter().map(position).collect();
@@ -1075,10 +1143,15 @@ impl Reference {
         for n in (0..self.sessions.len()).rev() {
             let session = &self.sessions[n];
             let (idle, timeout) = (now - session.last, session.timeout(&self.config));
+            let drains = session.plan.drains.map(Duration::from_secs);
             if there(&session.keys[0]) {
                 assert!(idle <= timeout + slack, "idle for {idle:?}: {session:?}");
+                let late = drains.is_some_and(|until| now > until + slack);
+                assert!(!late, "drains at {now:?}: {session:?}");
             } else {
-                assert!(idle > timeout, "ended after {idle:?}: {session:?}");
+                let drained = drains.is_some_and(|until| now >= until);
+                let ended = idle > timeout || drained;
+                assert!(ended, "ended after {idle:?}: {session:?}");
                 self.end(n);
             }
         }

@@ -87,7 +87,7 @@ instance = "{name}-b"
 }
 
 /// Two such VPCs, peered.
-fn text() -> String {
+pub fn text() -> String {
     let peering = "[[peering]]\nid = \"pcc\"\nvpcs = [\"left\", \"right\"]\n";
     side("left", "172.16.1", "172.16.2") + &side("right", "172.16.2", "172.16.1") + peering
 }
@@ -103,7 +103,7 @@ fn changed(changes: &[(&str, &str)]) -> String {
 }
 
 /// An address of an instance on either side.
-const X: &str = "10.0.1.10";
+pub const X: &str = "10.0.1.10";
 const Y: &str = "10.0.1.11";
 /// NAT IPs on the left, and on the right.
 const LEFT: &str = "172.16.1.10";
@@ -112,7 +112,7 @@ const RIGHT: &str = "172.16.2.10";
 const RIGHT_WHOLE: &str = "172.16.2.11";
 /// Instances in the gateways' vSwitches.
 const LEFT_C: &str = "172.16.1.50";
-const RIGHT_C: &str = "172.16.2.50";
+pub const RIGHT_C: &str = "172.16.2.50";
 
 #[test]
 fn networks_with_the_same_addresses_talk_to_each_other() {

@@ -8,6 +8,7 @@ mod apply;
 mod bandwidth;
 mod dnat;
 mod dns;
+mod drain;
 mod firewall;
 mod fragments;
 mod gather;

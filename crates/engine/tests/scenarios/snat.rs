@@ -374,10 +374,16 @@ fn a_change_of_the_pool_keeps_sessions() {
     let mut world = World::new(&pool("hash"));
     let seen = eips_seen(&mut world, 2000..2100, 1..2);
     let flows = world.flows();
-    // The first EIP leaves the pool but not the gateway: its sessions go on.
-    world.apply(&entries(
+    // The first EIP leaves the pool but not the gateway: its sessions drain.
+    let mut config = parse(&entries(
         "[[nat_gateway.snat]]\nvpc = true\neips = [\"eip-2\"]\n",
     ));
+    config.nat_gateways[0].snat[0].drains.push(model::Drain {
+        source: "10.0.0.0/16".parse().unwrap(),
+        eips: vec!["eip-1".into()],
+        until: 10_000,
+    });
+    world.apply_config(config);
     assert_eq!(world.flows(), flows);
     assert_eq!(eips_seen(&mut world, 2000..2100, 1..2), seen);
     assert!(

@@ -263,6 +263,13 @@ fn a_gateway_can_be_silent_about_it() {
     // Between instances it takes no part.
     let told = at("a", world.from("a", Packet::tcp(CLIENT, (B, 1), ACK)));
     assert_eq!(told.flags(), RST);
+    // Nor is what no SNAT entry covers; else it is told, for one may have covered it until now.
+    let entry = "[[nat_gateway.snat]]\nvpc = true\neips = [\"eip-1\"]\n";
+    let mut world = World::new(&text.replace(entry, ""));
+    none(world.from("a", Packet::tcp(CLIENT, PEER, ACK)));
+    let mut world = World::new(&base(&[(entry, "")]));
+    let told = at("a", world.from("a", Packet::tcp(CLIENT, PEER, ACK)));
+    assert_eq!(told.flags(), RST);
     // What may not go there is not told anything either.
     let text = text.replace("cidr = \"0.0.0.0/0\"", "cidr = \"10.9.0.0/16\"");
     let mut world = World::new(&text.replace("kind = \"normal\"", ""));

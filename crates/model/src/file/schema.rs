@@ -267,6 +267,7 @@ tables! {
         icmp_reply: Flag,
         tcp_out_of_state: Text,
         source_metrics: Flag,
+        drain_seconds: Number,
         name: Text,
         description: Text,
         tags: Tags,

@@ -9,6 +9,7 @@ mod nat_firewall;
 use crate::text::{ports, protocol_name};
 use crate::*;
 use std::fmt::Display;
+use std::time::Duration;
 use toml::Value;
 
 /// The text of a file that [`parse`](super::parse) reads as this configuration. What has its default is left
@@ -437,6 +438,7 @@ impl Out<'_> {
             icmp_reply,
             tcp_out_of_state,
             source_metrics,
+            drain,
         } = gateway;
         self.table("[[nat_gateway]]");
         self.set("id", id);
@@ -468,6 +470,9 @@ impl Out<'_> {
         if *source_metrics {
             self.flag("source_metrics", true);
         }
+        if *drain != DRAIN {
+            self.number("drain_seconds", seconds(drain));
+        }
         self.gateway_detail(id, network);
         let Timeouts {
             tcp_established,
@@ -485,7 +490,7 @@ impl Out<'_> {
                 ("icmp", icmp),
                 ("other", other),
             ] {
-                self.number(key, i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX));
+                self.number(key, seconds(timeout));
             }
         }
         for SnatEntry {
@@ -493,6 +498,7 @@ impl Out<'_> {
             source,
             eips,
             pooling,
+            drains: _,
         } in snat
         {
             self.table("[[nat_gateway.snat]]");
@@ -541,4 +547,9 @@ impl Out<'_> {
             _ => "eni",
         }
     }
+}
+
+/// Whole seconds of a time, as a file has them.
+fn seconds(time: &Duration) -> i64 {
+    i64::try_from(time.as_secs()).unwrap_or(i64::MAX)
 }

@@ -133,6 +133,7 @@ fn row(table: &mut Table, session: SessionView) {
         true => String::new(),
         false => tuple(&session.translated, &session.protocol),
     };
+    let state = state(&session);
     table.row([
         session.protocol.clone(),
         session.direction,
@@ -140,10 +141,7 @@ fn row(table: &mut Table, session: SessionView) {
         tuple(&session.original, &session.protocol),
         translated,
         session.entry.unwrap_or_default(),
-        match session.firewall {
-            Some(firewall) => format!("{} ({firewall})", session.state),
-            None => session.state,
-        },
+        state,
         session.app.unwrap_or_default(),
         match session.domain {
             Some(outer) if session.hidden => format!("{outer} (outer)"),
@@ -156,6 +154,17 @@ fn row(table: &mut Table, session: SessionView) {
         seconds(session.idle),
         if session.offloaded { "kernel" } else { "slow" }.into(),
     ]);
+}
+
+/// The state of the protocol, what firewalls make of it, and when it has drained.
+fn state(session: &SessionView) -> String {
+    let drains = session.drains;
+    let drains = drains.map(|left| format!("drains for {}", seconds(left)));
+    let more: Vec<String> = session.firewall.iter().cloned().chain(drains).collect();
+    match more.is_empty() {
+        true => session.state.clone(),
+        false => format!("{} ({})", session.state, more.join(", ")),
+    }
 }
 
 #[cfg(test)]
@@ -194,6 +203,7 @@ mod tests {
             age: 61,
             idle: 0,
             expires: 900,
+            drains: None,
             offloaded: true,
         }
     }

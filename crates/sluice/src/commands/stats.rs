@@ -77,6 +77,11 @@ fn render(stats: &StatsReport) -> String {
         ("opened", stats.opened, "sessions since start"),
         ("closed", stats.closed, "sessions since start"),
         (
+            "drained",
+            stats.drained,
+            "of these, after an SNAT entry was changed",
+        ),
+        (
             "adopted",
             stats.adopted,
             "sessions taken over from an earlier daemon",

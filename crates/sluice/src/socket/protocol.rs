@@ -300,6 +300,9 @@ pub struct StatsReport {
     pub opened: u64,
     /// Sessions ended since start.
     pub closed: u64,
+    /// Of these, sessions that had drained: a changed SNAT entry did not cover them any more.
+    #[serde(default)]
+    pub drained: u64,
     /// Sessions taken over from an earlier daemon.
     pub adopted: u64,
     /// Live sessions that had no room in the flow table.

@@ -325,6 +325,7 @@ mod tests {
             age: u64::from(n) * 7 % 1_000,
             idle: 0,
             expires: 900,
+            drains: None,
             offloaded: true,
         }
     }

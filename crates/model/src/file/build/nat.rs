@@ -4,6 +4,7 @@ use super::*;
 use crate::problem::Known;
 use crate::text::{TCP, UDP, ports, protocol_name};
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 impl Builder {
     pub(super) fn eip(
@@ -103,6 +104,7 @@ impl Builder {
         let snat_ports = entry.ports("snat_ports", &raw.snat_ports);
         let icmp_reply = raw.icmp_reply.as_ref().is_none_or(|it| *it.get_ref());
         let tcp_out_of_state = entry.read("tcp_out_of_state", &raw.tcp_out_of_state, word);
+        let drain = entry.number("drain_seconds", &raw.drain_seconds, limits::DRAIN);
         let mut timeouts = Timeouts::default();
         if let Some(table) = &raw.timeouts {
             let raw = table.get_ref();
@@ -122,7 +124,7 @@ impl Builder {
                 ("other", &raw.other, &mut timeouts.other),
             ] {
                 if let Some(seconds) = entry.number(key, value, limits::TIMEOUT) {
-                    *timeout = std::time::Duration::from_secs(seconds);
+                    *timeout = Duration::from_secs(seconds);
                 }
             }
         }
@@ -151,6 +153,7 @@ impl Builder {
             icmp_reply,
             tcp_out_of_state: tcp_out_of_state.unwrap_or_default(),
             source_metrics: raw.source_metrics.as_ref().is_some_and(|it| *it.get_ref()),
+            drain: drain.map_or(DRAIN, Duration::from_secs),
         };
         let mut ids = HashSet::new();
         for table in &raw.snat {
@@ -327,6 +330,7 @@ impl Builder {
                 source,
                 eips: eips.clone(),
                 pooling: pooling.unwrap_or_default(),
+                drains: Vec::new(),
             };
             (source, snat)
         };
