@@ -305,3 +305,118 @@ fn counters_follow_their_policies_and_can_be_reset() {
     let hits = world.engine.policy_hits(&scope());
     assert_eq!((hits[1].hits, hits[2].hits), (1, 0));
 }
+
+fn counts(world: &World) -> Vec<(String, u64, u64)> {
+    let hits = world.engine.policy_hits(&scope()).into_iter();
+    hits.map(|it| (it.policy, it.hits, it.bytes)).collect()
+}
+
+/// Counters are the policies': they go on when the firewall is switched on again, and are there while it is off.
+#[test]
+fn counters_go_on_after_the_firewall_was_off() {
+    let web = || accept("web").port(443);
+    let on = loose(vec![web(), accept("rest")]);
+    let mut off = on.clone();
+    divert(&mut off, false);
+    let mut world = world(on.clone());
+    let udp = |port| Packet::udp((A, port), (SERVER, 1)).len(972);
+    world.from("a", to(443));
+    world.from("a", udp(1));
+    world.apply_config(off.clone());
+    let counted = |rest: (u64, u64)| {
+        let web = ("web".to_owned(), 1, 54);
+        [web, ("rest".to_owned(), rest.0, rest.1)]
+    };
+    assert_eq!(counts(&world), counted((1, 1014)));
+    // Off, nothing is counted: neither new sessions nor what is said in those of before.
+    world.from("a", udp(1));
+    world.from("a", udp(2));
+    world.seconds(2);
+    assert_eq!(counts(&world), counted((1, 1014)));
+    world.apply_config(on.clone());
+    world.from("a", udp(3));
+    world.seconds(2);
+    assert_eq!(counts(&world), counted((2, 2028)));
+
+    // Off they can be reset, and go with their policies.
+    world.apply_config(off.clone());
+    assert!(world.engine.reset_policy(&scope(), Some(&"web".into())));
+    world.apply_config(on.clone());
+    assert_eq!(counts(&world)[0], ("web".into(), 0, 0));
+    for config in [&mut off, &mut on.clone()] {
+        set_policies(config, scope(), vec![web()]);
+        world.apply_config(config.clone());
+    }
+    world.apply_config(on);
+    assert_eq!(counts(&world)[1], ("rest".into(), 0, 0));
+}
+
+/// What has changed is told once, and a daemon that is given it goes on from there.
+#[test]
+fn counters_outlive_the_daemon() {
+    let config = loose(vec![accept("web").port(443), accept("rest")]);
+    let mut world = world(config.clone());
+    world.from("a", to(443));
+    world.from("a", Packet::udp((A, 1), (SERVER, 1)).len(972));
+    world.seconds(2);
+    let (mut told, all) = world.engine.changed_hits();
+    assert!(all);
+    told.sort_by(|a, b| a.1.policy.cmp(&b.1.policy));
+    let of = |it: &(PolicyScope, engine::PolicyHits)| (it.1.policy.clone(), it.1.hits, it.1.bytes);
+    let before: Vec<_> = told.iter().map(of).collect();
+    assert_eq!(before, [("rest".into(), 1, 1014), ("web".into(), 1, 54)]);
+    assert_eq!(world.engine.changed_hits(), (vec![], true));
+
+    world.restart();
+    world.from("a", Packet::udp((A, 2), (SERVER, 1)).len(972));
+    let mut kept: Vec<_> = told.into_iter().map(|(_, it)| it).collect();
+    kept.push(engine::PolicyHits {
+        policy: "no more".into(),
+        ..kept[0].clone()
+    });
+    let gone = world.engine.restore_hits(&scope(), kept);
+    assert_eq!(gone, ["no more"]);
+    world.seconds(2);
+    assert_eq!(
+        counts(&world),
+        [("web".into(), 1, 54), ("rest".into(), 2, 2028)]
+    );
+    let none = world.engine.restore_hits(&PolicyScope::Dns, Vec::new());
+    assert!(none.is_empty());
+
+    // A policy that goes, or is reset, is told as one that has counted nothing.
+    let _ = world.engine.changed_hits();
+    let mut config = config;
+    set_policies(&mut config, scope(), vec![accept("web").port(443)]);
+    world.apply_config(config);
+    assert!(world.engine.reset_policy(&scope(), None));
+    let (mut told, _) = world.engine.changed_hits();
+    told.sort_by(|a, b| a.1.policy.cmp(&b.1.policy));
+    let told: Vec<_> = told.iter().map(of).collect();
+    assert_eq!(told, [("rest".into(), 0, 0), ("web".into(), 0, 0)]);
+}
+
+/// With very many policies what has changed is told in parts.
+#[test]
+fn changed_counters_of_many_policies() {
+    let mut policies: Vec<_> = (1..=20_000)
+        .map(|port| accept(&format!("p{port}")).port(port))
+        .collect();
+    policies.push(accept("rest"));
+    let mut world = world(loose(policies));
+    for port in [1, 8_191, 8_192, 8_193, 16_385, 20_000, 20_001] {
+        world.from("a", to(port));
+    }
+    let (mut told, mut calls) = (Vec::new(), 0);
+    loop {
+        let (some, all) = world.engine.changed_hits();
+        told.extend(some.into_iter().map(|(_, it)| it.policy));
+        calls += 1;
+        if all {
+            break;
+        }
+    }
+    let expected = ["p1", "p8191", "p8192", "p8193", "p16385", "p20000", "rest"];
+    assert_eq!((&told[..], calls), (&expected.map(String::from)[..], 3));
+    assert_eq!(world.engine.changed_hits().0, []);
+}
