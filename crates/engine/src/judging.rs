@@ -12,7 +12,7 @@ use crate::records::Path;
 use crate::sessions::{Session, SessionIx};
 use crate::snapshot::Snapshot;
 use crate::tuple;
-use crate::verdicts::{self, Evidence, Known, Outcome, Ruling, Rulings, Says};
+use crate::verdicts::{self, Evidence, Known, Outcome, Ruling, Rulings, STAGES, Says};
 use crate::watch::{Judged, JudgedIx};
 use flow::reason::Reason;
 use flow::{Key, proto};
@@ -128,7 +128,7 @@ impl Core {
         };
         let shown = match curtain {
             Curtain::Open => Some([0; 2]),
-            _ => self.curtain_hops(hops, curtain, now),
+            _ => self.curtain_hops(hops, curtain.mark(), now),
         };
         Ok(Some(Judgement {
             rulings,
@@ -184,10 +184,7 @@ impl Core {
         }
         if let Some(app) = judgement.related {
             self.met_related(&original);
-            judged.app = Some(app);
-            judged.complete = true;
-            judged.state = AppState::Success;
-            judged.identified = Some(Identified::Related);
+            judged.found(app, Identified::Related);
         }
         let wall = self.watch.wall(now);
         if judgement.curtain == Curtain::Inspect {
@@ -199,6 +196,7 @@ impl Core {
             self.watch.hits.decided(&judgement.rulings, wall);
         }
         judged.curtain = judgement.curtain;
+        judged.mark = judgement.curtain.mark();
         let session = self.sessions.session_mut(ix);
         if judged.curtain != Curtain::Open {
             judged.hops = std::mem::replace(&mut session.hops, judgement.shown);
@@ -248,42 +246,30 @@ impl Core {
             return;
         }
         let keys = session.keys;
-        let judged = session.judged.map(|ix| self.watch.get(ix));
-        let earlier = judged.map_or(self.watch.adopting, |it| it.earlier);
-        let known = Known {
-            identity: judged.map_or(Identity::Unknown, Judged::identity),
-            earlier: earlier && self.watch.alike,
-        };
-        // What it was found to be stays, and what an earlier daemon has allowed has told already.
-        let known = match known.identity {
-            Identity::Unknown if known.earlier => Known {
-                identity: Identity::Pending(None),
-                ..known
-            },
-            _ => known,
-        };
-        let kept = judged
-            .and_then(|it| it.names.as_deref())
-            .map_or(&[][..], |it| it);
+        // What it was found to be stays. What nothing is known of began before a firewall was there, or before this
+        // daemon.
+        let mut unseen = Judged::new([None; STAGES], self.watch.epoch, now);
+        unseen.earlier = self.watch.adopting;
+        let judged = session.judged.map_or(&unseen, |ix| self.watch.get(ix));
+        let known = judged.known(self.watch.alike);
+        let kept = judged.names.as_deref().map_or(&[][..], |it| it);
         let (rulings, outcome) = self.judge(s, plan, &keys, known, kept, now, &mut Silent);
         let watched = self.asks_names(s, plan, &keys[0]);
         if outcome == Outcome::Unseen && !watched && session.judged.is_none() {
             return;
         }
-        let epoch = self.watch.epoch;
         let judged_ix = match self.sessions.session(ix).judged {
             Some(judged) => judged,
             None => {
-                let mut judged = Judged::new(rulings, epoch, now);
-                judged.earlier = earlier;
-                judged.counted = self.bytes_of(ix);
-                let judged = self.watch.add(judged);
+                unseen.counted = self.bytes_of(ix);
+                let judged = self.watch.add(unseen);
                 self.sessions.session_mut(ix).judged = Some(judged);
                 judged
             }
         };
         self.count_bytes(ix);
         let adopting = self.watch.adopting;
+        let epoch = self.watch.epoch;
         let judged = self.watch.get_mut(judged_ix);
         judged.epoch = epoch;
         let found_refused = adopting && judged.curtain == Curtain::Refused;
@@ -309,10 +295,7 @@ impl Core {
         };
         let keys = session.keys;
         let judged = self.watch.get(judged_ix);
-        let known = Known {
-            identity: judged.identity(),
-            earlier: false,
-        };
+        let known = judged.known(self.watch.alike);
         let kept = judged.names.as_deref().map_or(&[][..], |it| it);
         let (mut rulings, outcome) = self.judge(s, &plan, &keys, known, kept, now, &mut Silent);
         let judged = self.watch.get_mut(judged_ix);
@@ -386,7 +369,7 @@ impl Core {
 
     /// How long finding out has come, if it is decided without.
     pub(crate) fn state_unknown(rulings: &Rulings) -> AppState {
-        let loose = |it: &Ruling| matches!(it.says, Says::Unidentified(_));
+        let loose = |it: &Ruling| matches!(it.says, Says::Unidentified(_) | Says::Earlier);
         match rulings.iter().flatten().any(loose) {
             true => AppState::UnknownLoose,
             false => AppState::UnknownStrict,

@@ -148,6 +148,8 @@ pub enum Unknown {
     Midstream,
     /// Too many others were to be found out at once.
     TooMany,
+    /// It was to be found out when the daemon was started again: its beginning was seen by the earlier one only.
+    Restart,
 }
 
 impl From<inspect::Unknown> for Unknown {
