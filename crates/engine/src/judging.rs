@@ -15,7 +15,7 @@ use crate::tuple;
 use crate::verdicts::{self, Evidence, Known, Outcome, Ruling, Rulings, STAGES, Says};
 use crate::watch::{Judged, JudgedIx};
 use flow::reason::Reason;
-use flow::{Key, proto};
+use flow::{Activity, Key, proto};
 use model::{App, OnDrop, OverCapacity};
 use policy::{Identity, KnownNames, Names};
 use std::net::Ipv4Addr;
@@ -87,14 +87,15 @@ impl Core {
         does(self.watch.evidence(&names, wall))
     }
 
-    /// What the firewalls say about a session that is about to begin, whose packets go by `hops`; nothing if none sees
-    /// it.
+    /// What the firewalls say about a session that is about to begin with a packet, and whose packets go by `hops`;
+    /// nothing if none sees it.
     pub(crate) fn judge_first(
         &mut self,
         s: &Snapshot,
         plan: &Plan,
         keys: &[Key; 2],
         hops: [HopIx; 2],
+        first: Activity,
         now: Time,
     ) -> Result<Option<Judgement>, Denied> {
         let related = self.is_related(&keys[0], now);
@@ -118,7 +119,7 @@ impl Core {
             };
         }
         if let Outcome::Refused(ruling) = outcome {
-            return Err(self.refuse_first(s, Path::of(plan, keys), rulings, ruling, now));
+            return Err(self.refuse_first(s, Path::of(plan, keys), rulings, ruling, first, now));
         }
         let waits = rulings.iter().flatten().any(Ruling::waits);
         let curtain = match () {
@@ -153,13 +154,14 @@ impl Core {
         path: Path<'_>,
         rulings: Rulings,
         ruling: Ruling,
+        first: Activity,
         now: Time,
     ) -> Denied {
         self.watch.tally.refused_first += 1;
         let wall = self.watch.wall(now);
         self.watch.hits.decided_one(&ruling, wall);
         if s.records.is_some() {
-            self.record_refused(s, path, rulings, now);
+            self.record_refused(s, path, rulings, first, now);
         }
         let silent = s.firewalls.settings_of(ruling.list).on_drop == OnDrop::Silent;
         Denied {

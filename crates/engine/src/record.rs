@@ -46,7 +46,7 @@ pub struct Record {
     pub firewalls: Vec<FirewallRecord>,
     /// What became of it.
     pub result: RecordResult,
-    /// Packets from the opener, since the start.
+    /// Packets from the opener, since the start; of what was refused at once, the packet that was dropped.
     pub packets_out: u64,
     /// Their bytes.
     pub bytes_out: u64,

@@ -168,6 +168,7 @@ fn what_the_border_refuses_on_the_way_in_is_put_down() {
         assert_eq!(policy, Some("all"));
         assert_eq!(record.place.is_some(), mapped, "{tuple}");
         assert!(record.eip.is_some() && record.gateway.is_some(), "{tuple}");
+        assert_eq!(record.packets_out, 1, "{tuple}");
     }
 }
 
@@ -211,6 +212,78 @@ fn a_hairpin_is_asked_about_on_both_sides() {
     }
     let mut world = world(border(vec![], vec![refuse("private").source("10.0.0.0/8")]));
     at("b", world.from("a", knock()));
+}
+
+/// An instance's ping to an EIP, which answers it itself, is asked about as what goes out and comes in; and so is what
+/// nothing takes.
+#[test]
+fn a_hairpin_that_goes_nowhere_is_asked_about_on_both_sides() {
+    let all = || vec![refuse("all")];
+    let towards = |net: &str| vec![refuse("net").towards(net)];
+    let configs = [
+        (
+            border(towards("203.0.113.11/32"), vec![]),
+            Reason::BorderFirewall,
+            FirewallKind::BorderOut,
+        ),
+        (
+            border(vec![], vec![refuse("in").source("203.0.113.10/32")]),
+            Reason::BorderFirewall,
+            FirewallKind::BorderIn,
+        ),
+        (
+            loose(vec![refuse("private").source("10.0.1.0/24")]),
+            Reason::NatFirewall,
+            FirewallKind::Nat,
+        ),
+    ];
+    for (config, reason, kind) in configs {
+        let mut world = world(config);
+        world.record();
+        for packet in [
+            Packet::ping(A, EIP2, 1),
+            Packet::tcp((A, 5000), (EIP2, 22), SYN),
+        ] {
+            let told = at("a", world.from("a", packet.clone()));
+            assert!(
+                matches!(
+                    told.body,
+                    Body::Icmp {
+                        kind: 3,
+                        code: 13,
+                        ..
+                    }
+                ),
+                "{told:?}"
+            );
+            let records = world.take_records();
+            let [record] = &records[..] else {
+                panic!("{records:#?}")
+            };
+            assert_eq!(
+                (record.kind, record.direction, record.packets_out),
+                (RecordKind::Refused, "hairpin", 1)
+            );
+            assert_eq!(
+                (record.original.src, record.translated.src),
+                (ip(A), ip(EIP1))
+            );
+            let last = record.firewalls.last().unwrap();
+            assert_eq!((last.kind, last.action), (kind, model::PolicyAction::Drop));
+        }
+        assert_eq!(world.dropped(reason), 2);
+        assert_eq!(world.engine.firewall_stats().refused_first, 2);
+    }
+    // What is let pass is answered as ever, and stays between instance and gateway.
+    let mut open = world(border(
+        vec![refuse("web").port(80)],
+        vec![refuse("private").source("10.0.0.0/8")],
+    ));
+    let pong = at("a", open.from("a", Packet::ping(A, EIP2, 1)));
+    assert_eq!(pong.src, ip(EIP2));
+    // What stays inside is no business of the border's.
+    let mut inside = world(border(all(), all()));
+    at("b", inside.from("a", Packet::ping(A, B, 1)));
 }
 
 /// What is forbidden from now on ends; the entries of the rest are not touched.
