@@ -56,16 +56,16 @@ impl Core {
 
     /// A session is shown to the kernel with curtains exactly while one is drawn, and leads somewhere in truth.
     fn check_curtain(&self, session: &Session, judged: &Judged, hops: &mut HashMap<u16, u32>) {
-        let shown = session.hops.map(|hop| self.neighbours.is_curtain(hop));
+        let shown = session.hops.map(|hop| self.neighbours.mark(hop));
         let expected = match judged.curtain {
             Curtain::Open => None,
-            Curtain::Inspect | Curtain::Dns => Some(false),
-            Curtain::Refused => Some(true),
+            Curtain::Inspect => Some(judged.mark),
+            Curtain::Dns | Curtain::Refused => Some(judged.curtain.mark()),
         };
         assert_eq!(shown, [expected; 2], "{session:?}: {judged:?}");
         if judged.curtain != Curtain::Open {
             for hop in judged.hops {
-                assert_eq!(self.neighbours.is_curtain(hop), None, "{judged:?}");
+                assert_eq!(self.neighbours.mark(hop), None, "{judged:?}");
                 *hops.entry(hop).or_default() += 1;
             }
         }

@@ -2,13 +2,15 @@
 //!
 //! Their two flows are in the flow table like all others, but name another next hop: a *curtain*, a hop of the same
 //! port that never has a MAC address, so the kernel hands every packet up. Drawing and lifting the curtain is one store
-//! in each flow. A daemon that takes over finds the port, and so the session, all the same; and it finds the refused
-//! behind a curtain of their own.
+//! in each flow. A daemon that takes over finds the port, and so the session, all the same.
+//!
+//! There are several curtains, so that it also finds how far an earlier daemon had come with the session: that is the
+//! curtain's [mark](Mark).
 
 use crate::engine::{Arrival, Core, Fate};
 use crate::io::{Offload, Output, Time};
 use crate::neighbours::HopIx;
-use crate::record::{AppState, CloseReason};
+use crate::record::{AppState, CloseReason, Identified};
 use crate::sessions::{Session, SessionIx, Way};
 use crate::snapshot::Snapshot;
 use crate::verdicts::{Ruling, STAGES};
@@ -17,7 +19,8 @@ use crate::wire::{self, ERROR_MAX, Ipv4};
 use flow::header::Checksum;
 use flow::reason::Reason;
 use flow::{Activity, Key, proto, seen};
-use model::OnDrop;
+use model::{App, OnDrop};
+use std::net::Ipv4Addr;
 
 /// Why a session's packets come to the daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +36,15 @@ pub(crate) enum Curtain {
 }
 
 impl Curtain {
+    /// Its mark at first.
+    pub fn mark(self) -> Mark {
+        match self {
+            Curtain::Open | Curtain::Inspect => Mark::Fresh,
+            Curtain::Dns => Mark::Known,
+            Curtain::Refused => Mark::Refused,
+        }
+    }
+
     /// A word for people, if it is drawn.
     pub fn name(self) -> Option<&'static str> {
         match self {
@@ -44,6 +56,41 @@ impl Curtain {
     }
 }
 
+/// How far a session has come, as the curtain before it says to a daemon that takes over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mark {
+    /// Nothing was said that was let pass.
+    Fresh,
+    /// It is refused.
+    Refused,
+    /// Something was said, and does not tell yet what it is.
+    Heard,
+    /// It is allowed, and known to be a control connection of FTP, which announces others.
+    Control,
+    /// It is allowed, and is looked at for what else it tells.
+    Known,
+}
+
+impl Mark {
+    const ALL: [Mark; 5] = [
+        Mark::Fresh,
+        Mark::Refused,
+        Mark::Heard,
+        Mark::Control,
+        Mark::Known,
+    ];
+
+    /// The address that stands for the curtain on each link, which no station has.
+    pub fn address(self) -> Ipv4Addr {
+        Ipv4Addr::new(255, 255, 255, 255 - self as u8)
+    }
+
+    /// That of the curtain which this address stands for.
+    pub fn of(address: Ipv4Addr) -> Option<Mark> {
+        Mark::ALL.into_iter().find(|it| it.address() == address)
+    }
+}
+
 const RST: u8 = 0x04;
 
 impl Core {
@@ -51,11 +98,10 @@ impl Core {
     pub(crate) fn curtain_hops(
         &mut self,
         hops: [HopIx; 2],
-        curtain: Curtain,
+        mark: Mark,
         now: Time,
     ) -> Option<[HopIx; 2]> {
-        let refused = curtain == Curtain::Refused;
-        let [there, home] = hops.map(|hop| self.neighbours.curtain(hop, refused, now));
+        let [there, home] = hops.map(|hop| self.neighbours.curtain(hop, mark, now));
         Some([there?, home?])
     }
 
@@ -69,11 +115,11 @@ impl Core {
         let Some(judged_ix) = self.sessions.session(ix).judged else {
             return Some(hops);
         };
-        let curtain = self.watch.get(judged_ix).curtain;
-        if curtain == Curtain::Open {
+        let judged = self.watch.get(judged_ix);
+        if judged.curtain == Curtain::Open {
             return Some(hops);
         }
-        let shown = self.curtain_hops(hops, curtain, now)?;
+        let shown = self.curtain_hops(hops, judged.mark, now)?;
         let judged = self.watch.get_mut(judged_ix);
         let old = std::mem::replace(&mut judged.hops, hops);
         for (old, new) in old.into_iter().zip(hops) {
@@ -101,7 +147,8 @@ impl Core {
             return;
         };
         let real = Way::BOTH.map(|way| self.way_out(session, way));
-        let Some(shown) = self.curtain_hops(real, curtain, now) else {
+        let mark = curtain.mark();
+        let Some(shown) = self.curtain_hops(real, mark, now) else {
             return;
         };
         if curtain != Curtain::Inspect {
@@ -109,6 +156,7 @@ impl Core {
         }
         let judged = self.watch.get_mut(judged_ix);
         let was = std::mem::replace(&mut judged.curtain, curtain);
+        judged.mark = mark;
         if was == Curtain::Open {
             judged.hops = real;
             for hop in real {
@@ -116,6 +164,22 @@ impl Core {
             }
         }
         self.show(ix, shown);
+    }
+
+    /// Has the curtain before a session under inspection say how far that has come.
+    pub(crate) fn mark(&mut self, ix: SessionIx, mark: Mark, now: Time) {
+        let Some(judged_ix) = self.sessions.session(ix).judged else {
+            return;
+        };
+        let judged = self.watch.get(judged_ix);
+        if judged.curtain != Curtain::Inspect || judged.mark == mark {
+            return;
+        }
+        let real = judged.hops;
+        if let Some(shown) = self.curtain_hops(real, mark, now) {
+            self.watch.get_mut(judged_ix).mark = mark;
+            self.show(ix, shown);
+        }
     }
 
     /// Lifts it: from now on the kernel forwards the session's packets.
@@ -333,25 +397,28 @@ impl Core {
 impl Core {
     /// What is known of a session that is found in the flow table behind a curtain.
     pub(crate) fn adopt_curtain(&mut self, hop: HopIx, now: Time) -> Option<JudgedIx> {
-        let refused = self.neighbours.is_curtain(hop)?;
+        let mark = self.neighbours.mark(hop)?;
         let mut judged = Judged::new([None; STAGES], self.watch.epoch, now);
-        judged.curtain = if refused {
-            Curtain::Refused
-        } else {
-            Curtain::Inspect
+        judged.mark = mark;
+        judged.curtain = match mark {
+            Mark::Refused => Curtain::Refused,
+            _ => Curtain::Inspect,
         };
+        judged.earlier = matches!(mark, Mark::Heard | Mark::Control | Mark::Known);
+        match mark {
+            Mark::Fresh | Mark::Refused | Mark::Heard => {}
+            Mark::Known => judged.complete = true,
+            Mark::Control => judged.found(App::Ftp, Identified::Payload),
+        }
         Some(self.watch.add(judged))
     }
 
     /// Goes on with what an earlier daemon was about to find out.
     pub(crate) fn resume(&mut self, ix: SessionIx, key: &Key, now: Time) {
-        let judged = self
-            .sessions
-            .session(ix)
-            .judged
-            .map(|it| self.watch.get(it));
-        if judged.is_some_and(|it| it.curtain == Curtain::Inspect) {
-            self.inspect_midstream(ix, key, now);
+        let judged = self.sessions.session(ix).judged;
+        let mark = judged.map(|judged| self.watch.get(judged).mark);
+        if let Some(mark @ (Mark::Fresh | Mark::Heard | Mark::Control)) = mark {
+            self.inspect_further(ix, key, mark, now);
         }
     }
 }

@@ -5,7 +5,7 @@
 //! chosen afterwards ([`crate::open`]). So the same function serves new sessions, sessions that are
 //! decided again under a new configuration, and traces.
 
-use crate::explain::Recorder;
+use crate::explain::{Recorder, Silent};
 use crate::firewall::FirewallIx;
 use crate::inbound::inbound;
 use crate::intranet;
@@ -187,6 +187,53 @@ fn from_eni(
     had: Option<Ipv4Addr>,
     rec: &mut impl Recorder,
 ) -> Result<Plan, Denied> {
+    let (plan, eip) = match outward(s, nat, ix, key, had, rec)? {
+        Outward::Arrives(plan) => return Ok(plan),
+        Outward::Leaves(plan, eip) => (plan, eip),
+    };
+    let dst = tuple::ip(key.dst);
+    if let Some(&to) = s.by_eip.get(&dst) {
+        let seen_as = s.eip(eip).address;
+        let inbound = inbound(s, nat, to, key, seen_as, had.is_some(), rec)?;
+        return Ok(Plan {
+            direction: Direction::Hairpin,
+            gateway: plan.gateway.or(inbound.gateway),
+            dst: inbound.dst,
+            dport: inbound.dport,
+            exit: inbound.exit,
+            let_in_by: inbound.let_in_by,
+            drains: earlier(plan.drains, inbound.drains),
+            ..plan
+        });
+    }
+    routing::eip_hop(s, eip, dst, rec)?;
+    Ok(plan)
+}
+
+/// The way out of a packet from inside, and the EIP that it is seen as there; whatever its destination is.
+pub(crate) fn way_out(s: &Snapshot, nat: &Nat, eni: EniIx, key: &Key) -> Option<(Plan, EipIx)> {
+    match outward(s, nat, eni, key, None, &mut Silent) {
+        Ok(Outward::Leaves(plan, eip)) => Some((plan, eip)),
+        _ => None,
+    }
+}
+
+/// How far a packet from inside comes by itself.
+enum Outward {
+    /// To its receiver, inside.
+    Arrives(Plan),
+    /// Out, as this EIP, unless its destination is one of ours.
+    Leaves(Plan, EipIx),
+}
+
+fn outward(
+    s: &Snapshot,
+    nat: &Nat,
+    ix: EniIx,
+    key: &Key,
+    had: Option<Ipv4Addr>,
+    rec: &mut impl Recorder,
+) -> Result<Outward, Denied> {
     let eni = s.eni(ix);
     let (src, dst) = (tuple::ip(key.src), tuple::ip(key.dst));
     if !s.owns(ix, src) {
@@ -250,7 +297,7 @@ fn from_eni(
             rec.step("egress", || {
                 (Some(receiver.id.clone()), format!("to {next}"))
             });
-            return Ok(Plan {
+            return Ok(Outward::Arrives(Plan {
                 direction: Direction::Local,
                 dst: key.dst,
                 dport: key.dport,
@@ -267,13 +314,15 @@ fn from_eni(
                 entry: None,
                 let_in_by: None,
                 drains: None,
-            });
+            }));
         }
         Target::NatIp(to) => {
-            return intranet::to_nat_ip(s, nat, ix, to, back, key, had.is_some(), rec);
+            let plan = intranet::to_nat_ip(s, nat, ix, to, back, key, had.is_some(), rec);
+            return plan.map(Outward::Arrives);
         }
         Target::Nat(g, _) if s.gateway(g).private => {
-            return intranet::through_gateway(s, nat, ix, g, back, key, had, rec);
+            let plan = intranet::through_gateway(s, nat, ix, g, back, key, had, rec);
+            return plan.map(Outward::Arrives);
         }
         Target::Nat(gateway, firewall) => (Some(gateway), firewall),
         Target::OwnEip => (None, None),
@@ -298,22 +347,7 @@ fn from_eni(
         let_in_by: None,
         drains: translated.drains,
     };
-    if let Some(&to) = s.by_eip.get(&dst) {
-        let seen_as = s.eip(eip).address;
-        let inbound = inbound(s, nat, to, key, seen_as, had.is_some(), rec)?;
-        return Ok(Plan {
-            direction: Direction::Hairpin,
-            gateway: gateway.or(inbound.gateway),
-            dst: inbound.dst,
-            dport: inbound.dport,
-            exit: inbound.exit,
-            let_in_by: inbound.let_in_by,
-            drains: earlier(plan.drains, inbound.drains),
-            ..plan
-        });
-    }
-    routing::eip_hop(s, eip, dst, rec)?;
-    Ok(plan)
+    Ok(Outward::Leaves(plan, eip))
 }
 
 fn from_uplink(

@@ -114,7 +114,7 @@ impl Core {
                 return Err(Reason::DnsFirewall);
             };
             for message in messages {
-                if let Some(ruling) = self.name(s, ix, way, &message, at.now) {
+                if let Some(ruling) = self.name(s, ix, way, &message, packet, at.now) {
                     self.refuse(s, ix, ruling, at.now);
                     return Err(self.at_the_wall(s, at, ix, way, frame, packet, out));
                 }
@@ -122,7 +122,7 @@ impl Core {
             return Ok(());
         }
         let message = frame.get(packet.l4 + 8..packet.end).unwrap_or(&[]);
-        let Some(ruling) = self.name(s, ix, way, message, at.now) else {
+        let Some(ruling) = self.name(s, ix, way, message, packet, at.now) else {
             return Ok(());
         };
         self.watch.tally.refused_names += 1;
@@ -143,6 +143,7 @@ impl Core {
         ix: SessionIx,
         way: Way,
         message: &[u8],
+        packet: &Ipv4,
         now: Time,
     ) -> Option<Ruling> {
         let message = Message::parse(message);
@@ -156,7 +157,7 @@ impl Core {
                     .dns
                     .as_ref()
                     .map(|dns| self.ask_dns(s, dns, &original, Some(&name), now));
-                self.note_name(s, ix, &name, ruling, now);
+                self.note_name(s, ix, &name, ruling, packet, now);
                 ruling.filter(Ruling::refuses)
             }
             // What is not a question goes nowhere while questions are looked at.
@@ -242,6 +243,7 @@ impl Core {
         ix: SessionIx,
         name: &str,
         ruling: Option<Ruling>,
+        packet: &Ipv4,
         now: Time,
     ) {
         let wall = self.watch.wall(now);
@@ -257,7 +259,7 @@ impl Core {
         if let Some(ruling) = ruling.filter(|it| over_udp && it.refuses())
             && s.records.is_some()
         {
-            return self.record_question(s, ix, name, ruling, now);
+            return self.record_question(s, ix, name, ruling, packet.end as u64, now);
         }
         self.watch.get_mut(judged).asked(name, ruling);
         self.watch.keep_details(judged, Details::default());

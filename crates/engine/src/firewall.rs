@@ -15,6 +15,9 @@ pub(crate) type FirewallIx = u32;
 /// Index of a list of policies.
 pub(crate) type ListIx = u16;
 
+/// Policies as a configuration has them: shared with it.
+pub(crate) type PolicyVec = Arc<Vec<Arc<ControlPolicy>>>;
+
 /// The policies of one scope.
 #[derive(Clone, Debug)]
 pub(crate) struct List {
@@ -23,18 +26,13 @@ pub(crate) struct List {
     /// Whether some of them look at what is known of the world: names, locations, threats.
     pub worldly: bool,
     /// What they were compiled from.
-    source: Arc<Vec<Arc<ControlPolicy>>>,
+    source: PolicyVec,
 }
 
 impl List {
     /// The policy in a place.
     pub fn policy(&self, place: u32) -> Option<&Arc<ControlPolicy>> {
         self.source.get(place as usize)
-    }
-
-    /// All of them, in their order.
-    pub fn all(&self) -> &[Arc<ControlPolicy>] {
-        &self.source
     }
 }
 
@@ -70,6 +68,8 @@ pub(crate) struct Dns {
 #[derive(Debug, Default)]
 pub(crate) struct Firewalls {
     pub lists: Vec<List>,
+    /// The policies of firewalls that are off, which nobody asks.
+    asleep: Vec<(PolicyScope, PolicyVec)>,
     pub nat: Vec<NatFirewall>,
     pub border: Option<Border>,
     pub dns: Option<Dns>,
@@ -150,6 +150,13 @@ impl Firewalls {
                 list: all.list(config, before, PolicyScope::Dns),
             });
         }
+        let asleep = from
+            .policies
+            .iter()
+            .filter(|it| all.find(&it.scope).is_none());
+        all.asleep = asleep
+            .map(|it| (it.scope.clone(), Arc::clone(&it.policies)))
+            .collect();
         let checks_names = all.settings().any(|it| it.name_check != NameCheck::Off);
         all.checks_names = checks_names;
         all.learns = all.checks_names || all.lists.iter().any(|list| list.policies.by_dns());
@@ -175,6 +182,13 @@ impl Firewalls {
     /// The policies of a scope.
     pub fn find(&self, scope: &PolicyScope) -> Option<&List> {
         self.lists.iter().find(|list| list.scope == *scope)
+    }
+
+    /// All policies that are counted, by scope: those that are asked, by the index of their list, then the others.
+    pub fn counted(&self) -> impl Iterator<Item = (&PolicyScope, &PolicyVec)> {
+        let asked = self.lists.iter().map(|it| (&it.scope, &it.source));
+        let asleep = self.asleep.iter().map(|(scope, all)| (scope, all));
+        asked.chain(asleep)
     }
 
     /// The settings of the firewall that asks a list.

@@ -1,6 +1,8 @@
 //! What the firewalls tell about themselves, and what they are told.
 
 use crate::engine::{Core, Engine};
+use crate::firewall::PolicyVec;
+use crate::hits::Hit;
 use crate::io::{Output, Time};
 use crate::sessions::SessionIx;
 use crate::snapshot::Snapshot;
@@ -8,6 +10,10 @@ use crate::view::{FirewallView, PolicyHits};
 use model::{Id, PolicyScope};
 use policy::World;
 use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Policies that are looked at in one call for what has changed: packets wait meanwhile.
+const LOOKED_AT: usize = 8_192;
 
 impl Engine {
     /// Tells what is known of the world: threats, what names stand for, where addresses are. It counts for the next
@@ -44,46 +50,71 @@ impl Engine {
         told.map(|name| name.to_string()).collect()
     }
 
-    /// How often each policy of a scope has decided; in the order of the policies.
+    /// The place of a scope among those that are counted, and its policies.
+    fn counted(&self, scope: &PolicyScope) -> Option<(usize, &PolicyVec)> {
+        let counted = self.snapshot.firewalls.counted().enumerate();
+        let mut of = counted.filter(|(_, (it, _))| *it == scope);
+        of.next().map(|(at, (_, policies))| (at, policies))
+    }
+
+    /// How often each policy of a scope has decided, its firewall on or off; in the order of the policies.
     pub fn policy_hits(&self, scope: &PolicyScope) -> Vec<PolicyHits> {
-        let lists = &self.snapshot.firewalls.lists;
-        let Some(at) = lists.iter().position(|list| list.scope == *scope) else {
+        let Some((at, policies)) = self.counted(scope) else {
             return Vec::new();
         };
-        let hits = self.core.watch.hits.list(at as u16);
-        let policies = lists[at].all().iter().zip(hits);
+        let hits = self.core.watch.hits.list(at);
+        let policies = policies.iter().zip(hits);
         policies
-            .map(|(policy, hit)| PolicyHits {
-                policy: policy.id.clone(),
-                hits: hit.hits,
-                bytes: hit.bytes,
-                last: (hit.last != 0).then_some(hit.last),
-            })
+            .map(|(policy, hit)| hits_view(policy.id.clone(), hit))
             .collect()
     }
 
     /// How often policies have decided, of all scopes. Those that never have are left out.
     pub fn policy_counters(&self) -> Vec<(PolicyScope, Vec<PolicyHits>)> {
-        let lists = self.snapshot.firewalls.lists.iter();
-        let counted = lists.map(|list| {
-            let mut hits = self.policy_hits(&list.scope);
+        let all = self.snapshot.firewalls.counted();
+        let counted = all.map(|(scope, _)| {
+            let mut hits = self.policy_hits(scope);
             hits.retain(|it| it.hits > 0 || it.bytes > 0);
-            (list.scope.clone(), hits)
+            (scope.clone(), hits)
         });
         counted.filter(|(_, hits)| !hits.is_empty()).collect()
     }
 
+    /// What has changed of that since it was told last, for somebody who keeps it: zeros are those of a policy that is
+    /// gone, or was [reset](Engine::reset_policy). Some of it at a time; says whether that was all.
+    pub fn changed_hits(&mut self) -> (Vec<(PolicyScope, PolicyHits)>, bool) {
+        let hits = &mut self.core.watch.hits;
+        let (changed, all) = hits.changed(&self.snapshot.firewalls, LOOKED_AT);
+        let changed = changed.into_iter();
+        let changed = changed.map(|(scope, id, hit)| (scope, hits_view(id, &hit)));
+        (changed.collect(), all)
+    }
+
+    /// Adds what an earlier daemon has counted for a scope. Gives the policies of which there are none any more.
+    pub fn restore_hits(&mut self, scope: &PolicyScope, counted: Vec<PolicyHits>) -> Vec<Id> {
+        let kept = |it: PolicyHits| {
+            let hit = Hit::kept(it.hits, it.bytes, it.last.unwrap_or(0));
+            (it.policy, hit)
+        };
+        let counted = counted.into_iter().map(kept).collect();
+        let none = (usize::MAX, PolicyVec::default());
+        let (at, policies) = self
+            .counted(scope)
+            .map_or(none, |(at, policies)| (at, Arc::clone(policies)));
+        let gone = self.core.watch.hits.restore(at, &policies, counted);
+        gone.into_keys().collect()
+    }
+
     /// Counts a policy from zero again, or all of its scope. Says whether there is such a policy.
     pub fn reset_policy(&mut self, scope: &PolicyScope, policy: Option<&Id>) -> bool {
-        let lists = &self.snapshot.firewalls.lists;
-        let Some(at) = lists.iter().position(|list| list.scope == *scope) else {
+        let Some((at, policies)) = self.counted(scope) else {
             return false;
         };
-        let place = policy.map(|id| lists[at].all().iter().position(|it| it.id == *id));
+        let place = policy.map(|id| policies.iter().position(|it| it.id == *id));
         if place == Some(None) {
             return false;
         }
-        self.core.watch.hits.reset(at as u16, place.flatten());
+        self.core.watch.hits.reset(at, place.flatten());
         true
     }
 
@@ -102,6 +133,15 @@ impl Engine {
             learned_names: watch.answers.len() as u64,
             bits_per_second: watch.capacity.rate,
         }
+    }
+}
+
+fn hits_view(policy: Id, hit: &Hit) -> PolicyHits {
+    PolicyHits {
+        policy,
+        hits: hit.hits,
+        bytes: hit.bytes,
+        last: (hit.last != 0).then_some(hit.last),
     }
 }
 

@@ -1,8 +1,12 @@
 //! How often policies have decided, and about how many bytes.
+//!
+//! Policies are counted as long as there are any: also while their firewall is off, and from one daemon to the next, if
+//! somebody keeps what has [changed](Hits::changed) and [gives](Hits::restore) it back.
 
-use crate::firewall::{Firewalls, List, ListIx};
+use crate::firewall::Firewalls;
 use crate::verdicts::{Ruling, Rulings};
 use hashbrown::HashMap;
+use model::{ControlPolicy, Id, PolicyScope};
 use std::sync::Arc;
 
 /// The counters of a policy.
@@ -14,29 +18,65 @@ pub(crate) struct Hit {
     pub bytes: u64,
     /// When it last decided, in seconds since 1970 UTC; 0 if it never has.
     pub last: u64,
+    /// They are others than somebody was told last.
+    changed: bool,
 }
 
-/// The counters of all policies: by list and place, as the snapshot has them.
+/// Counters with whose they are: zeros are those of a policy that is gone or counts from zero again.
+pub(crate) type Counted = (PolicyScope, Id, Hit);
+
+/// The counters of all policies.
 #[derive(Debug, Default)]
-pub(crate) struct Hits(Vec<Vec<Hit>>);
+pub(crate) struct Hits {
+    /// By list and place: those of the lists that are asked, then those of the lists that are not.
+    lists: Vec<Vec<Hit>>,
+    /// Policies that have gone, with counters of which somebody was told.
+    gone: Vec<(PolicyScope, Id)>,
+    /// How far telling what has changed has come.
+    told: (usize, usize),
+}
 
 impl Hits {
     /// Follows policies that have moved: what is known by scope and identifier stays.
     pub fn configure(&mut self, now: &Firewalls, before: Option<&Firewalls>) {
-        let mut old = std::mem::take(&mut self.0);
-        self.0 = now
-            .lists
-            .iter()
-            .map(|list| {
-                let lists = before.map_or(&[][..], |before| &before.lists);
-                let at = lists.iter().position(|it| it.scope == list.scope);
-                match at.map(|at| (&lists[at], std::mem::take(&mut old[at]))) {
-                    Some((was, hits)) if Arc::ptr_eq(&was.policies, &list.policies) => hits,
-                    Some((was, hits)) => moved(was, &hits, list),
-                    None => vec![Hit::default(); list.all().len()],
+        let mut old = std::mem::take(&mut self.lists);
+        let before: Vec<_> = before.into_iter().flat_map(Firewalls::counted).collect();
+        let find = |scope| before.iter().position(|(it, _)| *it == scope);
+        self.lists = now
+            .counted()
+            .map(|(scope, policies)| {
+                let Some(at) = find(scope) else {
+                    return vec![Hit::default(); policies.len()];
+                };
+                let (was, hits) = (before[at].1, std::mem::take(&mut old[at]));
+                match Arc::ptr_eq(was, policies) {
+                    true => hits,
+                    false => self.moved(scope, was, &hits, policies),
                 }
             })
             .collect();
+        for ((scope, was), hits) in before.into_iter().zip(old) {
+            self.moved(scope, was, &hits, &[]);
+        }
+    }
+
+    /// Counters of `was` for `policies`. The others are gone.
+    fn moved(
+        &mut self,
+        scope: &PolicyScope,
+        was: &[Arc<ControlPolicy>],
+        hits: &[Hit],
+        policies: &[Arc<ControlPolicy>],
+    ) -> Vec<Hit> {
+        let counted = was.iter().zip(hits);
+        let counted = counted.filter(|(_, hit)| **hit != Hit::default());
+        let mut known: HashMap<&str, Hit> =
+            counted.map(|(it, hit)| (it.id.as_str(), *hit)).collect();
+        let mut of = |id: &str| known.remove(id).unwrap_or_default();
+        let moved = policies.iter().map(|policy| of(&policy.id)).collect();
+        let gone = known.into_keys().map(|id| (scope.clone(), id.into()));
+        self.gone.extend(gone);
+        moved
     }
 
     /// Policies have decided about a session.
@@ -51,47 +91,98 @@ impl Hits {
         if let Some(hit) = self.of(ruling) {
             hit.hits += 1;
             hit.last = now;
+            hit.changed = true;
         }
     }
 
     /// So many bytes have gone by in a session.
     pub fn bytes(&mut self, rulings: &Rulings, bytes: u64) {
-        for ruling in rulings.iter().flatten() {
+        for ruling in rulings.iter().flatten().filter(|_| bytes > 0) {
             if let Some(hit) = self.of(ruling) {
                 hit.bytes += bytes;
+                hit.changed = true;
             }
         }
     }
 
     fn of(&mut self, ruling: &Ruling) -> Option<&mut Hit> {
         let place = ruling.decided_by()? as usize;
-        self.0.get_mut(ruling.list as usize)?.get_mut(place)
+        self.lists.get_mut(ruling.list as usize)?.get_mut(place)
     }
 
-    /// The counters of a list, in the order of its policies.
-    pub fn list(&self, list: ListIx) -> &[Hit] {
-        self.0.get(list as usize).map_or(&[], |hits| hits)
+    /// The counters of a list, in the order of its policies. It is named by its place in [`Firewalls::counted`].
+    pub fn list(&self, list: usize) -> &[Hit] {
+        self.lists.get(list).map_or(&[], |hits| hits)
     }
 
     /// Begins at zero: one policy, or all of a list.
-    pub fn reset(&mut self, list: ListIx, place: Option<usize>) {
-        let hits = self.0.get_mut(list as usize).map_or(&mut [][..], |it| it);
+    pub fn reset(&mut self, list: usize, place: Option<usize>) {
+        let hits = self.lists.get_mut(list).map_or(&mut [][..], |it| it);
         for (at, hit) in hits.iter_mut().enumerate() {
             if place.is_none_or(|place| place == at) {
-                *hit = Hit::default();
+                let changed = *hit != Hit::default();
+                *hit = Hit {
+                    changed,
+                    ..Hit::default()
+                };
             }
         }
     }
+
+    /// Adds what was counted for the policies of a list before this daemon. Gives those that it does not have.
+    pub fn restore(
+        &mut self,
+        list: usize,
+        policies: &[Arc<ControlPolicy>],
+        mut counted: HashMap<Id, Hit>,
+    ) -> HashMap<Id, Hit> {
+        let hits = self.lists.get_mut(list).map_or(&mut [][..], |it| it);
+        for (policy, hit) in policies.iter().zip(hits) {
+            if let Some(before) = counted.remove(&policy.id) {
+                hit.hits += before.hits;
+                hit.bytes += before.bytes;
+                hit.last = hit.last.max(before.last);
+            }
+        }
+        counted
+    }
+
+    /// Counters that have changed since they were told last: some of them, after a look at so many policies; and whether
+    /// all have been looked at.
+    pub fn changed(&mut self, now: &Firewalls, most: usize) -> (Vec<Counted>, bool) {
+        let gone = std::mem::take(&mut self.gone).into_iter();
+        let mut all: Vec<Counted> = gone
+            .map(|(scope, id)| (scope, id, Hit::default()))
+            .collect();
+        let (list, mut place) = std::mem::take(&mut self.told);
+        let mut left = most;
+        let lists = self.lists.iter_mut().zip(now.counted());
+        for (at, (hits, (scope, policies))) in lists.enumerate().skip(list) {
+            let end = hits.len().min(place.saturating_add(left));
+            left -= end.saturating_sub(place);
+            for (hit, policy) in hits.iter_mut().zip(&**policies).take(end).skip(place) {
+                if std::mem::take(&mut hit.changed) {
+                    all.push((scope.clone(), policy.id.clone(), *hit));
+                }
+            }
+            if end < hits.len() {
+                self.told = (at, end);
+                return (all, false);
+            }
+            place = 0;
+        }
+        (all, true)
+    }
 }
 
-/// Counters of `was` for the policies of `list`.
-fn moved(was: &List, hits: &[Hit], list: &List) -> Vec<Hit> {
-    let counted = was
-        .all()
-        .iter()
-        .zip(hits)
-        .filter(|(_, hit)| **hit != Hit::default());
-    let known: HashMap<&str, Hit> = counted.map(|(it, hit)| (it.id.as_str(), *hit)).collect();
-    let of = |id: &str| known.get(id).copied().unwrap_or_default();
-    list.all().iter().map(|policy| of(&policy.id)).collect()
+impl Hit {
+    /// Those that somebody has kept.
+    pub fn kept(hits: u64, bytes: u64, last: u64) -> Hit {
+        Hit {
+            hits,
+            bytes,
+            last,
+            changed: false,
+        }
+    }
 }

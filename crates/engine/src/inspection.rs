@@ -6,7 +6,7 @@
 //!
 //! Bounded: so many sessions and bytes at once. If there are more, those that began first are given up.
 
-use crate::curtain::Segment;
+use crate::curtain::{Mark, Segment};
 use crate::engine::{Arrival, Core};
 use crate::io::{Output, Time};
 use crate::record::{AppState, Identified, Unknown};
@@ -16,7 +16,7 @@ use crate::tuple;
 use crate::verdicts::Outcome;
 use crate::wire::Ipv4;
 use flow::reason::Reason;
-use flow::{Key, proto};
+use flow::{Key, proto, seen};
 use hashbrown::HashMap;
 use inspect::{Flags, From, Limits, Progress, Stream};
 use model::App;
@@ -59,6 +59,13 @@ struct Inspection {
     silent: bool,
     /// Sequence numbers that come next, of what goes either way.
     next: [u32; 2],
+}
+
+impl Inspection {
+    /// Whether it is that of a control connection of FTP.
+    fn is_control(&self) -> bool {
+        matches!(self.stream.progress(), Progress::Done(identity) if identity.app == App::Ftp)
+    }
 }
 
 /// An announced connection: zone and address of who opens it, address and port of who listens.
@@ -121,10 +128,9 @@ impl Inspections {
     /// Whether a session's packets are of interest though it is known what it is: control connections of FTP announce
     /// others, and servers of TLS show their certificate, by which nothing is decided, but which records tell.
     pub fn watches(&self, ix: SessionIx, recording: bool) -> bool {
-        let is_ftp = |it: &Inspection| matches!(it.stream.progress(), Progress::Done(identity) if identity.app == App::Ftp);
         self.live
             .get(&ix)
-            .is_some_and(|it| it.stream.watches() && (recording || is_ftp(it)))
+            .is_some_and(|it| it.stream.watches() && (recording || it.is_control()))
     }
 
     /// How many there are.
@@ -157,14 +163,35 @@ impl Core {
         self.watch.inspections.add(ix, stream, established);
     }
 
-    /// A session is inspected whose first packets went by unseen.
-    pub(crate) fn inspect_midstream(&mut self, ix: SessionIx, key: &Key, now: Time) {
+    /// A session is inspected further that an earlier daemon had inspected, as far as its curtain says.
+    pub(crate) fn inspect_further(&mut self, ix: SessionIx, key: &Key, mark: Mark, now: Time) {
         let port = u16::from_be(key.dport);
-        let stream = match key.proto {
-            proto::TCP => Stream::midstream(port, LIMITS),
+        let stream = match (key.proto, mark) {
+            (proto::TCP, Mark::Fresh) => Stream::tcp(port, LIMITS),
+            (proto::TCP, Mark::Control) => Stream::ftp_control(port, LIMITS),
+            (proto::TCP, _) => Stream::midstream(port, LIMITS),
             _ => Stream::udp(port, LIMITS),
         };
-        self.watch.inspections.add(ix, stream, Some(now));
+        let [sent, _] = self.activity(self.sessions.session(ix));
+        let established = key.proto != proto::TCP || sent.seen & seen::DATA != 0;
+        let established = established.then_some(now);
+        self.watch.inspections.add(ix, stream, established);
+    }
+
+    /// A daemon that takes over is to find how far the inspection of a session has come.
+    fn mark_progress(&mut self, ix: SessionIx, now: Time) {
+        let inspections = &self.watch.inspections;
+        let (Some(it), Some(judged)) =
+            (inspections.live.get(&ix), self.sessions.session(ix).judged)
+        else {
+            return;
+        };
+        match (self.watch.get(judged).complete, it.is_control()) {
+            (true, true) => self.mark(ix, Mark::Control, now),
+            (true, false) => self.mark(ix, Mark::Known, now),
+            (false, _) if it.spoken => self.mark(ix, Mark::Heard, now),
+            _ => {}
+        }
     }
 
     /// Shows the inspection a whole packet. An error is a packet that must not go on.
@@ -186,6 +213,8 @@ impl Core {
             self.refuse(s, ix, ruling, at.now);
             return Err(self.at_the_wall(s, at, ix, way, frame, packet, out));
         }
+        // Before the packet goes on: it does not come again.
+        self.mark_progress(ix, at.now);
         while let Some(oldest) = self.watch.inspections.too_many() {
             self.watch.tally.given_up += 1;
             self.give_up(s, oldest, at.now, out);
@@ -268,10 +297,8 @@ impl Core {
             Progress::App(app) if judged.app == Some(app) => return Outcome::Pending,
             Progress::App(app) => judged.app = Some(app),
             Progress::Done(identity) => {
-                judged.app = Some(identity.app);
-                judged.complete = true;
-                judged.state = AppState::Success;
-                judged.identified = Some(Identified::Payload);
+                judged.found(identity.app, Identified::Payload);
+                judged.earlier = false;
                 judged.hidden = identity.hidden;
                 judged.nameless = identity.is_nameless();
                 self.note_details(s, judged_ix, identity.details);
@@ -285,7 +312,10 @@ impl Core {
             }
             Progress::GaveUp(why) => {
                 judged.complete = true;
-                judged.unknown = Some(why.into());
+                judged.unknown = Some(match judged.earlier {
+                    true => Unknown::Restart,
+                    false => why.into(),
+                });
             }
         }
         self.decide_known(s, ix, now)
@@ -393,17 +423,24 @@ impl Core {
             if let Outcome::Refused(ruling) = self.learn(s, ix, now) {
                 self.refuse(s, ix, ruling, now);
                 self.tell_ends(s, ix, next, now, out);
+            } else {
+                self.mark_progress(ix, now);
             }
         }
         for (ix, next) in silent {
             let Some(judged) = self.sessions.session(ix).judged else {
                 continue;
             };
-            self.watch.get_mut(judged).complete = true;
+            if std::mem::replace(&mut self.watch.get_mut(judged).complete, true) {
+                continue;
+            }
             let outcome = self.judge_known(s, ix, now);
             let judged = self.watch.get_mut(judged);
             judged.complete = false;
-            judged.state = AppState::NoPayload;
+            judged.state = match judged.earlier {
+                true => AppState::Analysing,
+                false => AppState::NoPayload,
+            };
             if let Outcome::Refused(ruling) = outcome {
                 self.refuse(s, ix, ruling, now);
                 self.tell_ends(s, ix, Some(next), now, out);

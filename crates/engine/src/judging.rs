@@ -12,10 +12,10 @@ use crate::records::Path;
 use crate::sessions::{Session, SessionIx};
 use crate::snapshot::Snapshot;
 use crate::tuple;
-use crate::verdicts::{self, Evidence, Known, Outcome, Ruling, Rulings, Says};
+use crate::verdicts::{self, Evidence, Known, Outcome, Ruling, Rulings, STAGES, Says};
 use crate::watch::{Judged, JudgedIx};
 use flow::reason::Reason;
-use flow::{Key, proto};
+use flow::{Activity, Key, proto};
 use model::{App, OnDrop, OverCapacity};
 use policy::{Identity, KnownNames, Names};
 use std::net::Ipv4Addr;
@@ -87,14 +87,15 @@ impl Core {
         does(self.watch.evidence(&names, wall))
     }
 
-    /// What the firewalls say about a session that is about to begin, whose packets go by `hops`; nothing if none sees
-    /// it.
+    /// What the firewalls say about a session that is about to begin with a packet, and whose packets go by `hops`;
+    /// nothing if none sees it.
     pub(crate) fn judge_first(
         &mut self,
         s: &Snapshot,
         plan: &Plan,
         keys: &[Key; 2],
         hops: [HopIx; 2],
+        first: Activity,
         now: Time,
     ) -> Result<Option<Judgement>, Denied> {
         let related = self.is_related(&keys[0], now);
@@ -118,7 +119,7 @@ impl Core {
             };
         }
         if let Outcome::Refused(ruling) = outcome {
-            return Err(self.refuse_first(s, Path::of(plan, keys), rulings, ruling, now));
+            return Err(self.refuse_first(s, Path::of(plan, keys), rulings, ruling, first, now));
         }
         let waits = rulings.iter().flatten().any(Ruling::waits);
         let curtain = match () {
@@ -128,7 +129,7 @@ impl Core {
         };
         let shown = match curtain {
             Curtain::Open => Some([0; 2]),
-            _ => self.curtain_hops(hops, curtain, now),
+            _ => self.curtain_hops(hops, curtain.mark(), now),
         };
         Ok(Some(Judgement {
             rulings,
@@ -153,13 +154,14 @@ impl Core {
         path: Path<'_>,
         rulings: Rulings,
         ruling: Ruling,
+        first: Activity,
         now: Time,
     ) -> Denied {
         self.watch.tally.refused_first += 1;
         let wall = self.watch.wall(now);
         self.watch.hits.decided_one(&ruling, wall);
         if s.records.is_some() {
-            self.record_refused(s, path, rulings, now);
+            self.record_refused(s, path, rulings, first, now);
         }
         let silent = s.firewalls.settings_of(ruling.list).on_drop == OnDrop::Silent;
         Denied {
@@ -184,10 +186,7 @@ impl Core {
         }
         if let Some(app) = judgement.related {
             self.met_related(&original);
-            judged.app = Some(app);
-            judged.complete = true;
-            judged.state = AppState::Success;
-            judged.identified = Some(Identified::Related);
+            judged.found(app, Identified::Related);
         }
         let wall = self.watch.wall(now);
         if judgement.curtain == Curtain::Inspect {
@@ -199,6 +198,7 @@ impl Core {
             self.watch.hits.decided(&judgement.rulings, wall);
         }
         judged.curtain = judgement.curtain;
+        judged.mark = judgement.curtain.mark();
         let session = self.sessions.session_mut(ix);
         if judged.curtain != Curtain::Open {
             judged.hops = std::mem::replace(&mut session.hops, judgement.shown);
@@ -248,42 +248,30 @@ impl Core {
             return;
         }
         let keys = session.keys;
-        let judged = session.judged.map(|ix| self.watch.get(ix));
-        let earlier = judged.map_or(self.watch.adopting, |it| it.earlier);
-        let known = Known {
-            identity: judged.map_or(Identity::Unknown, Judged::identity),
-            earlier: earlier && self.watch.alike,
-        };
-        // What it was found to be stays, and what an earlier daemon has allowed has told already.
-        let known = match known.identity {
-            Identity::Unknown if known.earlier => Known {
-                identity: Identity::Pending(None),
-                ..known
-            },
-            _ => known,
-        };
-        let kept = judged
-            .and_then(|it| it.names.as_deref())
-            .map_or(&[][..], |it| it);
+        // What it was found to be stays. What nothing is known of began before a firewall was there, or before this
+        // daemon.
+        let mut unseen = Judged::new([None; STAGES], self.watch.epoch, now);
+        unseen.earlier = self.watch.adopting;
+        let judged = session.judged.map_or(&unseen, |ix| self.watch.get(ix));
+        let known = judged.known(self.watch.alike);
+        let kept = judged.names.as_deref().map_or(&[][..], |it| it);
         let (rulings, outcome) = self.judge(s, plan, &keys, known, kept, now, &mut Silent);
         let watched = self.asks_names(s, plan, &keys[0]);
         if outcome == Outcome::Unseen && !watched && session.judged.is_none() {
             return;
         }
-        let epoch = self.watch.epoch;
         let judged_ix = match self.sessions.session(ix).judged {
             Some(judged) => judged,
             None => {
-                let mut judged = Judged::new(rulings, epoch, now);
-                judged.earlier = earlier;
-                judged.counted = self.bytes_of(ix);
-                let judged = self.watch.add(judged);
+                unseen.counted = self.bytes_of(ix);
+                let judged = self.watch.add(unseen);
                 self.sessions.session_mut(ix).judged = Some(judged);
                 judged
             }
         };
         self.count_bytes(ix);
         let adopting = self.watch.adopting;
+        let epoch = self.watch.epoch;
         let judged = self.watch.get_mut(judged_ix);
         judged.epoch = epoch;
         let found_refused = adopting && judged.curtain == Curtain::Refused;
@@ -309,10 +297,7 @@ impl Core {
         };
         let keys = session.keys;
         let judged = self.watch.get(judged_ix);
-        let known = Known {
-            identity: judged.identity(),
-            earlier: false,
-        };
+        let known = judged.known(self.watch.alike);
         let kept = judged.names.as_deref().map_or(&[][..], |it| it);
         let (mut rulings, outcome) = self.judge(s, &plan, &keys, known, kept, now, &mut Silent);
         let judged = self.watch.get_mut(judged_ix);
@@ -386,7 +371,7 @@ impl Core {
 
     /// How long finding out has come, if it is decided without.
     pub(crate) fn state_unknown(rulings: &Rulings) -> AppState {
-        let loose = |it: &Ruling| matches!(it.says, Says::Unidentified(_));
+        let loose = |it: &Ruling| matches!(it.says, Says::Unidentified(_) | Says::Earlier);
         match rulings.iter().flatten().any(loose) {
             true => AppState::UnknownLoose,
             false => AppState::UnknownStrict,

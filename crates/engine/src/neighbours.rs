@@ -5,6 +5,7 @@
 //! (RFC 826). A hop whose station is not resolved takes no packets in the kernel, which then hands them
 //! up; they wait here, a few for each station and all of them bounded.
 
+use crate::curtain::Mark;
 use crate::engine::Fate;
 use crate::io::{Offload, Output, Time};
 use crate::snapshot::Port;
@@ -32,11 +33,6 @@ const ASK_TIMES: u8 = 3;
 const FRESH: Duration = Duration::from_secs(30);
 /// A hop that no session uses is kept this long.
 const UNUSED: Duration = Duration::from_secs(60);
-
-/// The address that stands for the [curtain](crate::curtain) of a link, which no station has.
-const CURTAIN: Ipv4Addr = Ipv4Addr::BROADCAST;
-/// That of the curtain before refused sessions.
-const REFUSED: Ipv4Addr = Ipv4Addr::new(255, 255, 255, 254);
 
 /// Index of a next hop. 0 is none.
 pub(crate) type HopIx = u16;
@@ -69,7 +65,7 @@ impl Via {
             mac: port.link.mac,
             mtu: port.mtu,
             flags: if port.link.peer { abi::hop::PEER } else { 0 },
-            only: port.link.station.filter(|_| !is_curtain(address)),
+            only: port.link.station.filter(|_| Mark::of(address).is_none()),
             asker,
         }
     }
@@ -223,23 +219,22 @@ impl Neighbours {
         self.make(Via::new(port, asker(), address), address, now)
     }
 
-    /// The curtain of the link that a hop leads to, made if there is none; or that before refused sessions.
-    pub fn curtain(&mut self, beside: HopIx, refused: bool, now: Time) -> Option<HopIx> {
+    /// The curtain with this mark of the link that a hop leads to, made if there is none.
+    pub fn curtain(&mut self, beside: HopIx, mark: Mark, now: Time) -> Option<HopIx> {
         let via = Via {
             only: None,
             ..self.station(beside).filter(|station| !station.gone)?.via
         };
-        let address = if refused { REFUSED } else { CURTAIN };
+        let address = mark.address();
         match self.by_address.get(&(via.ifindex, address)) {
             Some(&ix) => Some(ix),
             None => self.make(via, address, now),
         }
     }
 
-    /// Whether a hop is a curtain, and if so, whether that before refused sessions.
-    pub fn is_curtain(&self, ix: HopIx) -> Option<bool> {
-        let address = self.station(ix)?.address;
-        is_curtain(address).then_some(address == REFUSED)
+    /// The mark of a hop, if it is a curtain.
+    pub fn mark(&self, ix: HopIx) -> Option<Mark> {
+        Mark::of(self.station(ix)?.address)
     }
 
     fn make(&mut self, via: Via, address: Ipv4Addr, now: Time) -> Option<HopIx> {
@@ -334,7 +329,7 @@ impl Neighbours {
         };
         let Some(station) = self.stations[ix as usize]
             .as_mut()
-            .filter(|station| station.via.only.is_none() && !is_curtain(address))
+            .filter(|station| station.via.only.is_none() && Mark::of(address).is_none())
         else {
             return 0;
         };
@@ -465,10 +460,6 @@ impl Neighbours {
     pub fn asked(&self) -> u64 {
         self.asked
     }
-}
-
-fn is_curtain(address: Ipv4Addr) -> bool {
-    address == CURTAIN || address == REFUSED
 }
 
 fn bytes(waiting: &[Waiting]) -> usize {

@@ -82,7 +82,7 @@ impl Core {
         let keys = [*key, translation.reply];
         let judgement = match s.firewalls.is_empty() {
             true => None,
-            false => self.judge_first(s, &plan, &keys, [there, home], at.now)?,
+            false => self.judge_first(s, &plan, &keys, [there, home], first, at.now)?,
         };
         let limited = plan.limit(s).is_some();
         let ix = self.sessions.add(Session {

@@ -83,7 +83,7 @@ impl Core {
         }
         let first = forward::activity(at, frame, packet, offload);
         let opened = self.open(s, at, packet, key, first);
-        match opened.map_err(|denied| self.refused_before(s, at.from(), key, denied, at.now)) {
+        match opened.map_err(|denied| self.refused_before(s, at, key, denied, first)) {
             Ok(ix) => self.along(s, at, ix, Way::Original, frame, packet, offload, true, out),
             Err(denied)
                 if eip_answers(s, at.from(), key, denied.reason) && !packet.is_fragment() =>

@@ -315,9 +315,9 @@ impl Core {
             Ok(plan) => plan,
             Err(denied) => {
                 let now = self.watch.latest;
-                let refusal = self.border_refuses(s, from, key, &denied, now, steps);
+                let refusal = self.firewalls_refuse(s, from, key, &denied, now, steps);
                 return match refusal {
-                    Some(ruling) => Err(ruling.reason()),
+                    Some(refusal) => Err(refusal.ruling.reason()),
                     None if eip_answers(s, from, key, denied.reason) => Ok(None),
                     None => Err(denied.reason),
                 };

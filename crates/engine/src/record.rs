@@ -46,7 +46,7 @@ pub struct Record {
     pub firewalls: Vec<FirewallRecord>,
     /// What became of it.
     pub result: RecordResult,
-    /// Packets from the opener, since the start.
+    /// Packets from the opener, since the start; of what was refused at once, the packet that was dropped.
     pub packets_out: u64,
     /// Their bytes.
     pub bytes_out: u64,
@@ -148,6 +148,8 @@ pub enum Unknown {
     Midstream,
     /// Too many others were to be found out at once.
     TooMany,
+    /// It was to be found out when the daemon was started again: its beginning was seen by the earlier one only.
+    Restart,
 }
 
 impl From<inspect::Unknown> for Unknown {

@@ -124,26 +124,28 @@ impl Core {
         }
     }
 
-    /// A first packet was refused.
+    /// A first packet was refused: it is what the record counts.
     pub(crate) fn record_refused(
         &mut self,
         s: &Snapshot,
         path: Path<'_>,
         rulings: Rulings,
+        first: Activity,
         now: Time,
     ) {
         let mut judged = Judged::new(rulings, 0, now);
         judged.state = AppState::PolicyDiscard;
-        self.record(s, path, &judged, self.refusal(now), now);
+        self.record(s, path, &judged, self.refusal(first, now), now);
     }
 
-    /// A question for a name was refused: the session that has asked it goes on.
+    /// A question for a name was refused, in a datagram of so many bytes: the session that has asked it goes on.
     pub(crate) fn record_question(
         &mut self,
         s: &Snapshot,
         ix: SessionIx,
         name: Arc<str>,
         ruling: Ruling,
+        bytes: u64,
         now: Time,
     ) {
         let session = self.sessions.session(ix);
@@ -151,14 +153,19 @@ impl Core {
         let path = Path::of_session(session, &keys);
         let mut judged = Judged::new([None; STAGES], 0, now);
         judged.asked(name, Some(ruling));
-        self.record(s, path, &judged, self.refusal(now), now);
+        let datagram = Activity {
+            packets: 1,
+            bytes,
+            ..Activity::default()
+        };
+        self.record(s, path, &judged, self.refusal(datagram, now), now);
     }
 
-    /// What is refused at once.
-    fn refusal(&self, now: Time) -> Course {
+    /// A packet that is refused at once.
+    fn refusal(&self, packet: Activity, now: Time) -> Course {
         Course {
             kind: RecordKind::Refused,
-            activity: Default::default(),
+            activity: [packet, Activity::default()],
             start: self.watch.wall(now),
             close: Some(CloseReason::Refused),
         }

@@ -266,17 +266,18 @@ fn border<'a>(
     })
 }
 
-/// What the Internet border says about a packet from outside that goes no further than to an EIP.
+/// What the Internet border says about a packet that comes in from `source` and goes no further than to an EIP.
 pub(crate) fn at_the_border(
     s: &Snapshot,
     key: &Key,
+    source: Ipv4Addr,
     known: Known<'_>,
     evidence: Evidence<'_>,
     rec: &mut impl Recorder,
 ) -> Option<Ruling> {
-    let (src, dst) = (tuple::ip(key.src), tuple::ip(key.dst));
+    let dst = tuple::ip(key.dst);
     let list = s.firewalls.border.as_ref()?.entering;
-    let stage = border(s, key, FirewallKind::BorderIn, dst, list, src, src)?;
+    let stage = border(s, key, FirewallKind::BorderIn, dst, list, source, source)?;
     Some(stage.ask(s, key.proto, known, evidence, rec))
 }
 

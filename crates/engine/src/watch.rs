@@ -3,7 +3,7 @@
 //! It lies beside the sessions, so that those that no firewall sees cost nothing more. When policies, threats or the
 //! time change, live sessions are judged again by it: the forbidden are refused, the others' flows are not touched.
 
-use crate::curtain::Curtain;
+use crate::curtain::{Curtain, Mark};
 use crate::dns::Halves;
 use crate::firewall::Firewalls;
 use crate::hits::Hits;
@@ -11,7 +11,7 @@ use crate::inspection::Inspections;
 use crate::io::Time;
 use crate::neighbours::HopIx;
 use crate::record::{AppState, Details, Identified, Record, Unknown};
-use crate::verdicts::{Evidence, Ruling, Rulings, STAGES};
+use crate::verdicts::{Evidence, Known, Ruling, Rulings, STAGES};
 use flow::reason::Reason;
 use hashbrown::HashSet;
 use model::App;
@@ -71,6 +71,8 @@ pub(crate) struct Judged {
     )]
     pub names: Option<Box<Vec<Arc<str>>>>,
     pub curtain: Curtain,
+    /// What the curtain says to a daemon that takes over.
+    pub mark: Mark,
     /// While the curtain is drawn: where its packets really go.
     pub hops: [HopIx; 2],
     /// Why it is refused.
@@ -79,7 +81,7 @@ pub(crate) struct Judged {
     pub told: bool,
     /// Its end is in the records.
     pub recorded: bool,
-    /// It was found in the flow table, allowed.
+    /// It was found in the flow table, and what it was allowed by is not known any more, or what it has begun with.
     pub earlier: bool,
     /// What was known of the world when it was judged last.
     pub epoch: u32,
@@ -105,6 +107,7 @@ impl Judged {
             details: None,
             names: None,
             curtain: Curtain::Open,
+            mark: Mark::Fresh,
             hops: [0; 2],
             refused: Reason::NatFirewall,
             told: false,
@@ -136,12 +139,17 @@ impl Judged {
         self.rulings = Kept::new(rulings);
     }
 
-    /// The session has asked for a name, and this was said about it.
-    pub fn asked(&mut self, name: Arc<str>, ruling: Option<Ruling>) {
-        self.app = Some(App::Dns);
+    /// All is known of what it speaks.
+    pub fn found(&mut self, app: App, identified: Identified) {
+        self.app = Some(app);
         self.complete = true;
         self.state = AppState::Success;
-        self.identified = Some(Identified::Payload);
+        self.identified = Some(identified);
+    }
+
+    /// The session has asked for a name, and this was said about it.
+    pub fn asked(&mut self, name: Arc<str>, ruling: Option<Ruling>) {
+        self.found(App::Dns, Identified::Payload);
         self.domain = Some(name);
         self.dns = ruling.map(Box::new);
     }
@@ -153,6 +161,22 @@ impl Judged {
             self.complete = true;
             self.state = AppState::Success;
             self.identified = Some(Identified::Payload);
+        }
+    }
+
+    /// By what it is judged. What an earlier daemon has let pass, and cannot be known any more, stays allowed as long as
+    /// the firewalls decide `alike`.
+    pub fn known(&self, alike: bool) -> Known<'_> {
+        let identity = self.identity();
+        let pending = matches!(identity, Identity::Pending(_));
+        let earlier = self.earlier && alike && !pending;
+        Known {
+            identity: match identity {
+                // It has told already.
+                Identity::Unknown if earlier => Identity::Pending(None),
+                known => known,
+            },
+            earlier,
         }
     }
 

@@ -52,6 +52,16 @@ impl Stream {
         )
     }
 
+    /// A control connection of FTP that is known to be one, whose first packets went by unseen.
+    pub fn ftp_control(server_port: u16, limits: Limits) -> Stream {
+        let mut progress = Progress::Analysing;
+        let tcp = Tcp::ftp_control(server_port, &mut progress);
+        Stream {
+            progress,
+            ..Stream::new(Transport::Tcp(Box::new(tcp)), limits)
+        }
+    }
+
     /// A UDP session.
     pub fn udp(server_port: u16, limits: Limits) -> Stream {
         Stream::new(Transport::Udp(Box::new(Udp::new(server_port))), limits)

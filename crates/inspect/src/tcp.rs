@@ -96,6 +96,13 @@ impl Tcp {
         }
     }
 
+    /// One that is known already to be a control connection of FTP.
+    pub fn ftp_control(port: u16, progress: &mut Progress) -> Tcp {
+        let mut tcp = Tcp::new(port, false);
+        tcp.done(Identity::of(App::Ftp), progress);
+        tcp
+    }
+
     pub fn segment(
         &mut self,
         from: From,

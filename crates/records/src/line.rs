@@ -80,8 +80,8 @@ pub struct Line<'a> {
     /// How far that has come: `none`, `policy_discard`, `tcp_not_establish`, `no_payload`, `analysing`, `unknown_loose`,
     /// `unknown_strict` or `success`.
     pub state: AppState,
-    /// Why that was given up: `no_payload`, `handshake_only`, `not_recognised`, `one_side_only`, `midstream` or
-    /// `too_many`.
+    /// Why that was given up: `no_payload`, `handshake_only`, `not_recognised`, `one_side_only`, `midstream`,
+    /// `too_many` or `restart`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unknown: Option<Unknown>,
     /// The name that it is for is hidden (ECH): the domain is the outer one. Left out if not.

@@ -3,7 +3,7 @@
 use crate::changes;
 use crate::clock::Clock;
 use crate::error::Error;
-use crate::firewall::{self, Live, Pulse, Recording, Services};
+use crate::firewall::{self, Counters, Live, Pulse, Recording, Services};
 use crate::metering::{Meter, reading};
 use crate::output::units;
 use crate::socket::protocol::*;
@@ -42,6 +42,7 @@ pub struct Daemon {
     tracer: Tracer,
     store: Arc<Sqlite>,
     meter: Meter,
+    counters: Counters,
     clock: Clock,
     services: Arc<Services>,
     recording: Arc<Recording>,
@@ -161,6 +162,7 @@ impl Daemon {
         let sealer = Sealer::open(&state.api_dir()?.join("secrets.key"))?;
         let control = Arc::new(Control::start(store.clone(), now(), first, open)?);
         let meter = Meter::start(&state.usage(), Box::new(Reader(Arc::clone(&plane))))?;
+        let counters = Counters::start(&state.hits(), Arc::clone(&plane))?;
         let tracer = Tracer::new(Arc::clone(&control), Arc::clone(&plane));
         let cloud = Cloud::new(Arc::clone(&control), sealer)
             .metered(meter.metering())
@@ -179,6 +181,7 @@ impl Daemon {
             clock: Clock::start(Arc::clone(&control))?,
             control,
             meter,
+            counters,
             plane,
             services,
             recording,
@@ -208,6 +211,7 @@ impl Daemon {
         self.pulse.stop();
         self.services.stop();
         self.meter.stop();
+        self.counters.stop();
         let mut running = self.plane.0.write().unwrap_or_else(PoisonError::into_inner);
         let stopped = match running.take() {
             Some(datapath) if remove => Ok(datapath.remove()?),

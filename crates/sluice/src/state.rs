@@ -121,6 +121,11 @@ impl StateDir {
         self.dir.join("usage.db")
     }
 
+    /// The database of what policies have counted.
+    pub fn hits(&self) -> PathBuf {
+        self.dir.join("hits.db")
+    }
+
     /// The directory of the cloud API: its keys, its certificate, the calls that it has seen. It is made if it
     /// is not there, readable by its owner only.
     ///

@@ -241,6 +241,8 @@ fn a_refused_question_is_put_down() {
         ]
     );
     assert!(records.iter().all(|it| it.app == Some(App::Dns)));
+    let bytes = 42 + question("www.bad.example").len() as u64;
+    assert_eq!((records[0].packets_out, records[0].bytes_out), (1, bytes));
     let policy = records[0].firewalls[0].policy.as_ref().unwrap();
     assert_eq!(policy.id.as_str(), "bad");
 }

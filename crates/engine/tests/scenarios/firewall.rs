@@ -168,6 +168,7 @@ fn what_the_border_refuses_on_the_way_in_is_put_down() {
         assert_eq!(policy, Some("all"));
         assert_eq!(record.place.is_some(), mapped, "{tuple}");
         assert!(record.eip.is_some() && record.gateway.is_some(), "{tuple}");
+        assert_eq!(record.packets_out, 1, "{tuple}");
     }
 }
 
@@ -211,6 +212,78 @@ fn a_hairpin_is_asked_about_on_both_sides() {
     }
     let mut world = world(border(vec![], vec![refuse("private").source("10.0.0.0/8")]));
     at("b", world.from("a", knock()));
+}
+
+/// An instance's ping to an EIP, which answers it itself, is asked about as what goes out and comes in; and so is what
+/// nothing takes.
+#[test]
+fn a_hairpin_that_goes_nowhere_is_asked_about_on_both_sides() {
+    let all = || vec![refuse("all")];
+    let towards = |net: &str| vec![refuse("net").towards(net)];
+    let configs = [
+        (
+            border(towards("203.0.113.11/32"), vec![]),
+            Reason::BorderFirewall,
+            FirewallKind::BorderOut,
+        ),
+        (
+            border(vec![], vec![refuse("in").source("203.0.113.10/32")]),
+            Reason::BorderFirewall,
+            FirewallKind::BorderIn,
+        ),
+        (
+            loose(vec![refuse("private").source("10.0.1.0/24")]),
+            Reason::NatFirewall,
+            FirewallKind::Nat,
+        ),
+    ];
+    for (config, reason, kind) in configs {
+        let mut world = world(config);
+        world.record();
+        for packet in [
+            Packet::ping(A, EIP2, 1),
+            Packet::tcp((A, 5000), (EIP2, 22), SYN),
+        ] {
+            let told = at("a", world.from("a", packet.clone()));
+            assert!(
+                matches!(
+                    told.body,
+                    Body::Icmp {
+                        kind: 3,
+                        code: 13,
+                        ..
+                    }
+                ),
+                "{told:?}"
+            );
+            let records = world.take_records();
+            let [record] = &records[..] else {
+                panic!("{records:#?}")
+            };
+            assert_eq!(
+                (record.kind, record.direction, record.packets_out),
+                (RecordKind::Refused, "hairpin", 1)
+            );
+            assert_eq!(
+                (record.original.src, record.translated.src),
+                (ip(A), ip(EIP1))
+            );
+            let last = record.firewalls.last().unwrap();
+            assert_eq!((last.kind, last.action), (kind, model::PolicyAction::Drop));
+        }
+        assert_eq!(world.dropped(reason), 2);
+        assert_eq!(world.engine.firewall_stats().refused_first, 2);
+    }
+    // What is let pass is answered as ever, and stays between instance and gateway.
+    let mut open = world(border(
+        vec![refuse("web").port(80)],
+        vec![refuse("private").source("10.0.0.0/8")],
+    ));
+    let pong = at("a", open.from("a", Packet::ping(A, EIP2, 1)));
+    assert_eq!(pong.src, ip(EIP2));
+    // What stays inside is no business of the border's.
+    let mut inside = world(border(all(), all()));
+    at("b", inside.from("a", Packet::ping(A, B, 1)));
 }
 
 /// What is forbidden from now on ends; the entries of the rest are not touched.
@@ -304,4 +377,119 @@ fn counters_follow_their_policies_and_can_be_reset() {
     assert!(!world.engine.reset_policy(&scope(), Some(&"none".into())));
     let hits = world.engine.policy_hits(&scope());
     assert_eq!((hits[1].hits, hits[2].hits), (1, 0));
+}
+
+fn counts(world: &World) -> Vec<(String, u64, u64)> {
+    let hits = world.engine.policy_hits(&scope()).into_iter();
+    hits.map(|it| (it.policy, it.hits, it.bytes)).collect()
+}
+
+/// Counters are the policies': they go on when the firewall is switched on again, and are there while it is off.
+#[test]
+fn counters_go_on_after_the_firewall_was_off() {
+    let web = || accept("web").port(443);
+    let on = loose(vec![web(), accept("rest")]);
+    let mut off = on.clone();
+    divert(&mut off, false);
+    let mut world = world(on.clone());
+    let udp = |port| Packet::udp((A, port), (SERVER, 1)).len(972);
+    world.from("a", to(443));
+    world.from("a", udp(1));
+    world.apply_config(off.clone());
+    let counted = |rest: (u64, u64)| {
+        let web = ("web".to_owned(), 1, 54);
+        [web, ("rest".to_owned(), rest.0, rest.1)]
+    };
+    assert_eq!(counts(&world), counted((1, 1014)));
+    // Off, nothing is counted: neither new sessions nor what is said in those of before.
+    world.from("a", udp(1));
+    world.from("a", udp(2));
+    world.seconds(2);
+    assert_eq!(counts(&world), counted((1, 1014)));
+    world.apply_config(on.clone());
+    world.from("a", udp(3));
+    world.seconds(2);
+    assert_eq!(counts(&world), counted((2, 2028)));
+
+    // Off they can be reset, and go with their policies.
+    world.apply_config(off.clone());
+    assert!(world.engine.reset_policy(&scope(), Some(&"web".into())));
+    world.apply_config(on.clone());
+    assert_eq!(counts(&world)[0], ("web".into(), 0, 0));
+    for config in [&mut off, &mut on.clone()] {
+        set_policies(config, scope(), vec![web()]);
+        world.apply_config(config.clone());
+    }
+    world.apply_config(on);
+    assert_eq!(counts(&world)[1], ("rest".into(), 0, 0));
+}
+
+/// What has changed is told once, and a daemon that is given it goes on from there.
+#[test]
+fn counters_outlive_the_daemon() {
+    let config = loose(vec![accept("web").port(443), accept("rest")]);
+    let mut world = world(config.clone());
+    world.from("a", to(443));
+    world.from("a", Packet::udp((A, 1), (SERVER, 1)).len(972));
+    world.seconds(2);
+    let (mut told, all) = world.engine.changed_hits();
+    assert!(all);
+    told.sort_by(|a, b| a.1.policy.cmp(&b.1.policy));
+    let of = |it: &(PolicyScope, engine::PolicyHits)| (it.1.policy.clone(), it.1.hits, it.1.bytes);
+    let before: Vec<_> = told.iter().map(of).collect();
+    assert_eq!(before, [("rest".into(), 1, 1014), ("web".into(), 1, 54)]);
+    assert_eq!(world.engine.changed_hits(), (vec![], true));
+
+    world.restart();
+    world.from("a", Packet::udp((A, 2), (SERVER, 1)).len(972));
+    let mut kept: Vec<_> = told.into_iter().map(|(_, it)| it).collect();
+    kept.push(engine::PolicyHits {
+        policy: "no more".into(),
+        ..kept[0].clone()
+    });
+    let gone = world.engine.restore_hits(&scope(), kept);
+    assert_eq!(gone, ["no more"]);
+    world.seconds(2);
+    assert_eq!(
+        counts(&world),
+        [("web".into(), 1, 54), ("rest".into(), 2, 2028)]
+    );
+    let none = world.engine.restore_hits(&PolicyScope::Dns, Vec::new());
+    assert!(none.is_empty());
+
+    // A policy that goes, or is reset, is told as one that has counted nothing.
+    let _ = world.engine.changed_hits();
+    let mut config = config;
+    set_policies(&mut config, scope(), vec![accept("web").port(443)]);
+    world.apply_config(config);
+    assert!(world.engine.reset_policy(&scope(), None));
+    let (mut told, _) = world.engine.changed_hits();
+    told.sort_by(|a, b| a.1.policy.cmp(&b.1.policy));
+    let told: Vec<_> = told.iter().map(of).collect();
+    assert_eq!(told, [("rest".into(), 0, 0), ("web".into(), 0, 0)]);
+}
+
+/// With very many policies what has changed is told in parts.
+#[test]
+fn changed_counters_of_many_policies() {
+    let mut policies: Vec<_> = (1..=20_000)
+        .map(|port| accept(&format!("p{port}")).port(port))
+        .collect();
+    policies.push(accept("rest"));
+    let mut world = world(loose(policies));
+    for port in [1, 8_191, 8_192, 8_193, 16_385, 20_000, 20_001] {
+        world.from("a", to(port));
+    }
+    let (mut told, mut calls) = (Vec::new(), 0);
+    loop {
+        let (some, all) = world.engine.changed_hits();
+        told.extend(some.into_iter().map(|(_, it)| it.policy));
+        calls += 1;
+        if all {
+            break;
+        }
+    }
+    let expected = ["p1", "p8191", "p8192", "p8193", "p16385", "p20000", "rest"];
+    assert_eq!((&told[..], calls), (&expected.map(String::from)[..], 3));
+    assert_eq!(world.engine.changed_hits().0, []);
 }

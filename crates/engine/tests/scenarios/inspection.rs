@@ -1,6 +1,7 @@
 //! Firewalls that decide by application and domain: when the session has told them.
 
 use crate::common::*;
+use engine::record::{AppState, DecidedBy, Unknown};
 use flow::reason::Reason;
 use model::{App, OnDrop};
 
@@ -271,6 +272,186 @@ fn a_restart_keeps_the_allowed_the_refused_and_those_in_between() {
     let seen = world.from("a", between.client_says(ACK, &request("www.good.example")));
     at("wan", seen);
     assert!(one(world.from("a", between.client_says(ACK, b"data"))).fast);
+}
+
+/// Of the sessions that a daemon was about to find out, the next one refuses none for what it cannot know.
+#[test]
+fn what_was_heard_in_part_before_a_restart_goes_on() {
+    let good = || accept("good").named("*.good.example");
+    let mut world = world(strict(vec![good(), refuse("all")]));
+    world.record();
+    let first = hello("www.good.example");
+    let (begin, rest) = first.split_at(20);
+    let mut cut = Connection::open(&mut world, 5000, SERVER, 443);
+    at("wan", world.from("a", cut.client_says(ACK, begin)));
+    let mut quiet = Connection::open(&mut world, 5001, SERVER, 443);
+    at("wan", world.from("a", quiet.client_says(ACK, begin)));
+    // The last word of an earlier daemon counts, however often it is started.
+    for _ in 0..2 {
+        world.restart();
+        world.record();
+    }
+    at("wan", world.from("a", cut.client_says(ACK, rest)));
+    for _ in 0..40 {
+        at("wan", world.from("a", cut.client_says(ACK, &[0xee; 700])));
+        at("a", world.net(cut.server_says(ACK, &[0xef; 700])));
+    }
+    assert!(one(world.from("a", cut.client_says(ACK, b"more"))).fast);
+    world.seconds(10);
+    none(world.take());
+    assert_eq!(world.engine.firewall_stats().refused, 0);
+    at("wan", world.from("a", quiet.client_says(ACK, rest)));
+
+    // That is put down, and ends with the policies that were in force.
+    world.seconds(60);
+    world.from("a", cut.client_says(ACK, b"more"));
+    world.seconds(2);
+    let records = world.take_records();
+    let record = records
+        .iter()
+        .rev()
+        .find(|it| it.original.src_port == 5000)
+        .unwrap();
+    assert_eq!(record.state, AppState::UnknownLoose);
+    assert_eq!(record.unknown, Some(Unknown::Restart));
+    assert_eq!(record.firewalls[0].by, DecidedBy::Earlier);
+    let config = strict(vec![good(), accept("dns").port(53), refuse("all")]);
+    world.apply_config(config);
+    let refused = world.engine.firewall_stats().refused;
+    assert!(refused >= 1, "{refused}");
+}
+
+/// What it can tell still is found out, and counts.
+#[test]
+fn what_was_heard_in_part_before_a_restart_may_tell_more() {
+    let mut world = world(strict(vec![bad(), accept("rest")]));
+    let mut it = Connection::open(&mut world, 5000, SERVER, 80);
+    let begin = b"GET /a HTTP/1.1\r\nHo";
+    at("wan", world.from("a", it.client_says(ACK, begin)));
+    world.restart();
+    let rest = b"st: www.good.example\r\n\r\n";
+    at("wan", world.from("a", it.client_says(ACK, rest)));
+    let seen = world.from("a", it.client_says(ACK, &request("www.bad.example")));
+    is_reset(&seen, &it, request("www.bad.example").len());
+}
+
+/// A session that had said nothing can tell everything: for it the mode counts as ever.
+#[test]
+fn what_had_said_nothing_before_a_restart_is_judged_by_all_that_it_says() {
+    let mut world = world(strict(vec![
+        accept("ftp").apps(&[App::Ftp]),
+        accept("good").named("*.good.example"),
+        refuse("all"),
+    ]));
+    let mut good = Connection::open(&mut world, 5000, SERVER, 443);
+    let mut noise = Connection::open(&mut world, 5001, SERVER, 443);
+    let mut ftp = Connection::open(&mut world, 5002, SERVER, 21);
+    // One that is not open yet is no silent one.
+    let mut slow = Connection::new(5003, SERVER, 443);
+    let out = at("wan", world.from("a", slow.client_says(SYN, b"")));
+    slow.seen_as = Some((out.src.to_string(), out.sport()));
+    world.restart();
+    let first = hello("www.good.example");
+    at("wan", world.from("a", good.client_says(ACK, &first[..9])));
+    at("wan", world.from("a", good.client_says(ACK, &first[9..])));
+    assert!(one(world.from("a", good.client_says(ACK, b"data"))).fast);
+    for _ in 0..40 {
+        world.from("a", noise.client_says(ACK, &[0xee; 700]));
+        world.net(noise.server_says(ACK, &[0xef; 700]));
+    }
+    assert_eq!(world.engine.firewall_stats().refused, 1);
+    login(&mut world, &mut ftp);
+    let mut data = passive(&mut world, &mut ftp, 5100);
+    assert!(one(world.from("a", data.client_says(ACK, b"bytes"))).fast);
+    world.take();
+    world.seconds(12);
+    at("a", world.net(slow.server_says(SYN | ACK, b"")));
+    at("wan", world.from("a", slow.client_says(ACK, b"")));
+    at("wan", world.from("a", slow.client_says(ACK, &first)));
+    assert!(one(world.from("a", slow.client_says(ACK, b"data"))).fast);
+}
+
+/// A control connection of FTP is one after a restart, too, and announces data connections.
+#[test]
+fn a_control_connection_goes_on_after_a_restart() {
+    let mut world = world(strict(vec![accept("ftp").apps(&[App::Ftp]), refuse("all")]));
+    let mut ftp = Connection::open(&mut world, 5000, SERVER, 21);
+    login(&mut world, &mut ftp);
+    for sport in [5001, 5002] {
+        world.restart();
+        world.seconds(20);
+        none(world.take());
+        let mut data = passive(&mut world, &mut ftp, sport);
+        assert!(one(world.from("a", data.client_says(ACK, b"bytes"))).fast);
+        let view = world.sessions();
+        let control = view.iter().find(|it| it.original.src_port == 5000).unwrap();
+        assert_eq!(control.app.as_deref(), Some("FTP"));
+    }
+    let _other = Connection::open(&mut world, 5003, SERVER, 9);
+    world.seconds(10);
+    assert_eq!(world.engine.firewall_stats().refused, 1);
+}
+
+/// An allowed session of TLS whose server has not shown its certificate goes to the kernel.
+#[test]
+fn a_session_that_waits_for_a_certificate_goes_on_after_a_restart() {
+    let mut world = world(strict(vec![
+        accept("good").named("*.good.example"),
+        refuse("all"),
+    ]));
+    world.record();
+    let mut it = Connection::open(&mut world, 5000, SERVER, 443);
+    let first = hello("www.good.example");
+    at("wan", world.from("a", it.client_says(ACK, &first)));
+    assert_eq!(world.session().firewall.as_deref(), Some("inspected"));
+    world.restart();
+    assert!(one(world.net(it.server_says(ACK, &[0xee; 600]))).fast);
+    world.seconds(10);
+    assert!(one(world.from("a", it.client_says(ACK, b"data"))).fast);
+    assert_eq!(world.engine.firewall_stats().refused, 0);
+}
+
+/// A session that asks for names does not have to ask anew to stay allowed.
+#[test]
+fn a_session_that_asks_for_names_goes_on_after_a_restart() {
+    let mut config = strict(vec![accept("dns").apps(&[App::Dns]), refuse("all")]);
+    let names = vec![refuse("bad").named("*.bad.example")];
+    set_policies(&mut config, model::PolicyScope::Dns, names);
+    let mut world = world(config);
+    let mut it = Connection::open(&mut world, 5000, SERVER, 53);
+    world.restart();
+    world.know(policy::World::default());
+    world.seconds(10);
+    none(world.take());
+    at("wan", world.from("a", it.client_says(ACK, b"\0")));
+    assert_eq!(world.session().firewall.as_deref(), Some("dns"));
+}
+
+/// Goes through the beginning of a control connection of FTP.
+fn login(world: &mut World, ftp: &mut Connection) {
+    let said = [
+        (false, &b"220 FTP server ready\r\n"[..]),
+        (true, b"USER anonymous\r\n"),
+        (false, b"331 Password please\r\n"),
+    ];
+    for (client, line) in said {
+        match client {
+            true => at("wan", world.from("a", ftp.client_says(ACK, line))),
+            false => at("a", world.net(ftp.server_says(ACK, line))),
+        };
+    }
+}
+
+/// Opens the data connection that an FTP server announces.
+fn passive(world: &mut World, ftp: &mut Connection, sport: u16) -> Connection {
+    at("wan", world.from("a", ftp.client_says(ACK, b"PASV\r\n")));
+    let port = 200 * 256 + sport % 256;
+    let answer = format!(
+        "227 Entering Passive Mode (198,51,100,7,200,{})\r\n",
+        sport % 256
+    );
+    at("a", world.net(ftp.server_says(ACK, answer.as_bytes())));
+    Connection::open(world, sport, SERVER, port)
 }
 
 /// The data connection that an FTP server announces is FTP's; no other one is.

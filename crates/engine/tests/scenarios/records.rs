@@ -181,6 +181,14 @@ fn a_refusal_is_put_down_at_once() {
         (RecordKind::Refused, AppState::PolicyDiscard)
     );
     assert_eq!(records[0].result, RecordResult::Drop);
+    // What was dropped is counted.
+    let counted = |it: &engine::record::Record| {
+        let [out, back] = [(it.packets_out, it.bytes_out), (it.packets_in, it.bytes_in)];
+        (out, back)
+    };
+    assert_eq!(counted(&records[0]), ((1, 51), (0, 0)));
+    world.from("a", Packet::udp((A, 5001), (SERVER, 123)).len(958));
+    assert_eq!(counted(&world.take_records()[0]), ((1, 1000), (0, 0)));
 
     let mut it = Connection::open(&mut world, 5000, SERVER, 443);
     world.from("a", it.client_says(ACK, &hello("www.bad.example")));

@@ -3,6 +3,7 @@
 //!
 //! Each is fetched on a thread of its own and handed to the engine between two packets, whole.
 
+mod counters;
 mod feeds;
 mod live;
 mod locations;
@@ -11,6 +12,7 @@ mod pulse;
 mod recording;
 mod resolver;
 
+pub use counters::Counters;
 pub use feeds::Feed;
 pub(crate) use live::Live;
 pub use pulse::Pulse;
