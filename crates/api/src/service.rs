@@ -85,6 +85,11 @@ impl Cloud {
         self.metering.as_deref().ok_or_else(none)
     }
 
+    /// What seals secrets.
+    pub(crate) fn sealer(&self) -> &Sealer {
+        &self.sealer
+    }
+
     /// The control plane under it.
     pub(crate) fn control(&self) -> &Control {
         &self.control
