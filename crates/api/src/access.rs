@@ -33,7 +33,9 @@ const NARROWED: &[(&str, &[&str])] = &[
         "DescribeForwardTableEntries",
         &["ForwardEntryId", "ForwardTableId", "NatGatewayId"],
     ),
+    ("DescribeDisks", &["InstanceId"]),
     ("DescribeInstanceAttribute", &["InstanceId"]),
+    ("DescribeInstanceMaintenanceAttributes", &["InstanceId"]),
     ("DescribeInstanceStatus", &["InstanceId"]),
     ("DescribeInstances", &["InstanceIds", "VSwitchId", "VpcId"]),
     ("DescribeNatFirewallControlPolicy", &["NatGatewayId"]),
@@ -81,6 +83,7 @@ const NARROWED: &[(&str, &[&str])] = &[
             "SourceVSwitchId",
         ],
     ),
+    ("DescribeUserData", &["InstanceId"]),
     ("DescribeVpcListLite", &["VpcId"]),
     ("DescribeVRouters", &["VRouterId"]),
     ("DescribeVSwitches", &["RouteTableId", "VSwitchId", "VpcId"]),
@@ -157,6 +160,7 @@ const KINDS: &[(&str, &str)] = &[
     ("NetworkInterface", "eni"),
     ("AssignPrivateIp", "eni"),
     ("Instance", "instance"),
+    ("Disk", "disk"),
 ];
 
 /// Kinds of resources that lie in no VPC: to make one is about all of the kind, whatever else the call names.
@@ -186,6 +190,10 @@ pub(crate) fn check(
     let Some(user) = user(cloud, request)? else {
         return Ok(());
     };
+    // Who one is, anybody may ask.
+    if product == "Sts" {
+        return Ok(());
+    }
     let action = format!("{}:{}", code(product), request.action);
     for resource in resources(cloud, request, product, operation, user, changes) {
         let why = match cloud.permission(user, &action, &resource) {

@@ -163,15 +163,17 @@ impl<'a> Call<'a> {
 
     /// The same where the parameter with the tags has another name.
     pub fn matches_tags(&self, name: &str, meta: &Meta) -> bool {
-        let group = self.text("ResourceGroupId");
-        let tags = self.params.objects(name);
-        group.is_none_or(|group| group == meta.resource_group())
-            && tags.iter().all(|tag| {
-                let key = self.params.get(&format!("{tag}.Key"));
-                let value = self.params.get(&format!("{tag}.Value"));
-                let has = key.and_then(|key| meta.tags.get(key));
-                key.is_none() || has.is_some_and(|has| value.is_none_or(|value| value == has))
-            })
+        self.is("ResourceGroupId", meta.resource_group()) && self.has_tags(name, meta)
+    }
+
+    /// Whether something has the tags that a call asks for by a parameter.
+    pub fn has_tags(&self, name: &str, meta: &Meta) -> bool {
+        self.params.objects(name).iter().all(|tag| {
+            let key = self.params.get(&format!("{tag}.Key"));
+            let value = self.params.get(&format!("{tag}.Value"));
+            let has = key.and_then(|key| meta.tags.get(key));
+            key.is_none() || has.is_some_and(|has| value.is_none_or(|value| value == has))
+        })
     }
 
     /// Whether a parameter is left out or is this text.

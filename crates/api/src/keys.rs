@@ -84,8 +84,8 @@ impl Sealer {
         Ok(Sealer(ChaCha20Poly1305::new(&Key::from(key))))
     }
 
-    /// Seals the secret of a key.
-    fn seal(&self, id: &str, secret: &str) -> Result<String, Refusal> {
+    /// Seals a text of something that has an identifier, the secret of a key.
+    pub(crate) fn seal(&self, id: &str, secret: &str) -> Result<String, Refusal> {
         let mut nonce = [0; NONCE];
         random(&mut nonce)?;
         let sealed = self
@@ -98,7 +98,11 @@ impl Sealer {
 
     /// The secret of a key; `None` if it was sealed with another key, or is damaged.
     pub fn unseal(&self, key: &AccessKey) -> Option<String> {
-        let text = &key.sealed;
+        self.open_text(&key.id, &key.sealed)
+    }
+
+    /// What was sealed for something that has an identifier.
+    pub(crate) fn open_text(&self, id: &str, text: &str) -> Option<String> {
         let byte = |at| {
             text.get(at..at + 2)
                 .and_then(|it| u8::from_str_radix(it, 16).ok())
@@ -109,7 +113,7 @@ impl Sealer {
         let nonce: [u8; NONCE] = nonce.try_into().ok()?;
         let secret = self
             .0
-            .decrypt(&Nonce::from(nonce), payload(&key.id, sealed))
+            .decrypt(&Nonce::from(nonce), payload(id, sealed))
             .ok()?;
         String::from_utf8(secret).ok()
     }

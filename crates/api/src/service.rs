@@ -85,6 +85,11 @@ impl Cloud {
         self.metering.as_deref().ok_or_else(none)
     }
 
+    /// What seals secrets.
+    pub(crate) fn sealer(&self) -> &Sealer {
+        &self.sealer
+    }
+
     /// The control plane under it.
     pub(crate) fn control(&self) -> &Control {
         &self.control
@@ -141,18 +146,7 @@ impl Service for Cloud {
                 self.change(request, product, operation, change)?
             }
         };
-        let mut fields = match answer {
-            Value::Object(fields) => fields,
-            _ => Map::new(),
-        };
-        operation.complete(&mut fields).map_err(|why| {
-            tracing::error!(
-                "the answer to {} is not as its SDKs expect it: {why}",
-                request.action
-            );
-            ApiError::internal(format!("The answer cannot be given: {why}."))
-        })?;
-        Ok(fields)
+        completed(operation, request, answer)
     }
 
     fn secret(&self, access_key_id: &str) -> Option<String> {
@@ -222,6 +216,24 @@ impl Cloud {
     }
 }
 
+/// An answer with all the fields that SDKs expect.
+fn completed(
+    operation: &Operation,
+    request: &Request,
+    answer: Value,
+) -> Result<Map<String, Value>, ApiError> {
+    let mut fields = match answer {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    };
+    operation.complete(&mut fields).map_err(|why| {
+        let action = &request.action;
+        tracing::error!("the answer to {action} is not as its SDKs expect it: {why}");
+        ApiError::internal(format!("The answer cannot be given: {why}."))
+    })?;
+    Ok(fields)
+}
+
 /// Performs a change on a draft, or repeats the answer to the same call with the same client token.
 fn perform(
     request: &Request,
@@ -251,6 +263,8 @@ fn perform(
     }
     draft.dry_run = call.flag("DryRun")? == Some(true);
     let answer = change(&call, draft)?;
+    // A change that cannot be answered is not made.
+    completed(operation, request, answer.clone())?;
     if let Some((id, parameters)) = token {
         forget_tokens(draft, now);
         draft.tokens.put(Token {

@@ -87,6 +87,7 @@ pub fn products() -> &'static [Product] {
             include_str!("../spec/ecs.json"),
             include_str!("../spec/vpcpeer.json"),
             include_str!("../spec/ram.json"),
+            include_str!("../spec/sts.json"),
             include_str!("../spec/actiontrail.json"),
             include_str!("../spec/cloudfw.json"),
         ]
@@ -137,7 +138,7 @@ pub fn operation(
 impl Product {
     /// Whether it is in no region, as users and the audit trail are.
     pub fn is_global(&self) -> bool {
-        matches!(&*self.product, "Ram" | "Actiontrail")
+        matches!(&*self.product, "Ram" | "Sts" | "Actiontrail")
     }
 
     /// Adds operations, and fields to those that are there.
@@ -349,7 +350,15 @@ mod tests {
         let names: Vec<&str> = products().iter().map(|it| &*it.product).collect();
         assert_eq!(
             names,
-            ["Vpc", "Ecs", "VpcPeer", "Ram", "Actiontrail", "Cloudfw"]
+            [
+                "Vpc",
+                "Ecs",
+                "VpcPeer",
+                "Ram",
+                "Sts",
+                "Actiontrail",
+                "Cloudfw"
+            ]
         );
         let (_, operation) = operation("2016-04-28", "CreateForwardEntry").unwrap();
         assert!(

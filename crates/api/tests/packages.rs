@@ -98,7 +98,7 @@ fn eips_share_a_package() {
     remove(&a).unwrap();
     assert_eq!(package_of(&a), None);
     assert_eq!(eip_shown(&world, &a)["Bandwidth"], "5");
-    assert_eq!(refused(remove(&a)), "IpInstanceId.NotInBandwidthPackage");
+    assert_eq!(refused(remove(&a)), "OperationUnsupported.IpNotInCbwp");
     on(&world, "DeleteCommonBandwidthPackage", &id, &[]).unwrap();
     assert!(world.control.config().bandwidth_packages.is_empty());
 }

@@ -92,6 +92,7 @@ impl Draft {
             bandwidth: Some(new.bandwidth),
             internet_charge_type: new.charge_type.name().into(),
             binding: None,
+            address_named: false,
             package: None,
             protected: self.protects_new_eips(self.now),
             deletion_protection: false,
@@ -152,6 +153,7 @@ impl Draft {
         }
         if let Some(eip) = self.eips.get_mut(id) {
             eip.binding = Some(target);
+            eip.address_named = private.is_some();
         }
         Ok(())
     }

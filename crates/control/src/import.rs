@@ -342,6 +342,8 @@ impl Draft {
                 instance_type: String::new(),
                 started: self.now,
                 deletion_protection: false,
+                disk: SystemDisk::default(),
+                user_data: String::new(),
             })
         };
         set(&mut record.zone, &says.zone);
@@ -398,6 +400,7 @@ impl Draft {
                     }
                     model::EipBinding::Eni(id) => EipBinding::Eni(id),
                 }),
+                address_named: had.is_some_and(|it| it.address_named),
                 package: eip.package.clone(),
                 protected: had.is_some_and(|it| it.protected),
                 deletion_protection: had.is_some_and(|it| it.deletion_protection),

@@ -35,6 +35,8 @@ pub struct NewInstance {
     pub instance_type: String,
     /// Whether it must not be deleted.
     pub deletion_protection: bool,
+    /// What is told of its system disk.
+    pub disk: SystemDisk,
 }
 
 impl Draft {
@@ -90,6 +92,8 @@ impl Draft {
             instance_type: new.instance_type,
             started: if new.running { self.now } else { 0 },
             deletion_protection: new.deletion_protection,
+            disk: new.disk,
+            user_data: String::new(),
         };
         self.instances.put(instance.clone());
         Ok(instance)
@@ -169,6 +173,36 @@ impl Draft {
         }
         self.unbind_eips(&EipBinding::Instance(id.into()));
         self.instances.remove(id);
+        Ok(())
+    }
+
+    /// Gives an instance that is stopped another type.
+    ///
+    /// # Errors
+    /// `IncorrectInstanceStatus` if it runs.
+    pub fn set_instance_type(&mut self, id: &str, instance_type: &str) -> Result<()> {
+        self.expect_running(id, false)?;
+        if let Some(instance) = self.instances.get_mut(id) {
+            instance.instance_type = instance_type.into();
+        }
+        Ok(())
+    }
+
+    /// Gives an instance that is stopped another image, and a system disk of another size.
+    ///
+    /// # Errors
+    /// `IncorrectInstanceStatus` if it runs.
+    pub fn replace_image(
+        &mut self,
+        id: &str,
+        image: Option<&str>,
+        size: Option<u32>,
+    ) -> Result<()> {
+        self.expect_running(id, false)?;
+        if let Some(instance) = self.instances.get_mut(id) {
+            instance.image = image.unwrap_or(&instance.image).into();
+            instance.disk.size = size.unwrap_or(instance.disk.size);
+        }
         Ok(())
     }
 

@@ -119,7 +119,7 @@ impl Draft {
             return Ok(eip.id.clone());
         }
         let why = format!("The EIP {} is not in the package {id}.", eip.id);
-        Err(Refusal::bad("IpInstanceId.NotInBandwidthPackage", why))
+        Err(Refusal::bad("OperationUnsupported.IpNotInCbwp", why))
     }
 }
 

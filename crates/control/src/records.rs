@@ -322,8 +322,43 @@ pub struct Instance {
     /// Whether it must not be deleted.
     #[serde(default)]
     pub deletion_protection: bool,
+    /// Its system disk.
+    #[serde(default)]
+    pub disk: SystemDisk,
+    /// Its user data, sealed; nothing here runs it.
+    #[serde(default)]
+    pub user_data: String,
 }
 record!(Instance, "instance");
+
+/// What is told of an instance's system disk, as its maker said it: an instance brings its own, and nothing depends
+/// on it. It is called by the identifier of its instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SystemDisk {
+    /// For people; may be empty.
+    pub name: String,
+    /// For people; may be empty.
+    pub description: String,
+    /// GiB.
+    pub size: u32,
+    /// The kind of disk.
+    pub category: String,
+    /// How fast it is, of kinds that say so.
+    pub performance_level: String,
+}
+
+impl Default for SystemDisk {
+    fn default() -> SystemDisk {
+        SystemDisk {
+            name: String::new(),
+            description: String::new(),
+            size: 40,
+            category: "cloud_essd".into(),
+            performance_level: "PL1".into(),
+        }
+    }
+}
 
 /// An elastic network interface.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -384,6 +419,9 @@ pub struct Eip {
     pub internet_charge_type: String,
     /// What it is bound to.
     pub binding: Option<EipBinding>,
+    /// Whether the private address was named when it was bound: then it is told back.
+    #[serde(default)]
+    pub address_named: bool,
     /// The bandwidth package that it shares.
     #[serde(default)]
     pub package: Option<Id>,

@@ -19,6 +19,7 @@ pub(super) const OPERATIONS: &[(&str, Handler)] = &[
     ("ReleaseEipAddress", C(release)),
     ("DescribeEipAddresses", Q(describe)),
     ("ModifyEipAddressAttribute", C(modify)),
+    ("ModifyEipForwardMode", C(modify_mode)),
     ("DeletionProtection", C(protect)),
 ];
 
@@ -186,6 +187,13 @@ fn modify(call: &Call, draft: &mut Draft) -> Answer {
         eip.meta.name = name.unwrap_or_else(|| eip.meta.name.clone());
         eip.meta.description = description.unwrap_or_else(|| eip.meta.description.clone());
     }
+    Ok(json!({}))
+}
+
+/// An EIP has the one mode that there is, whatever it is bound to.
+fn modify_mode(call: &Call, draft: &mut Draft) -> Answer {
+    draft.eip(call.need("InstanceId")?)?;
+    mode(call)?;
     Ok(json!({}))
 }
 
@@ -368,8 +376,11 @@ fn view(call: &Call, cloud: &Cloud, eip: &Eip) -> Value {
         "InstanceType": binding.map(binding_type).unwrap_or_default(),
         "InstanceRegionId": vpc.filter(|it| in_region(call, it)).map(|_| call.region).unwrap_or_default(),
         "Mode": if interface(cloud, eip).is_some() { "NAT" } else { "" },
-        "PrivateIpAddress": interface(cloud, eip).map(|it| it.address.to_string()).unwrap_or_default(),
-        "VpcId": vpc.map(|it| &*it.id).unwrap_or_default(),
+        // Terraform takes an address that was not asked for, and a VPC, for a change.
+        "PrivateIpAddress": interface(cloud, eip)
+            .filter(|_| eip.address_named)
+            .map(|it| it.address.to_string())
+            .unwrap_or_default(),
         "RegionId": call.region,
         "ResourceGroupId": eip.meta.resource_group(),
         "DeletionProtection": eip.deletion_protection,

@@ -3,11 +3,13 @@
 use super::ecs::{
     description, driver_view, eip_view, groups, mac_view, minute, name, page, private_addresses,
 };
-use super::run::host_name;
+use super::run::{host_name, keep_user_data};
 use super::vpc::{in_region, region_of};
-use super::{C, Handler, Q};
+use super::{A, C, Handler, Q};
 use crate::ApiError;
 use crate::call::{Answer, Call, join, tag_key_list};
+use crate::keys::Sealer;
+use crate::service;
 use crate::spec::{invalid, missing};
 use control::records::{Eni, Instance, VSwitch, Vpc};
 use control::{Cloud, Draft};
@@ -17,7 +19,11 @@ pub(super) const OPERATIONS: &[(&str, Handler)] = &[
     ("DescribeInstances", Q(describe)),
     ("DescribeInstanceStatus", Q(describe_status)),
     ("DescribeInstanceAttribute", Q(describe_one)),
-    ("ModifyInstanceAttribute", C(modify)),
+    ("DescribeInstanceMaintenanceAttributes", Q(maintenance)),
+    ("DescribeInstanceRamRole", Q(ram_roles)),
+    ("DescribeUserData", A(user_data)),
+    ("ModifyInstanceAttribute", Handler::Seal(modify)),
+    ("ModifyInstanceSpec", C(modify_spec)),
     ("StartInstance", C(start)),
     ("StartInstances", C(start_several)),
     ("StopInstance", C(stop)),
@@ -289,14 +295,76 @@ fn describe_status(call: &Call, cloud: &Cloud) -> Answer {
     ))
 }
 
-fn modify(call: &Call, draft: &mut Draft) -> Answer {
+/// What happens to instances when their host is mended. Nobody mends it for them, so there is nothing to choose.
+fn maintenance(call: &Call, cloud: &Cloud) -> Answer {
+    let ids = call.list("InstanceId");
+    let places = cloud.instances.iter().filter_map(|it| Place::of(cloud, it));
+    let places = places.filter(|place| {
+        (ids.is_empty() || ids.contains(&&*place.instance.id)) && in_region(call, place.vpc)
+    });
+    let (places, position) = call.page(places.collect(), 100)?;
+    let attributes = places.into_iter().map(|place| {
+        json!({
+            "InstanceId": place.instance.id,
+            "ActionOnMaintenance": {
+                "Value": "AutoRecover",
+                "DefaultValue": "AutoRecover",
+                "SupportedValues": {"SupportedValue": ["AutoRecover"]},
+            },
+        })
+    });
+    Ok(join(
+        position,
+        json!({"MaintenanceAttributes": {"MaintenanceAttribute": attributes.collect::<Vec<_>>()}}),
+    ))
+}
+
+/// The roles of instances: there are no roles, so none has one.
+fn ram_roles(call: &Call, _: &Cloud) -> Answer {
+    call.json_list("InstanceIds")?;
+    let (_, position) = call.page(Vec::<()>::new(), 50)?;
+    let sets = json!({"InstanceRamRoleSet": []});
+    Ok(
+        json!({"InstanceRamRoleSets": sets, "RegionId": call.region, "TotalCount": position["TotalCount"]}),
+    )
+}
+
+fn user_data(call: &Call, cloud: &service::Cloud) -> Answer {
+    let records = cloud.control().cloud();
+    let instance = records.instance(call.need("InstanceId")?)?;
+    let sealed = &*instance.user_data;
+    let text = match sealed {
+        "" => Some(String::new()),
+        _ => cloud.sealer().open_text(&instance.id, sealed),
+    };
+    let lost = || ApiError::internal("The user data was sealed with another key file.");
+    let text = text.ok_or_else(lost)?;
+    Ok(json!({"InstanceId": instance.id, "RegionId": call.region, "UserData": text}))
+}
+
+/// Gives an instance another type; what is said of its bandwidth and disks is passed over.
+fn modify_spec(call: &Call, draft: &mut Draft) -> Answer {
+    let id = call.need("InstanceId")?;
+    draft.instance(id)?;
+    if call.int("InternetMaxBandwidthOut")?.unwrap_or(0) != 0 {
+        let why =
+            "Instances have no public address of their own: leave it at 0, and associate an EIP.";
+        return Err(invalid("InternetMaxBandwidthOut", why));
+    }
+    if let Some(instance_type) = call.text("InstanceType") {
+        draft.set_instance_type(id, instance_type)?;
+    }
+    Ok(json!({}))
+}
+
+fn modify(call: &Call, draft: &mut Draft, sealer: &Sealer) -> Answer {
     let id = call.need("InstanceId")?;
     let eni = draft.instance(id)?.eni.clone();
     let name = name(call, "InstanceName", "InvalidInstanceName.Malformed")?;
     let description = description(call, "Description", "InvalidDescription.Malformed")?;
     let host_name = call.text("HostName").map(host_name).transpose()?;
     let protection = call.flag("DeletionProtection")?;
-    super::run::check_user_data(call)?;
+    keep_user_data(call, draft, sealer, id)?;
     let groups = groups(call, "SecurityGroupId", "SecurityGroupIds")?;
     if !groups.is_empty() {
         draft.set_security_groups(&eni, groups, "InvalidSecurityGroupId.VPCMismatch")?;

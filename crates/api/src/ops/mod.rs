@@ -8,7 +8,9 @@ mod access_keys;
 mod access_policies;
 mod address_books;
 mod border_policies;
+mod callers;
 mod catalog;
+mod disks;
 mod dns_policies;
 mod ecs;
 mod ecs_tags;
@@ -81,6 +83,7 @@ const VPC: &str = "2016-04-28";
 const ECS: &str = "2014-05-26";
 const PEER: &str = "2022-01-01";
 const RAM: &str = "2015-05-01";
+const STS: &str = "2015-04-01";
 const TRAIL: &str = "2020-07-06";
 const CFW: &str = "2017-12-07";
 
@@ -101,6 +104,7 @@ const GROUPS: &[(&str, &[(&str, Handler)])] = &[
     (VPC, trace::OPERATIONS),
     (ECS, instances::OPERATIONS),
     (ECS, run::OPERATIONS),
+    (ECS, disks::OPERATIONS),
     (ECS, security_groups::OPERATIONS),
     (ECS, rules::OPERATIONS),
     (ECS, enis::OPERATIONS),
@@ -110,6 +114,7 @@ const GROUPS: &[(&str, &[(&str, Handler)])] = &[
     (RAM, users::OPERATIONS),
     (RAM, access_keys::OPERATIONS),
     (RAM, access_policies::OPERATIONS),
+    (STS, callers::OPERATIONS),
     (TRAIL, events::OPERATIONS),
     (CFW, nat_firewalls::OPERATIONS),
     (CFW, nat_firewall_checks::OPERATIONS),

@@ -67,10 +67,19 @@ fn tables<'a>(call: &Call, cloud: &'a Cloud, name: &str) -> Vec<(&'a RouteTable,
                 .text(name)
                 .is_none_or(|it| it.eq_ignore_ascii_case(kind(table)))
             && in_region(call, vpc)
-            && call.matches(&table.meta);
+            && call.is("ResourceGroupId", group(cloud, table))
+            && call.has_tags("Tag", &table.meta);
         fits.then_some((table, &*vpc.router))
     });
     tables.collect()
+}
+
+/// The resource group of a route table: that of its VPC, until it is moved to another one.
+fn group<'a>(cloud: &'a Cloud, table: &'a RouteTable) -> &'a str {
+    match (&*table.meta.resource_group, cloud.vpcs.get(&table.vpc)) {
+        ("", Some(vpc)) => vpc.meta.resource_group(),
+        _ => table.meta.resource_group(),
+    }
 }
 
 fn list_tables(call: &Call, cloud: &Cloud) -> Answer {
@@ -88,7 +97,7 @@ fn list_tables(call: &Call, cloud: &Cloud) -> Answer {
             "VSwitchIds": {"VSwitchId": ids(cloud.vswitches.iter(), |it| it.route_table == table.id, |it| &it.id)},
             "Status": "Available",
             "CreationTime": stamp(table.meta.created),
-            "ResourceGroupId": table.meta.resource_group(),
+            "ResourceGroupId": group(cloud, table),
             "Tags": tag_list(&table.meta),
         })
     });
@@ -196,7 +205,7 @@ fn describe_tables(call: &Call, cloud: &Cloud) -> Answer {
             "VRouterId": router,
             "Status": "Available",
             "CreationTime": stamp(table.meta.created),
-            "ResourceGroupId": table.meta.resource_group(),
+            "ResourceGroupId": group(cloud, table),
             "VSwitchIds": {"VSwitchId": ids(cloud.vswitches.iter(), |it| it.route_table == table.id, |it| &it.id)},
             "RouteEntrys": {"RouteEntry": entries.collect::<Vec<_>>()},
         })

@@ -1,13 +1,15 @@
 //! Making instances.
 //!
 //! An instance is a network namespace, or an interface that exists; see [`super::ecs::driver`] for the parameters
-//! that say so. Image and type are kept as the caller names them. What the cloud's operations say about
-//! disks, passwords, key pairs, placement and payment means nothing here and is passed over.
+//! that say so. Image, type and system disk are kept as the caller names them. What the cloud's operations say about
+//! data disks, passwords, key pairs, placement and payment means nothing here and is passed over.
 
+use super::Handler;
+use super::disks::system_disk;
 use super::ecs::{description, driver, groups, name, no_ipv6, secondary};
-use super::{C, Handler};
 use crate::ApiError;
 use crate::call::{Answer, Call};
+use crate::keys::Sealer;
 use crate::spec::{invalid, missing};
 use control::Draft;
 use control::eni::NewEni;
@@ -16,8 +18,10 @@ use control::records::{Instance, Meta};
 use model::Driver;
 use serde_json::json;
 
-pub(super) const OPERATIONS: &[(&str, Handler)] =
-    &[("RunInstances", C(run)), ("CreateInstance", C(create))];
+pub(super) const OPERATIONS: &[(&str, Handler)] = &[
+    ("RunInstances", Handler::Seal(run)),
+    ("CreateInstance", Handler::Seal(create)),
+];
 
 /// The most instances of one call.
 const MAX_AMOUNT: i64 = 100;
@@ -36,8 +40,8 @@ pub(super) fn host_name(text: &str) -> Result<String, ApiError> {
     ))
 }
 
-/// Checks user data: Base64, at most 32 KiB before encoding. It is not kept: nothing here runs it.
-pub(super) fn check_user_data(call: &Call) -> Result<(), ApiError> {
+/// Checks user data: Base64, at most 32 KiB before encoding.
+fn check_user_data(call: &Call) -> Result<(), ApiError> {
     let Some(text) = call.text("UserData") else {
         return Ok(());
     };
@@ -50,6 +54,26 @@ pub(super) fn check_user_data(call: &Call) -> Result<(), ApiError> {
     if text.len() % 4 != 0 || text.len() - bare.len() > 2 || !bare.bytes().all(base64) {
         let why = "The specified parameter \"UserData\" is not valid: encode it in Base64.";
         return Err(ApiError::bad("InvalidUserData.Base64FormatInvalid", why));
+    }
+    Ok(())
+}
+
+/// Keeps the user data of a call, if it was sent, to be told back: nothing here runs it. It may hold secrets, so it is
+/// sealed.
+pub(super) fn keep_user_data(
+    call: &Call,
+    draft: &mut Draft,
+    sealer: &Sealer,
+    instance: &str,
+) -> Result<(), ApiError> {
+    check_user_data(call)?;
+    let sealed = match call.params.sent("UserData") {
+        None => return Ok(()),
+        Some("") => String::new(),
+        Some(text) => sealer.seal(instance, text)?,
+    };
+    if let Some(instance) = draft.instances.get_mut(instance) {
+        instance.user_data = sealed;
     }
     Ok(())
 }
@@ -102,12 +126,14 @@ fn new_instance(call: &Call, draft: &Draft, running: bool) -> Result<NewInstance
         image: image.ok_or_else(|| missing("ImageId"))?.into(),
         instance_type: call.need("InstanceType")?.into(),
         deletion_protection: call.flag("DeletionProtection")? == Some(true),
+        disk: system_disk(call)?,
     })
 }
 
-fn create(call: &Call, draft: &mut Draft) -> Answer {
+fn create(call: &Call, draft: &mut Draft, sealer: &Sealer) -> Answer {
     let new = new_instance(call, draft, false)?;
     let instance = make(call, draft, new)?;
+    keep_user_data(call, draft, sealer, &instance.id)?;
     Ok(json!({"InstanceId": instance.id}))
 }
 
@@ -216,7 +242,7 @@ fn add_further(
 }
 
 /// Makes instances and starts them: `Amount`, but `MinAmount` are enough if the vSwitch has no more addresses.
-fn run(call: &Call, draft: &mut Draft) -> Answer {
+fn run(call: &Call, draft: &mut Draft, sealer: &Sealer) -> Answer {
     let amount = call.int("Amount")?.unwrap_or(1);
     if !(1..=MAX_AMOUNT).contains(&amount) {
         let why = format!("{amount} is not between 1 and {MAX_AMOUNT}.");
@@ -262,6 +288,7 @@ fn run(call: &Call, draft: &mut Draft) -> Answer {
         let mut attempt = draft.clone();
         let made = make(call, &mut attempt, one).and_then(|instance| {
             add_further(&mut attempt, &instance, &further)?;
+            keep_user_data(call, &mut attempt, sealer, &instance.id)?;
             Ok(instance.id)
         });
         match made {

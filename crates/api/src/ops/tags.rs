@@ -25,6 +25,8 @@ const TYPES: Kinds = &[
     ("EIP", Tagged::Eip),
     ("NATGATEWAY", Tagged::NatGateway),
     ("COMMONBANDWIDTHPACKAGE", Tagged::BandwidthPackage),
+    // What `MoveResourceGroup` calls it.
+    ("BANDWIDTHPACKAGE", Tagged::BandwidthPackage),
     ("PEERCONNECTION", Tagged::Peering),
 ];
 

@@ -72,7 +72,7 @@ fn create_vpc(call: &Call, draft: &mut Draft) -> Answer {
     );
     meta.tags = call.tags()?;
     meta.resource_group = call.text("ResourceGroupId").unwrap_or_default().into();
-    created(
+    let (vpc, answer) = created(
         draft,
         NewVpc {
             meta,
@@ -81,7 +81,9 @@ fn create_vpc(call: &Call, draft: &mut Draft) -> Answer {
             user_cidrs,
             default: false,
         },
-    )
+    )?;
+    let group = json!({"ResourceGroupId": vpc.meta.resource_group()});
+    Ok(join(answer, group))
 }
 
 fn create_default_vpc(call: &Call, draft: &mut Draft) -> Answer {
@@ -89,7 +91,7 @@ fn create_default_vpc(call: &Call, draft: &mut Draft) -> Answer {
     let cidr = parse_cidr("CidrBlock", "172.31.0.0/16")?;
     let mut meta = draft.meta("", "");
     meta.resource_group = call.text("ResourceGroupId").unwrap_or_default().into();
-    created(
+    let (_, answer) = created(
         draft,
         NewVpc {
             meta,
@@ -98,17 +100,19 @@ fn create_default_vpc(call: &Call, draft: &mut Draft) -> Answer {
             user_cidrs: Vec::new(),
             default: true,
         },
-    )
+    )?;
+    Ok(answer)
 }
 
-fn created(draft: &mut Draft, new: NewVpc) -> Answer {
+/// Makes a VPC, and tells of it what all that make one do.
+fn created(draft: &mut Draft, new: NewVpc) -> Result<(Vpc, Value), ApiError> {
     let vpc = draft.create_vpc(new)?;
-    Ok(json!({
+    let answer = json!({
         "VpcId": vpc.id,
         "VRouterId": vpc.router,
         "RouteTableId": draft.system_table(&vpc.id).map(|it| &it.id),
-        "ResourceGroupId": vpc.meta.resource_group(),
-    }))
+    });
+    Ok((vpc, answer))
 }
 
 /// The fields that the list of VPCs and the answer about one have in common.

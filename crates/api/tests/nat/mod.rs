@@ -138,6 +138,8 @@ pub fn instance(world: &World, vswitch: &str, address: &str) -> (String, String)
             instance_type: String::new(),
             started: 0,
             deletion_protection: false,
+            disk: Default::default(),
+            user_data: String::new(),
         });
         draft.enis.put(Eni {
             id: eni.clone(),
