@@ -4,8 +4,12 @@
 //! `build` reads the values and fills in what was left out; [`validate`](crate::validate) checks the
 //! whole. Whatever the last two find is told together, each with its line. What could not be read is
 //! left out of the check, and what refers to it is not blamed.
+//!
+//! A file with many policies goes another way through the same steps first, [`parts`], which is several times as fast and knows no
+//! lines.
 mod build;
 mod entry;
+mod parts;
 mod schema;
 mod time;
 mod write;
@@ -60,6 +64,14 @@ impl std::error::Error for Error {}
 /// Defaults are filled in: a system route table for each VPC that declares none, a default route to
 /// the first NAT gateway of a VPC, a default security group, identifiers of SNAT and DNAT entries.
 pub fn parse(text: &str) -> Result<Config, Error> {
+    match parts::read(text) {
+        Some(config) => Ok(config),
+        None => read_whole(text),
+    }
+}
+
+/// Reads a text as one.
+fn read_whole(text: &str) -> Result<Config, Error> {
     let lines = Lines(text);
     let file: schema::File = toml::from_str(text).map_err(|error| Error {
         lines: vec![Line {
