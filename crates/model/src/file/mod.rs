@@ -19,7 +19,7 @@ mod tests;
 
 pub use write::write;
 
-use crate::Config;
+use crate::{Config, Id, System};
 use std::fmt;
 
 /// Errors that are told one by one; the others are only counted.
@@ -68,6 +68,16 @@ pub fn parse(text: &str) -> Result<Config, Error> {
         Some(config) => Ok(config),
         None => read_whole(text),
     }
+}
+
+/// The gateway that a configuration is for, without a look at what else it says; `None` if it cannot be read. Whether that
+/// is a name is not checked.
+pub fn system_name(text: &str) -> Option<Id> {
+    let read = |text: &str| toml::from_str::<schema::File>(text).ok();
+    let rest = parts::without_policies(text).and_then(|rest| read(&rest));
+    let file = rest.or_else(|| read(text))?;
+    let said = file.system.and_then(|it| it.into_inner().name);
+    Some(said.map_or_else(|| System::default().name, |it| it.into_inner()))
 }
 
 /// Reads a text as one.

@@ -36,6 +36,11 @@ pub fn read(text: &str) -> Option<Config> {
     build::build_plain(&file, read_policies(&parts.policies)?)
 }
 
+/// A text without its tables of policies, if it has some that can be taken out.
+pub fn without_policies(text: &str) -> Option<String> {
+    split(text).map(|parts| parts.rest)
+}
+
 /// Takes a text apart; `None` if it has no tables of policies, or if that is not as simple as looking at how its lines
 /// begin. What looks like a table at the beginning of a line and is none does not survive being read in parts.
 fn split(text: &str) -> Option<Parts<'_>> {
@@ -145,6 +150,12 @@ mod tests {
         let config = read(&text).expect("nothing is wrong with it");
         assert_eq!(config.firewalls.policies[0].policies.len(), 5 * PART);
         assert_eq!(read_whole(&text), Ok(config));
+        let name = |text: &str| super::super::system_name(text);
+        assert_eq!(name(&text).as_deref(), Some("sluice"));
+        let named = text + "[system]\nname = \"other\"\n";
+        assert_eq!(name(&named).as_deref(), Some("other"));
+        assert_eq!(name("[system]\nname = \"few\"").as_deref(), Some("few"));
+        assert_eq!(name("[system"), None);
     }
 
     #[test]
