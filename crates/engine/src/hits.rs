@@ -3,6 +3,7 @@
 use crate::firewall::{Firewalls, List, ListIx};
 use crate::verdicts::{Ruling, Rulings};
 use hashbrown::HashMap;
+use model::ControlPolicy;
 use std::sync::Arc;
 
 /// The counters of a policy.
@@ -84,14 +85,22 @@ impl Hits {
     }
 }
 
-/// Counters of `was` for the policies of `list`.
+/// Counters of `was` for the policies of `list`. There may be 100,000, of which nearly all are nearly always the same
+/// objects in the same order: those are not looked into.
 fn moved(was: &List, hits: &[Hit], list: &List) -> Vec<Hit> {
-    let counted = was
-        .all()
-        .iter()
-        .zip(hits)
-        .filter(|(_, hit)| **hit != Hit::default());
+    let same = |(a, b): &(&Arc<ControlPolicy>, &Arc<ControlPolicy>)| Arc::ptr_eq(a, b);
+    let (old, new) = (was.all(), list.all());
+    let front = old.iter().zip(new).take_while(same).count();
+    let back = old[front..].iter().rev().zip(new[front..].iter().rev());
+    let back = back.take_while(same).count();
+    let between = front..old.len() - back;
+    let counted = old[between.clone()].iter().zip(&hits[between.clone()]);
+    let counted = counted.filter(|(_, hit)| **hit != Hit::default());
     let known: HashMap<&str, Hit> = counted.map(|(it, hit)| (it.id.as_str(), *hit)).collect();
     let of = |id: &str| known.get(id).copied().unwrap_or_default();
-    list.all().iter().map(|policy| of(&policy.id)).collect()
+    let mut all = Vec::with_capacity(new.len());
+    all.extend_from_slice(&hits[..front]);
+    all.extend(new[front..new.len() - back].iter().map(|it| of(&it.id)));
+    all.extend_from_slice(&hits[between.end..]);
+    all
 }
