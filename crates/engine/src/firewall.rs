@@ -3,8 +3,7 @@
 use crate::snapshot::{GatewayIx, SnapshotError};
 use model::{
     AddressBook, BookContent, Config, ControlPolicy, DnsRefusal, EngineMode, FirewallSettings, Id,
-    NameCheck, OnDrop, OverCapacity, Policy, PolicyAction, PolicyDestination, PolicyScope,
-    PolicySource,
+    NameCheck, OnDrop, OverCapacity, Policy, PolicyAction, PolicyScope,
 };
 use policy::Policies;
 use std::collections::HashMap;
@@ -225,45 +224,24 @@ impl Firewalls {
             .iter()
             .find(|it| it.scope == scope);
         let source = given.map(|it| Arc::clone(&it.policies)).unwrap_or_default();
-        let known = before
-            .and_then(|before| before.find(&scope))
-            .filter(|list| Arc::ptr_eq(&list.source, &source) || list.source == source);
-        let books = &config.firewalls.books;
-        let (policies, worldly) = match known {
-            Some(list) => (Arc::clone(&list.policies), list.worldly),
+        let before = before.and_then(|before| before.find(&scope));
+        let same = |list: &&List| Arc::ptr_eq(&list.source, &source) || list.source == source;
+        let policies = match before.filter(same) {
+            Some(list) => Arc::clone(&list.policies),
             None => {
-                let policies = Policies::compile(&source, books);
-                let worldly = policies.by_dns() || source.iter().any(|it| is_worldly(it, books));
-                (Arc::new(policies), worldly)
+                let books = &config.firewalls.books;
+                let before = before.map(|list| &*list.policies);
+                Arc::new(Policies::compile_after(Arc::clone(&source), books, before))
             }
         };
         self.lists.push(List {
             scope,
+            worldly: policies.is_worldly(),
             policies,
-            worldly,
             source,
         });
         (self.lists.len() - 1) as ListIx
     }
-}
-
-/// Whether a policy looks at locations or threats.
-fn is_worldly(policy: &ControlPolicy, books: &[AddressBook]) -> bool {
-    let threats = |id: &Id| {
-        let book = books.iter().find(|book| book.id == *id);
-        book.is_some_and(|book| matches!(*book.content, BookContent::Threat(_)))
-    };
-    let source = match &policy.source {
-        PolicySource::Location(_) => true,
-        PolicySource::Book(id) => threats(id),
-        PolicySource::Net(_) => false,
-    };
-    source
-        || match &policy.destination {
-            PolicyDestination::Location(_) => true,
-            PolicyDestination::Book(id) => threats(id),
-            PolicyDestination::Net(_) | PolicyDestination::Domain(_) => false,
-        }
 }
 
 fn same_books(a: &[AddressBook], b: &[AddressBook]) -> bool {

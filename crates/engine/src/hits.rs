@@ -60,7 +60,8 @@ impl Hits {
         }
     }
 
-    /// Counters of `was` for `policies`. The others are gone.
+    /// Counters of `was` for `policies`. The others are gone. There may be 100,000, of which nearly all are nearly always
+    /// the same objects in the same order: those are not looked into.
     fn moved(
         &mut self,
         scope: &PolicyScope,
@@ -68,12 +69,24 @@ impl Hits {
         hits: &[Hit],
         policies: &[Arc<ControlPolicy>],
     ) -> Vec<Hit> {
-        let counted = was.iter().zip(hits);
+        let same = |(a, b): &(&Arc<ControlPolicy>, &Arc<ControlPolicy>)| Arc::ptr_eq(a, b);
+        let front = was.iter().zip(policies).take_while(same).count();
+        let back = was[front..]
+            .iter()
+            .rev()
+            .zip(policies[front..].iter().rev());
+        let back = back.take_while(same).count();
+        let between = front..was.len() - back;
+        let counted = was[between.clone()].iter().zip(&hits[between.clone()]);
         let counted = counted.filter(|(_, hit)| **hit != Hit::default());
         let mut known: HashMap<&str, Hit> =
             counted.map(|(it, hit)| (it.id.as_str(), *hit)).collect();
         let mut of = |id: &str| known.remove(id).unwrap_or_default();
-        let moved = policies.iter().map(|policy| of(&policy.id)).collect();
+        let mut moved = Vec::with_capacity(policies.len());
+        moved.extend_from_slice(&hits[..front]);
+        let others = &policies[front..policies.len() - back];
+        moved.extend(others.iter().map(|policy| of(&policy.id)));
+        moved.extend_from_slice(&hits[between.end..]);
         let gone = known.into_keys().map(|id| (scope.clone(), id.into()));
         self.gone.extend(gone);
         moved

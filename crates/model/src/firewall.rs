@@ -191,34 +191,50 @@ pub struct PolicyList {
     pub policies: Arc<Vec<Arc<ControlPolicy>>>,
 }
 
-/// An access control policy.
+/// An access control policy. Kept without what nearly all of them leave as it is: there may be 100,000.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ControlPolicy {
     /// Identifier (the cloud's `AclUuid`).
     pub id: Id,
     /// For people.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub description: String,
     /// Where it comes from.
     pub source: PolicySource,
     /// Where it goes to.
     pub destination: PolicyDestination,
     /// IP protocol (1, 6 or 17); `None` is any.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub protocol: Option<u8>,
     /// Destination ports.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub ports: PolicyPorts,
     /// The applications that are meant, at most five; empty: any.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub applications: Vec<App>,
     /// What happens.
     pub action: PolicyAction,
     /// Whether it counts at all.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
     pub enabled: bool,
     /// When it counts.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub validity: Validity,
     /// How destinations that are domains are told from others.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub resolve: DomainResolve,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn is_yes(value: &bool) -> bool {
+    *value
 }
 
 impl ControlPolicy {
@@ -306,10 +322,11 @@ pub enum PolicyDestination {
 }
 
 /// The ports of a policy.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PolicyPorts {
     /// All, and protocols without ports.
+    #[default]
     Any,
     /// From the first to the last.
     Range(RangeInclusive<u16>),

@@ -66,6 +66,16 @@ impl Plain {
         Plain(vec![Block::default(); len.div_ceil(BLOCK as usize)])
     }
 
+    /// With all places below `len`.
+    pub fn full(len: usize) -> Plain {
+        let mut plain = Plain(vec![Block([u64::MAX; 8]); len.div_ceil(BLOCK as usize)]);
+        if let Some(last) = plain.0.last_mut() {
+            let beyond = len as u32..(len as u32).next_multiple_of(BLOCK);
+            beyond.for_each(|place| last.remove(place));
+        }
+        plain
+    }
+
     /// Takes a place in.
     pub fn insert(&mut self, place: u32) {
         self.0[(place / BLOCK) as usize].insert(place);
@@ -115,8 +125,9 @@ pub(crate) struct Query<'a> {
     pub in_one: [&'a [SetId]; 3],
     /// ... and in all of these...
     pub in_all: &'a [SetId],
-    /// ... and in this one, if given...
+    /// ... and in these, if given...
     pub valid: Option<&'a Plain>,
+    pub kept: Option<&'a Plain>,
     /// ... and below this.
     pub before: u32,
 }
@@ -297,8 +308,8 @@ impl Sets {
                 for set in query.in_all {
                     places.and(self.block(*set, page, slot));
                 }
-                if let Some(valid) = query.valid {
-                    places.and(&valid.0[page * PAGE + slot]);
+                for plain in [query.valid, query.kept].into_iter().flatten() {
+                    places.and(&plain.0[page * PAGE + slot]);
                 }
                 if first < from {
                     places.keep_from(from - first);
@@ -406,7 +417,7 @@ mod tests {
         ) {
             let mut sets = Sets::new(LEN as usize);
             let ids: Vec<SetId> = given.iter().map(|it| make(&mut sets, it)).collect();
-            let query = Query { in_one: [&ids[..2], &ids[2..4], &ids[4..6]], in_all: &[], valid: None, before };
+            let query = Query { in_one: [&ids[..2], &ids[2..4], &ids[4..6]], in_all: &[], valid: None, kept: None, before };
             let pair = |n: usize| &given[n] | &given[n + 1];
             let expected = &(&pair(0) & &pair(2)) & &pair(4);
             let below = |set: BTreeSet<u32>| set.into_iter().find(|&it| it < before);

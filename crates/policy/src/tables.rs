@@ -193,6 +193,11 @@ impl Names {
         self.exact.is_empty() && self.below.is_empty() && self.any.is_none()
     }
 
+    /// Whether a name is among the exact ones.
+    pub fn has_exact(&self, name: &str) -> bool {
+        self.exact.contains_key(name)
+    }
+
     /// The exact names, in no order.
     pub fn exact(&self) -> impl Iterator<Item = &str> {
         self.exact.keys().map(|name| &**name)

@@ -33,11 +33,15 @@ pub struct FiledPolicy {
     /// When it was made.
     pub created: Seconds,
     /// When it was changed last; 0: never.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub modified: Seconds,
     /// A configuration file has named it.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub of_file: bool,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// Policies that stand behind each other.

@@ -10,6 +10,8 @@ mod nat_firewall;
 mod services;
 
 use self::details::{labels, named};
+use self::firewall::Lists;
+pub use self::firewall::{FilePolicy, read_policies};
 use super::entry::{Entry, Found, address, any, block, place, word};
 use super::schema::{self, Number, Text, Texts, Value};
 use super::{Error, Line, Lines, MOST};
@@ -44,43 +46,21 @@ fn offset(places: &HashMap<Place, usize>, place: Place) -> usize {
 
 /// Reads the values, fills in what was left out and checks the whole.
 pub fn build(file: &schema::File, lines: Lines<'_>) -> Result<Config, Error> {
-    let mut builder = Builder::default();
-    // What others look up comes before them.
-    if let Some(system) = &file.system {
-        builder.system(system);
-    }
-    builder.quotas(&file.quotas);
-    builder.services(file);
-    file.region.iter().for_each(|it| builder.region(it));
-    file.uplink.iter().for_each(|it| builder.uplink(it));
-    file.vpc.iter().for_each(|it| builder.vpc(it));
-    file.vswitch.iter().for_each(|it| builder.vswitch(it));
-    let groups = &file.security_group;
-    groups.iter().for_each(|it| builder.security_group(it));
-    file.instance.iter().for_each(|it| builder.instance(it));
-    file.eni.iter().for_each(|it| builder.eni(it));
-    builder.default_groups();
-    let uplinks = &file.uplink;
-    file.eip.iter().for_each(|it| builder.eip(it, uplinks));
-    let packages = &file.bandwidth_package;
-    packages.iter().for_each(|it| builder.bandwidth_package(it));
-    file.peering.iter().for_each(|it| builder.peering(it));
-    let gateways = &file.nat_gateway;
-    gateways.iter().for_each(|it| builder.nat_gateway(it));
-    file.nat_ip.iter().for_each(|it| builder.nat_ip(it));
-    let blocks = &file.nat_ip_cidr;
-    blocks.iter().for_each(|it| builder.nat_ip_cidr(it));
-    let tables = &file.route_table;
-    tables.iter().for_each(|it| builder.route_table(it));
-    builder.system_tables(tables);
-    builder.default_routes();
-    builder.nat_firewalls(&file.nat_firewall);
-    if let Some(license) = &file.firewall_license {
-        builder.firewall_license(license);
-    }
-    builder.firewalls(file);
-    builder.inherit_threats();
+    let mut builder = Builder::read(file);
+    builder.policies(file.policy.as_deref().unwrap_or_default());
     builder.finish(lines)
+}
+
+/// The same for a file whose policies were read apart, if nothing is wrong with it.
+pub fn build_plain(file: &schema::File, policies: Vec<FilePolicy>) -> Option<Config> {
+    let mut builder = Builder::read(file);
+    let mut lists = Lists::default();
+    for policy in policies {
+        lists.add(policy);
+    }
+    builder.config.firewalls.policies = lists.finish();
+    let sound = builder.found.is_empty() && validate::check(&builder.config).is_empty();
+    sound.then_some(builder.config)
 }
 
 /// A configuration in the making.
@@ -105,6 +85,47 @@ struct Builder {
 }
 
 impl Builder {
+    /// Everything but policies.
+    fn read(file: &schema::File) -> Builder {
+        let mut builder = Builder::default();
+        // What others look up comes before them.
+        if let Some(system) = &file.system {
+            builder.system(system);
+        }
+        builder.quotas(&file.quotas);
+        builder.services(file);
+        file.region.iter().for_each(|it| builder.region(it));
+        file.uplink.iter().for_each(|it| builder.uplink(it));
+        file.vpc.iter().for_each(|it| builder.vpc(it));
+        file.vswitch.iter().for_each(|it| builder.vswitch(it));
+        let groups = &file.security_group;
+        groups.iter().for_each(|it| builder.security_group(it));
+        file.instance.iter().for_each(|it| builder.instance(it));
+        file.eni.iter().for_each(|it| builder.eni(it));
+        builder.default_groups();
+        let uplinks = &file.uplink;
+        file.eip.iter().for_each(|it| builder.eip(it, uplinks));
+        let packages = &file.bandwidth_package;
+        packages.iter().for_each(|it| builder.bandwidth_package(it));
+        file.peering.iter().for_each(|it| builder.peering(it));
+        let gateways = &file.nat_gateway;
+        gateways.iter().for_each(|it| builder.nat_gateway(it));
+        file.nat_ip.iter().for_each(|it| builder.nat_ip(it));
+        let blocks = &file.nat_ip_cidr;
+        blocks.iter().for_each(|it| builder.nat_ip_cidr(it));
+        let tables = &file.route_table;
+        tables.iter().for_each(|it| builder.route_table(it));
+        builder.system_tables(tables);
+        builder.default_routes();
+        builder.nat_firewalls(&file.nat_firewall);
+        if let Some(license) = &file.firewall_license {
+            builder.firewall_license(license);
+        }
+        builder.firewalls(file);
+        builder.inherit_threats();
+        builder
+    }
+
     /// Takes over what a table found wrong; whether that was nothing. If not, the resource is left out.
     fn sound(&mut self, entry: &mut Entry, kind: Kind, id: &Text) -> bool {
         let sound = entry.found.is_empty();

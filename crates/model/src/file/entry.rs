@@ -174,16 +174,19 @@ impl Entry {
     /// Which one of several keys is there: exactly one must be. `present` are the keys with the byte
     /// where their value stands.
     pub fn choice(&mut self, present: &[(&'static str, Option<usize>)]) -> Option<&'static str> {
+        let mut given = present.iter().filter_map(|&(key, at)| Some((key, at?)));
+        let (first, second) = (given.next(), given.next());
+        if let (Some((key, _)), None) = (first, second) {
+            return Some(key);
+        }
         let keys: Vec<&str> = present.iter().map(|(key, _)| *key).collect();
         let keys = keys.join(", ");
-        let given = present.iter().filter_map(|&(key, at)| Some((key, at?)));
-        match given.collect::<Vec<_>>()[..] {
-            [(key, _)] => return Some(key),
-            [] => self.fail(self.start, format!("one of {keys} is missing")),
-            [(first, _), (second, at), ..] => {
+        match (first, second) {
+            (Some((first, _)), Some((second, at))) => {
                 let what = format!("there is {first} and {second}: only one of {keys} can be");
                 self.fail(at, what);
             }
+            _ => self.fail(self.start, format!("one of {keys} is missing")),
         }
         None
     }

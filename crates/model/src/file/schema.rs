@@ -96,11 +96,13 @@ tables! {
         nat_firewall: Vec<Spanned<NatFirewall>>,
         firewall_license: Option<Spanned<FirewallLicense>>,
         address_book: Vec<Spanned<AddressBook>>,
-        policy: Vec<Spanned<Policy>>,
+        policy: Option<Vec<Spanned<Policy>>>,
         border_firewall: Option<Spanned<BorderFirewall>>,
         dns_firewall: Option<Spanned<DnsFirewall>>,
         threat_feed: Vec<Spanned<ThreatFeed>>,
     }
+    /// Nothing but policies: a part of a file.
+    PolicyFile { policy: Vec<Spanned<Policy>> }
     /// `[system]`
     System { name: Text, hook: Text, max_sessions: Number }
     /// `[records]`

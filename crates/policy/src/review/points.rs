@@ -70,6 +70,7 @@ impl Points {
                 in_one: [&sources, &destinations, &ports],
                 in_all: &protocol,
                 valid: None,
+                kept: None,
                 before: before as u32,
             };
             let place = self.sets.next(&query, from)?;

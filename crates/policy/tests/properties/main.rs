@@ -5,7 +5,7 @@ mod list;
 
 use generate::{Case, LONG, case, subjects};
 use list::List;
-use model::{EngineMode, PolicyAction};
+use model::{ControlPolicy, DomainResolve, EngineMode, PolicyAction, PolicyDestination};
 use policy::review::{Flaw, Review, review};
 use policy::{Facts, Identity, Locations, Names, Policies, Resolved, Subject, Verdict};
 use proptest::prelude::*;
@@ -77,6 +77,42 @@ proptest! {
         let compiled = Policies::compile_within(&case.policies, &case.books, 0);
         for subject in subjects(&case) {
             agree(&case, &compiled, &subject);
+        }
+    }
+
+    // Policies that come, go, move and are replaced, few at a time: what was compiled before is compiled no more.
+    #[test]
+    fn it_agrees_after_changes(case in case(1..30), steps in proptest::collection::vec((0u8..5, any::<[usize; 2]>()), 1..9)) {
+        let mut case = case;
+        let all = case.policies.clone();
+        let mut list = all.clone();
+        let mut compiled = Policies::compile(&list, &case.books);
+        for (step, [a, b]) in steps {
+            let many = list.len();
+            let new = || Arc::new((*all[b % all.len()]).clone());
+            match step {
+                0 if many > 0 => drop(list.remove(a % many)),
+                1 if many > 0 => list[a % many] = new(),
+                2 if many > 0 => {
+                    let moved = list.remove(a % many);
+                    list.insert(b % many, moved);
+                }
+                // Twice the same one is none of a configuration, and decides all the same.
+                3 if many > 0 => list.insert(a % (many + 1), Arc::clone(&list[b % many])),
+                _ => list.insert(a % (many + 1), new()),
+            }
+            case.policies = list.clone();
+            compiled = Policies::changed(Arc::new(list.clone()), &case.books, &compiled);
+            let whole = Policies::compile(&list, &case.books);
+            let tells = |it: &Policies| {
+                let mut domains: Vec<String> = it.domains().map(str::to_owned).collect();
+                domains.sort();
+                (it.len(), it.by_dns(), it.is_worldly(), it.next_change(case.now), domains)
+            };
+            prop_assert_eq!(tells(&compiled), tells(&whole));
+            for subject in subjects(&case).into_iter().take(12) {
+                agree(&case, &compiled, &subject);
+            }
         }
     }
 
@@ -207,21 +243,33 @@ proptest! {
     // More than a page of blocks of places.
     #[test]
     fn the_matcher_agrees_with_a_long_list(case in case(LONG..LONG + 2_000)) {
+        let mut case = case;
         let compiled = Policies::compile(&case.policies, &case.books);
+        for subject in subjects(&case).into_iter().take(24) {
+            agree(&case, &compiled, &subject);
+        }
+        for at in [LONG - 1, 600, 0] {
+            let moved = case.policies.remove(at);
+            case.policies.insert(LONG / 2, moved);
+        }
+        let list = Arc::new(case.policies.clone());
+        let compiled = Policies::changed(list, &case.books, &compiled);
         for subject in subjects(&case).into_iter().take(24) {
             agree(&case, &compiled, &subject);
         }
     }
 }
 
+/// A policy for a domain.
+fn resolve(text: &str, resolve: DomainResolve) -> Arc<ControlPolicy> {
+    let mut policy = generate::plain();
+    policy.destination = PolicyDestination::Domain(text.parse().unwrap());
+    policy.resolve = resolve;
+    Arc::new(policy)
+}
+
 #[test]
 fn the_names_to_resolve_are_told() {
-    let resolve = |text: &str, resolve| {
-        let mut policy = generate::plain();
-        policy.destination = model::PolicyDestination::Domain(text.parse().unwrap());
-        policy.resolve = resolve;
-        Arc::new(policy)
-    };
     use model::DomainResolve::{Both, Dns, Fqdn};
     let compiled = Policies::compile(
         &[
@@ -238,4 +286,38 @@ fn the_names_to_resolve_are_told() {
     assert_eq!(names, ["b.test", "c.test"]);
     assert!(compiled.by_dns());
     assert!(!Policies::compile(&[resolve("a.test", Fqdn)], &[]).by_dns());
+}
+
+#[test]
+fn few_changes_of_many_are_compiled_by_themselves() {
+    let policy = |n: u32| {
+        let mut policy = generate::plain();
+        policy.id = format!("p{n}");
+        policy.destination = PolicyDestination::Net(Ipv4Addr::from(n).into());
+        Arc::new(policy)
+    };
+    let mut list: Vec<_> = (0..5_000).map(policy).collect();
+    let whole = Policies::compile(&list, &[]);
+    let change = |list: &[Arc<ControlPolicy>], before: &Policies| {
+        Policies::compile_after(Arc::new(list.to_vec()), &[], Some(before))
+    };
+    assert!(change(&list, &whole).shares(&whole));
+    // In the middle of it, at both ends, and one after the other.
+    let mut last = change(&list, &whole);
+    for (n, at) in (5_000..).zip([2_500, 0, 5_000, 17]) {
+        list.insert(at, policy(n));
+        list.remove(4_000);
+        last = change(&list, &last);
+        assert!(last.shares(&whole));
+    }
+    // Too many, and what others of the world depend on.
+    let many: Vec<_> = (6_000..7_000).map(policy).chain(list.clone()).collect();
+    assert!(!change(&many, &last).shares(&whole));
+    list.push(resolve("a.test", DomainResolve::Dns));
+    let by_dns = change(&list, &last);
+    assert!(by_dns.shares(&whole) && by_dns.by_dns());
+    let compiled = Policies::compile(&list, &[]);
+    list.pop();
+    let without = change(&list, &compiled);
+    assert!(!without.shares(&compiled) && !without.by_dns());
 }

@@ -8,6 +8,7 @@ use crate::socket::client::ClientError;
 use crate::socket::protocol::{Applied, Change, Request, Response};
 use crate::socket::socket_path;
 use crate::state::{MAX_CONFIG, read_config};
+use model::Config;
 use std::io::{self, Read, Write};
 
 pub fn run(args: &Apply, out: &mut impl Write) -> Result<(), Error> {
@@ -19,17 +20,15 @@ pub fn run(args: &Apply, out: &mut impl Write) -> Result<(), Error> {
     } else {
         read_config(&args.file)?
     };
-    // What is wrong with it is found here as well as there, and here without a gateway.
-    let config = model::file::parse(&text).map_err(|error| Error::Config {
-        path: args.file.clone(),
-        error,
-    })?;
     let given = args.daemon.given();
-    let socket = given
-        .clone()
-        .unwrap_or_else(|| socket_path(&config.system.name));
+    let named = || model::file::system_name(&text).map(|name| socket_path(&name));
+    let socket = match given.clone().or_else(named) {
+        Some(socket) => socket,
+        // Then it is no configuration, and this says why.
+        None => socket_path(&check(args, &text)?.system.name),
+    };
     let request = Request::Apply {
-        text,
+        text: text.clone(),
         check: args.check,
     };
     let answer = ask(&socket, &request, |response| match response {
@@ -37,12 +36,20 @@ pub fn run(args: &Apply, out: &mut impl Write) -> Result<(), Error> {
         other => Err(other),
     });
     let applied = match answer {
-        Err(Error::Client(ClientError::NotRunning(_) | ClientError::NotAllowed(_)))
-            if args.check && given.is_none() =>
-        {
+        Ok(applied) => Some(applied),
+        Err(error) => {
+            // The gateway reads it, and finds what is wrong with it. Here it is read only if it was not taken: as a file,
+            // of which a name can be told; and without a gateway.
+            check(args, &text)?;
+            let nobody = matches!(
+                error,
+                Error::Client(ClientError::NotRunning(_) | ClientError::NotAllowed(_))
+            );
+            if !(nobody && args.check && given.is_none()) {
+                return Err(error);
+            }
             None
         }
-        answer => Some(answer?),
     };
     if args.json {
         output::json(out, &applied)
@@ -50,6 +57,15 @@ pub fn run(args: &Apply, out: &mut impl Write) -> Result<(), Error> {
         out.write_all(render(applied).as_bytes())
     }
     .map_err(Error::Output)
+}
+
+/// Finds out whether anything is wrong with the file itself.
+fn check(args: &Apply, text: &str) -> Result<Config, Error> {
+    let wrong = |error| Error::Config {
+        path: args.file.clone(),
+        error,
+    };
+    model::file::parse(text).map_err(wrong)
 }
 
 fn render(applied: Option<Applied>) -> String {

@@ -96,6 +96,9 @@ fn open_as(path: &Path, max_bytes: u64, steps: &[Step]) -> Result<Connection, Er
         connection.pragma_update(None, "foreign_keys", true)?;
         // The log shrinks again after a large transaction.
         connection.pragma_update(None, "journal_size_limit", 16 << 20)?;
+        // A large transaction stays in memory until it is whole: what is put into the log early is written and read
+        // several times. Afterwards the cache is as large as before.
+        connection.pragma_update(None, "cache_spill", false)?;
         // SQLite knows fewer pages than u32 has numbers, and takes what is too large as its own most.
         let page: u32 = connection.query_row("PRAGMA page_size", [], |row| row.get(0))?;
         let pages = (max_bytes / u64::from(page.max(1))).clamp(1, u64::from(u32::MAX >> 1));

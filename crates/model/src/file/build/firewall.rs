@@ -3,7 +3,7 @@
 use super::super::time;
 use super::*;
 use crate::domain::Pattern;
-use hashbrown::hash_map::Entry as Slot;
+use std::fmt::{self, Write};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,6 @@ const REFRESH: Duration = Duration::from_secs(3_600);
 impl Builder {
     pub(super) fn firewalls(&mut self, file: &schema::File) {
         file.address_book.iter().for_each(|it| self.book(it));
-        self.policies(&file.policy);
         if let Some(table) = &file.border_firewall {
             self.border(table);
         }
@@ -57,43 +56,23 @@ impl Builder {
             .push(AddressBook { id, name, content });
     }
 
-    /// Policies by firewall, in the order of the file.
-    fn policies(&mut self, tables: &[Spanned<schema::Policy>]) {
-        let mut lists: Vec<(PolicyScope, Vec<Arc<ControlPolicy>>)> = Vec::new();
-        let mut numbers: HashMap<PolicyScope, usize> = HashMap::new();
-        let mut made: HashSet<Id> = HashSet::new();
+    pub(super) fn policies(&mut self, tables: &[Spanned<schema::Policy>]) {
+        let mut lists = Lists::default();
         for table in tables {
             let raw = table.get_ref();
             let mut entry = Entry::new(Kind::Policy, &raw.id, table.span());
-            let scope = entry.need("firewall", &raw.firewall, any);
-            let policy = read_policy(&mut entry, raw);
+            let policy = FilePolicy::read(&mut entry, raw);
             let sound = self.sound(&mut entry, Kind::Policy, &raw.id);
-            let (true, Some(scope), Some(mut policy)) = (sound, scope, policy) else {
+            let (true, Some(policy)) = (sound, policy) else {
                 continue;
             };
-            let scope = PolicyScope::from(&*scope);
-            if raw.id.is_none() {
-                policy.id = made_id(&scope, &policy, &mut made);
-            }
-            let n = match numbers.entry(scope.clone()) {
-                Slot::Occupied(slot) => *slot.get(),
-                Slot::Vacant(slot) => {
-                    lists.push((scope, Vec::new()));
-                    *slot.insert(lists.len() - 1)
-                }
-            };
-            let item = Item::Policy(n, lists[n].1.len());
+            let item = lists.add(policy);
             self.place(item, &entry);
             if raw.id.is_none() {
                 self.made.insert(item);
             }
-            lists[n].1.push(Arc::new(policy));
         }
-        let lists = lists.into_iter().map(|(scope, policies)| PolicyList {
-            scope,
-            policies: Arc::new(policies),
-        });
-        self.config.firewalls.policies = lists.collect();
+        self.config.firewalls.policies = lists.finish();
     }
 
     fn border(&mut self, table: &Spanned<schema::BorderFirewall>) {
@@ -139,6 +118,85 @@ impl Builder {
             format,
             refresh: refresh.map_or(REFRESH, Duration::from_secs),
         });
+    }
+}
+
+/// A policy, and what of the file is not in it.
+pub struct FilePolicy {
+    /// Which firewall it is for.
+    firewall: Id,
+    /// What its identifier is made of, if it has none.
+    said: Option<u64>,
+    policy: ControlPolicy,
+}
+
+impl FilePolicy {
+    fn read(entry: &mut Entry, raw: &schema::Policy) -> Option<FilePolicy> {
+        let firewall = entry.need("firewall", &raw.firewall, any);
+        let policy = read_policy(entry, raw)?;
+        Some(FilePolicy {
+            firewall: firewall?,
+            said: raw.id.is_none().then(|| said(&policy)),
+            policy,
+        })
+    }
+}
+
+/// Reads policies, if nothing is wrong with them by themselves.
+pub fn read_policies(
+    tables: &[Spanned<schema::Policy>],
+    policies: &mut Vec<FilePolicy>,
+) -> Option<()> {
+    // What it would say and where it stands is told when the file is read as one.
+    let mut entry = Entry::named(String::new(), 0..0);
+    for table in tables {
+        policies.push(FilePolicy::read(&mut entry, table.get_ref())?);
+        entry.places.clear();
+    }
+    entry.found.is_empty().then_some(())
+}
+
+/// Policies by firewall, in the order of the file.
+#[derive(Default)]
+pub(super) struct Lists {
+    lists: Vec<(PolicyScope, Vec<Arc<ControlPolicy>>)>,
+    numbers: HashMap<Id, usize>,
+    /// The identifiers that were made.
+    made: HashSet<Id>,
+}
+
+impl Lists {
+    /// Puts a policy behind those of its firewall.
+    pub fn add(&mut self, read: FilePolicy) -> Item {
+        let FilePolicy {
+            firewall,
+            said,
+            mut policy,
+        } = read;
+        let n = match self.numbers.get(&firewall) {
+            Some(&n) => n,
+            None => {
+                let scope = PolicyScope::from(&*firewall);
+                self.lists.push((scope, Vec::new()));
+                self.numbers.insert(firewall, self.lists.len() - 1);
+                self.lists.len() - 1
+            }
+        };
+        let (scope, policies) = &mut self.lists[n];
+        if let Some(said) = said {
+            policy.id = made_id(scope, said, &mut self.made);
+        }
+        policies.push(Arc::new(policy));
+        Item::Policy(n, policies.len() - 1)
+    }
+
+    /// All.
+    pub fn finish(self) -> Vec<PolicyList> {
+        let lists = self.lists.into_iter().map(|(scope, policies)| PolicyList {
+            scope,
+            policies: Arc::new(policies),
+        });
+        lists.collect()
     }
 }
 
@@ -407,14 +465,26 @@ fn read_validity(entry: &mut Entry, table: &Spanned<schema::Validity>) -> Option
     })
 }
 
+/// A number for what a policy says: FNV-1a of its form for debugging, the same in every version.
+fn said(policy: &ControlPolicy) -> u64 {
+    struct Hash(u64);
+    impl fmt::Write for Hash {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            for byte in text.bytes() {
+                self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+            }
+            Ok(())
+        }
+    }
+    let mut hash = Hash(0xcbf2_9ce4_8422_2325);
+    // Nothing in it fails.
+    let _ = write!(hash, "{policy:?}");
+    hash.0
+}
+
 /// An identifier for a policy that has none: it depends on what the policy says, not on where it stands.
-fn made_id(scope: &PolicyScope, policy: &ControlPolicy, made: &mut HashSet<Id>) -> Id {
-    // FNV-1a: the same in every version.
-    let said = format!("{policy:?}");
-    let hash = said.bytes().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
-    });
-    let first = format!("{scope}/{hash:016x}");
+fn made_id(scope: &PolicyScope, said: u64, made: &mut HashSet<Id>) -> Id {
+    let first = format!("{scope}/{said:016x}");
     let mut id = first.clone();
     let mut n = 1;
     while !made.insert(id.clone()) {
