@@ -14,6 +14,10 @@
 //! one more for each processor, and they are paid for like any other. A packet that is refused writes
 //! nothing but the counters of what was refused.
 //!
+//! # Parents
+//! A meter may have a parent: then a packet that takes from it takes from both, or, if either refuses it, from
+//! neither. So flows can have a rate of their own within one that they share. A parent's own parent is not asked.
+//!
 //! # What is counted
 //! Bytes of IP packets with their headers, as they are on the wire: of a large segment that stands for many,
 //! each packet's own headers. Ethernet headers are not counted.
@@ -55,7 +59,48 @@ pub struct Meter {
     pub refused_packets: AtomicU64,
     /// Their bytes.
     pub refused_bytes: AtomicU64,
-    spare: [AtomicU64; 3],
+    /// Index of the meter that is taken from as well; 0 is none.
+    pub parent: AtomicU64,
+    spare: [AtomicU64; 2],
+}
+
+/// Takes `bytes` in so many `packets` from the meter with an index, 0 being none, and from its parent, at a moment in
+/// nanoseconds; or counts with the one that refuses them that it did. Gives whether they may pass. The moment may lie a
+/// little before that of an earlier call.
+#[inline(always)]
+pub fn take<'a>(
+    meters: impl Fn(u32) -> Option<&'a Meter>,
+    index: u32,
+    now: u64,
+    packets: u32,
+    bytes: u32,
+) -> bool {
+    let Some(meter) = at(&meters, index) else {
+        return true;
+    };
+    let Some(found) = meter.look(now, packets, bytes) else {
+        return false;
+    };
+    if let Some(parent) = at(&meters, meter.parent.load(Relaxed) as u32) {
+        let Some(found) = parent.look(now, packets, bytes) else {
+            return false;
+        };
+        parent.pay(found, now, bytes);
+    }
+    meter.pay(found, now, bytes);
+    true
+}
+
+#[inline(always)]
+fn at<'a>(meters: &impl Fn(u32) -> Option<&'a Meter>, index: u32) -> Option<&'a Meter> {
+    if index == 0 { None } else { meters(index) }
+}
+
+/// What a look at a meter found: up to when is paid, and the time that a byte takes.
+#[derive(Clone, Copy)]
+struct Found {
+    paid: u64,
+    per_byte: u64,
 }
 
 impl Meter {
@@ -68,29 +113,41 @@ impl Meter {
         self.per_byte.store(per_byte, Relaxed);
     }
 
-    /// Makes it nobody's, without limit, full and with nothing counted.
+    /// Makes it nobody's, without limit and parent, full and with nothing counted.
     pub fn clear(&self) {
         self.per_byte.store(0, Relaxed);
         self.paid.store(0, Relaxed);
         self.owner.store(0, Relaxed);
+        self.parent.store(0, Relaxed);
         self.refused_packets.store(0, Relaxed);
         self.refused_bytes.store(0, Relaxed);
     }
 
-    /// Takes `bytes` in so many `packets` at a moment in nanoseconds, or counts that they were refused.
-    /// Gives whether they may pass. The moment may lie a little before that of an earlier call.
-    #[inline(always)]
+    /// [`take`] from this one alone.
     pub fn take(&self, now: u64, packets: u32, bytes: u32) -> bool {
-        let now = now << NANOSECOND;
+        let found = self.look(now, packets, bytes);
+        found.inspect(|it| self.pay(*it, now, bytes)).is_some()
+    }
+
+    /// Looks whether there is room, or counts that there was none.
+    #[inline(always)]
+    fn look(&self, now: u64, packets: u32, bytes: u32) -> Option<Found> {
         let paid = self.paid.load(Relaxed);
         let per_byte = self.per_byte.load(Relaxed);
-        if paid > now && per_byte != 0 {
+        if paid > now << NANOSECOND && per_byte != 0 {
             self.refused_packets.fetch_add(packets as u64, Relaxed);
             self.refused_bytes.fetch_add(bytes as u64, Relaxed);
-            return false;
+            return None;
         }
+        Some(Found { paid, per_byte })
+    }
+
+    /// Takes what a look has found room for.
+    #[inline(always)]
+    fn pay(&self, found: Found, now: u64, bytes: u32) {
+        let Found { paid, per_byte } = found;
         let time = (bytes as u64 * per_byte).div_ceil(1 << FRACTION);
-        let full = now.saturating_sub(BURST << NANOSECOND);
+        let full = (now << NANOSECOND).saturating_sub(BURST << NANOSECOND);
         // If another is faster with this, it remains to be added.
         let filled = paid < full
             && self
@@ -100,7 +157,6 @@ impl Meter {
         if !filled {
             self.paid.fetch_add(time, Relaxed);
         }
-        true
     }
 }
 

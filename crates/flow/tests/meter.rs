@@ -1,6 +1,6 @@
 //! The bucket: against an exact one, by its promises, and from several threads.
 
-use flow::meter::{BURST, Meter};
+use flow::meter::{BURST, METER_SLOTS, Meter, take};
 use proptest::prelude::*;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Barrier, Mutex};
@@ -66,8 +66,73 @@ fn traffic() -> impl Strategy<Value = (u64, Vec<(u64, u32)>)> {
     })
 }
 
+/// Meters by their index: the parent of the others is the first of them, and after that comes one for each rate.
+fn family(parent: u64, children: &[u64]) -> Vec<Meter> {
+    let rates = [&[0, parent], children].concat();
+    let meters: Vec<Meter> = rates.into_iter().map(limited).collect();
+    meters[2..]
+        .iter()
+        .for_each(|it| it.parent.store(1, Relaxed));
+    meters
+}
+
+/// Takes from one of a family.
+fn take_of(meters: &[Meter], index: u32, now: u64, bytes: u32) -> bool {
+    take(|ix| meters.get(ix as usize), index, now, 1, bytes)
+}
+
+fn refused(meter: &Meter) -> (u64, u64) {
+    let Meter {
+        refused_packets,
+        refused_bytes,
+        ..
+    } = meter;
+    (refused_packets.load(Relaxed), refused_bytes.load(Relaxed))
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
+
+    /// Two rates within one that they share decide like exact ones: what either refuses is taken from neither.
+    #[test]
+    fn parents_as_exact_buckets(
+        (rate, packets) in traffic(),
+        tenths in prop::array::uniform2(1u64..=20),
+        turns in prop::collection::vec(0..2usize, 400),
+    ) {
+        let mut now = 10 * SECOND;
+        // The parent's, and smaller and larger ones than that.
+        let rates = [rate, (rate * tenths[0] / 10).max(1), (rate * tenths[1] / 10).max(1)];
+        let meters = family(rate, &rates[1..]);
+        let mut exact = rates.map(|rate| Exact::full(rate, now));
+        let (mut taken, mut counts) = ([0u64; 3], [(0u64, 0u64); 3]);
+        for (n, ((pause, bytes), child)) in packets.into_iter().zip(turns).enumerate() {
+            now += pause;
+            exact.iter_mut().for_each(|it| it.fill(now));
+            let asked = [1 + child, 0];
+            let before = meters.iter().map(refused).collect::<Vec<_>>();
+            let passes = take_of(&meters, 2 + child as u32, now, bytes);
+            // The first one that has no room refuses it.
+            let by = asked.into_iter().find(|&ix| refused(&meters[ix + 1]) != before[ix + 1]);
+            prop_assert_eq!(passes, by.is_none());
+            if by != asked.into_iter().find(|&ix| exact[ix].content < 0) {
+                let close = |ix: usize| {
+                    let rounding = n as i128 * rates[ix] as i128 / 16 + bits(taken[ix]) / 500_000;
+                    exact[ix].content.abs() <= rounding
+                };
+                prop_assert!(asked.into_iter().any(close), "{:?}", asked.map(|ix| exact[ix].content));
+            }
+            for ix in asked.into_iter().filter(|_| passes) {
+                exact[ix].empty(bytes);
+                taken[ix] += bytes as u64;
+            }
+            if let Some(ix) = by {
+                counts[ix] = (counts[ix].0 + 1, counts[ix].1 + bytes as u64);
+            }
+        }
+        let counted: Vec<_> = meters[1..].iter().map(refused).collect();
+        prop_assert_eq!(counted, counts);
+    }
 
     /// It decides like the exact one. Only where that is empty to the last bit, rounding may.
     #[test]
@@ -182,6 +247,41 @@ fn without_a_rate_everything_passes() {
     assert_eq!(format!("{meter:?}"), format!("{:?}", Meter::default()));
 }
 
+#[test]
+fn a_rate_within_another() {
+    let meters = family(4 * MBIT, &[MBIT, 0]);
+    let full = |rate| burst(rate) / 1500;
+    let now = 100 * SECOND;
+    // Its own bucket is empty, while there is room in the parent's.
+    let passed = (0..).take_while(|_| take_of(&meters, 2, now, 1500)).count() as u64;
+    assert_eq!(passed, full(MBIT) + 1);
+    assert_eq!([1, 2, 3].map(|ix| refused(&meters[ix]).0), [0, 1, 0]);
+    // The other has what is left, and what is refused there is missing in no bucket.
+    let rest = (0..).take_while(|_| take_of(&meters, 3, now, 1500)).count() as u64;
+    assert_eq!(passed + rest, full(4 * MBIT) + 1);
+    let later = now + SECOND / 10;
+    for _ in 0..1000 {
+        take_of(&meters, 3, later, 1500);
+    }
+    let refused_by_parent = refused(&meters[1]).0;
+    // Its own bucket has 12,500 bytes by then, the parent's none.
+    assert!((0..100).all(|_| !take_of(&meters, 2, later, 1500)));
+    assert_eq!(refused(&meters[1]).0, refused_by_parent + 100);
+    assert_eq!(refused(&meters[2]).0, 1);
+    meters[2].parent.store(0, Relaxed);
+    let own = (0..)
+        .take_while(|_| take_of(&meters, 2, later, 1500))
+        .count();
+    assert!((8..=9).contains(&own), "{own}");
+
+    // Nothing is taken from meter 0, and a parent that is none does nothing.
+    assert!((0..1000).all(|_| take_of(&meters, 0, later, 1500)));
+    meters[2].clear();
+    meters[2].set_rate(MBIT);
+    meters[2].parent.store(u64::from(METER_SLOTS), Relaxed);
+    assert!(take_of(&meters, 2, later, 1500));
+}
+
 /// The kernel's clock goes in steps, and processors look at it at different times.
 #[test]
 fn a_clock_that_is_behind_fills_nothing() {
@@ -201,9 +301,8 @@ const THREADS: u64 = 4;
 const SIZE: u64 = 1000;
 
 /// Threads that find a bucket full at once have no more than it holds, but for one packet each; and not
-/// less.
-fn full_once(rate: u64, rounds: u32) {
-    let meter = limited(rate);
+/// less. A thread takes at a moment in the way that is given.
+fn full_once(rate: u64, rounds: u32, take: impl Fn(u32, u64) -> bool + Sync) {
     let (start, end) = (
         Barrier::new(THREADS as usize),
         Barrier::new(THREADS as usize),
@@ -212,14 +311,14 @@ fn full_once(rate: u64, rounds: u32) {
     let all = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for thread in 0..THREADS {
-            let (meter, start, end) = (&meter, &start, &end);
+            let (take, start, end) = (&take, &start, &end);
             let (now, passed, all) = (&now, &passed, &all);
             scope.spawn(move || {
                 for _ in 0..rounds {
                     start.wait();
                     let at = now.load(Relaxed);
                     let mut mine = 0;
-                    while meter.take(at, 1, SIZE as u32) {
+                    while take(thread as u32, at) {
                         mine += SIZE;
                     }
                     passed.fetch_add(mine, Relaxed);
@@ -240,12 +339,22 @@ fn full_once(rate: u64, rounds: u32) {
 
 #[test]
 fn threads_find_a_small_bucket_full_once() {
-    full_once(MBIT, 5_000);
+    let meter = limited(MBIT);
+    full_once(MBIT, 5_000, |_, at| meter.take(at, 1, SIZE as u32));
 }
 
 #[test]
 fn threads_find_a_large_bucket_full_once() {
-    full_once(10_000 * MBIT, 50);
+    let meter = limited(10_000 * MBIT);
+    full_once(10_000 * MBIT, 50, |_, at| meter.take(at, 1, SIZE as u32));
+}
+
+#[test]
+fn threads_with_a_bucket_each_find_that_of_the_parent_full_once() {
+    let meters = family(10 * MBIT, &[100 * MBIT; THREADS as usize]);
+    full_once(10 * MBIT, 1_000, |thread, at| {
+        take_of(&meters, 2 + thread, at, SIZE as u32)
+    });
 }
 
 /// Threads that send four times the rate together have the rate, but for one packet each.

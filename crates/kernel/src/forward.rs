@@ -10,6 +10,7 @@ use flow::header::{
     self, ETH, ETHERTYPE_ARP, ETHERTYPE_IPV4, IP, L4, PREFIX, TCP_PREFIX, destination_mac,
     ethertype,
 };
+use flow::meter;
 use flow::reason::Reason;
 use flow::table::{self, Geometry};
 use flow::{Entry, Key, flags, proto, seen};
@@ -231,10 +232,8 @@ fn hit<H: Hook>(hook: &H, key: &Key, entry: &Entry) -> Verdict {
         entry.last_seen.store(tick, Relaxed);
     }
     // What is dropped here keeps the session alive all the same, for it is in use.
-    if action.meter != 0
-        && let Some(meter) = METERS.get(action.meter as u32)
-        && !meter.take(now, packets, len - ETH as u32 + (packets - 1) * headers as u32)
-    {
+    let bytes = len - ETH as u32 + (packets - 1) * headers as u32;
+    if !meter::take(|ix| METERS.get(ix), action.meter as u32, now, packets, bytes) {
         return Verdict::Drop(Reason::RateLimit);
     }
     if after != before {

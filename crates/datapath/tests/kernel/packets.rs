@@ -5,7 +5,7 @@ use datapath::maps::Sizes;
 use datapath::programs::Hook;
 use flow::abi::{Punt, PuntHeader, Station, hop, port};
 use flow::header::{Checksum, rewrite};
-use flow::meter::BURST;
+use flow::meter::{BURST, Meter};
 use flow::reason::Reason;
 use flow::{Action, Activity, Key, flags, seen};
 use proptest::prelude::*;
@@ -17,11 +17,12 @@ use std::sync::atomic::Ordering::Relaxed;
 const STATION: [u8; 6] = [0x02, 0x51, 0x1c, 0, 0, 2];
 const HOP: u16 = 300;
 const METER: u16 = 65_535;
+const PARENT: u16 = 300;
 /// A bit a millisecond: slow enough to tell every byte from the time that passes.
 const RATE: u64 = 1000;
 const MILLISECOND: u64 = 1_000_000;
 
-/// The meter that a flow takes from.
+/// The meter that a flow takes from, or that one's parent.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Metered {
     Not,
@@ -47,6 +48,17 @@ struct Case {
     seen: u8,
     hop: Option<(u16, u16)>,
     metered: Metered,
+    parent: Metered,
+}
+
+impl Case {
+    /// Meter and parent, as far as the flow has them.
+    fn meters(&self) -> [Metered; 2] {
+        match self.metered {
+            Metered::Not => [Metered::Not; 2],
+            metered => [metered, self.parent],
+        }
+    }
 }
 
 fn frame() -> impl Strategy<Value = Vec<u8>> {
@@ -147,12 +159,14 @@ fn case() -> impl Strategy<Value = Case> {
         1 => (1u16..1500, 2u16..40),
         1 => (1u16..1500, Just(0)),
     ];
-    let metered = prop_oneof![
-        4 => Just(Metered::Not),
-        1 => Just(Metered::WithoutLimit),
-        3 => Just(Metered::Full),
-        3 => Just(Metered::Empty),
-    ];
+    let metered = || {
+        prop_oneof![
+            4 => Just(Metered::Not),
+            1 => Just(Metered::WithoutLimit),
+            3 => Just(Metered::Full),
+            3 => Just(Metered::Empty),
+        ]
+    };
     let often = || prop_oneof![4 => Just(true), 1 => Just(false)];
     (
         frame(),
@@ -160,10 +174,17 @@ fn case() -> impl Strategy<Value = Case> {
         (any::<bool>(), often(), any::<bool>()),
         new,
         0u8..64,
-        (hop, metered),
+        (hop, metered(), metered()),
     )
         .prop_map(
-            |(frame, (gso, ours, port), (eip, known, routed), new, seen, (hop, metered))| {
+            |(
+                frame,
+                (gso, ours, port),
+                (eip, known, routed),
+                new,
+                seen,
+                (hop, metered, parent),
+            )| {
                 let (src, dst, sport, dport, [keep_src, keep_dst, keep_ports]) = new;
                 let old = key(&frame).unwrap_or_default();
                 let new = Key {
@@ -185,6 +206,7 @@ fn case() -> impl Strategy<Value = Case> {
                     seen,
                     hop,
                     metered,
+                    parent,
                 }
             },
         )
@@ -231,8 +253,8 @@ enum Expected {
     Drop(Reason),
     Punt(Punt),
     PuntAndPass(Punt),
-    /// The meter refuses it: so many packets and bytes.
-    Refused(u64, u64),
+    /// The meter refuses it, or its parent, as which of these: so many packets and bytes.
+    Refused(usize, u64, u64),
     /// The last number is what a meter is to be charged with.
     Sent {
         seen: u8,
@@ -315,8 +337,9 @@ fn expected(case: &Case, gso: (u16, u16)) -> Expected {
         };
     }
     let bytes = len as u64 - 14 + (packets - 1) * headers as u64;
-    if case.metered == Metered::Empty {
-        return Expected::Refused(packets, bytes);
+    let meters = case.meters();
+    if let Some(which) = meters.iter().position(|it| *it == Metered::Empty) {
+        return Expected::Refused(which, packets, bytes);
     }
     Expected::Sent {
         seen: after,
@@ -372,17 +395,22 @@ fn check(rig: &mut Rig, hook: Hook, case: &Case) -> Result<(), TestCaseError> {
     let old = key(&case.frame).ok();
     let routed = if case.routed { flags::ROUTED } else { 0 };
     let mut action = Action::new(&old.unwrap_or_default(), &case.new, HOP, routed);
-    let meter = &rig.maps.meters()[usize::from(METER)];
-    meter.clear();
+    let meters = [METER, PARENT].map(|ix| &rig.maps.meters()[usize::from(ix)]);
+    meters.iter().for_each(|meter| meter.clear());
     if case.metered != Metered::Not {
         action.meter = METER;
     }
-    if matches!(case.metered, Metered::Full | Metered::Empty) {
-        meter.set_rate(RATE);
+    if case.parent != Metered::Not {
+        meters[0].parent.store(PARENT.into(), Relaxed);
     }
     let before = now();
-    if case.metered == Metered::Empty {
-        meter.take(before, 1, 1 << 20);
+    for (meter, metered) in meters.into_iter().zip(case.meters()) {
+        if matches!(metered, Metered::Full | Metered::Empty) {
+            meter.set_rate(RATE);
+        }
+        if metered == Metered::Empty {
+            meter.take(before, 1, 1 << 20);
+        }
     }
     let slot = old
         .filter(|_| case.known)
@@ -391,7 +419,25 @@ fn check(rig: &mut Rig, hook: Hook, case: &Case) -> Result<(), TestCaseError> {
     let outcome = rig.run(hook, &case.frame, gso);
 
     let after = now();
-    let refused = [&meter.refused_packets, &meter.refused_bytes].map(|n| n.load(Relaxed));
+    let refused = meters.map(|meter| {
+        [&meter.refused_packets, &meter.refused_bytes].map(|number| number.load(Relaxed))
+    });
+    // A full bucket from which so many bytes were taken; the kernel's clock goes in steps.
+    let has_given = |meter: &Meter, bytes: u64| {
+        let earliest = before - 20 * MILLISECOND - BURST;
+        let time = bytes * 8 * MILLISECOND;
+        prop_assert!(
+            bytes == 0 || !meter.take(earliest + time, 0, 0),
+            "less than {} bytes",
+            bytes
+        );
+        prop_assert!(
+            meter.take(after - BURST + time, 0, 0),
+            "more than {} bytes",
+            bytes
+        );
+        Ok(())
+    };
     let just_now = |activity: &Activity| {
         let ago = ((after >> 20) as u32).wrapping_sub(activity.last_seen);
         prop_assert!(ago < 2000, "seen {} ticks ago", ago);
@@ -436,10 +482,17 @@ fn check(rig: &mut Rig, hook: Hook, case: &Case) -> Result<(), TestCaseError> {
             untouched.punts = punted(reason);
             untouched.counted = counts(&[format!("punt_{}", reason.name()), "pass".into()]);
         }
-        Expected::Refused(packets, bytes) => {
+        Expected::Refused(which, packets, bytes) => {
             untouched.counted = counts(&["drop_rate_limit".into()]);
             prop_assert_eq!(outcome, untouched);
-            prop_assert_eq!(refused, [packets, bytes]);
+            prop_assert_eq!(refused[which], [packets, bytes]);
+            prop_assert_eq!(refused[1 - which], [0; 2]);
+            // What one refuses is taken from neither.
+            for (meter, metered) in meters.into_iter().zip(case.meters()) {
+                if metered == Metered::Full {
+                    has_given(meter, 0)?;
+                }
+            }
             // The session is in use all the same.
             let activity = activity.expect("only a known flow has a meter");
             just_now(&activity)?;
@@ -469,28 +522,18 @@ fn check(rig: &mut Rig, hook: Hook, case: &Case) -> Result<(), TestCaseError> {
             prop_assert_eq!(activity.bytes, 1000 + case.frame.len() as u64);
             just_now(&activity)?;
             prop_assert_eq!(outcome, untouched);
-            prop_assert_eq!(refused, [0; 2]);
-            if case.metered == Metered::Full {
-                // The kernel's clock goes in steps.
-                let earliest = before - 20 * MILLISECOND - BURST;
-                let time = bytes * 8 * MILLISECOND;
-                prop_assert!(
-                    !meter.take(earliest + time, 0, 0),
-                    "less than {} bytes",
-                    bytes
-                );
-                prop_assert!(
-                    meter.take(after - BURST + time, 0, 0),
-                    "more than {} bytes",
-                    bytes
-                );
+            prop_assert_eq!(refused, [[0; 2]; 2]);
+            for (meter, metered) in meters.into_iter().zip(case.meters()) {
+                if metered == Metered::Full {
+                    has_given(meter, bytes)?;
+                }
             }
             return Ok(());
         }
     }
     prop_assert_eq!(outcome, untouched);
     prop_assert_eq!(activity, slot.map(|_| start));
-    prop_assert_eq!(refused, [0; 2]);
+    prop_assert_eq!(refused, [[0; 2]; 2]);
     Ok(())
 }
 

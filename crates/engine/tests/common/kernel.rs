@@ -128,8 +128,9 @@ pub fn run(
         packets = (frame.len() - 14 - headers).div_ceil(size) as u64;
     }
     let bytes = frame.len() - 14 + (packets as usize - 1) * headers;
-    let meter = &memory.meters[action.meter as usize];
-    if action.meter != 0 && !meter.take(now.0, packets as u32, bytes as u32) {
+    let meters = |ix| memory.meters.get(ix as usize);
+    let (packets32, bytes) = (packets as u32, bytes as u32);
+    if !flow::meter::take(meters, action.meter.into(), now.0, packets32, bytes) {
         entry.count(now.tick(), 0, 0, 0);
         return Verdict::Drop(Reason::RateLimit);
     }
