@@ -4,7 +4,7 @@ use lab::servers::{Web, cannot_get, fetch, get};
 use lab::{Lab, Site};
 
 /// A VPC 10.0.0.0/16 with an instance in it, and in a second block a VPC NAT gateway and another instance.
-fn side(name: &str, block: &str, other: &str) -> String {
+pub fn side(name: &str, block: &str, other: &str) -> String {
     format!(
         r#"
 [[vpc]]

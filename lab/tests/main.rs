@@ -8,6 +8,7 @@ mod bulk;
 mod cli;
 mod demo;
 mod devices;
+mod drain;
 mod firewall_domains;
 mod firewall_life;
 mod firewall_live;

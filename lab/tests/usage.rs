@@ -1,8 +1,9 @@
 //! Metering: what the gateway says has gone by is what the interfaces have counted, to the byte.
 
+use crate::intranet::side;
 use lab::servers::{Web, fetch, get};
 use lab::site::{CLIENT, SERVER};
-use lab::{Gateway, Lab, Site, config, in_both_hooks, iperf, wait_for};
+use lab::{Gateway, Host, Lab, Site, config, in_both_hooks, iperf, wait_for};
 use serde_json::Value;
 use std::time::{Duration, Instant};
 
@@ -196,4 +197,127 @@ fn told_hours(gateway: &Gateway) -> usize {
             .all(|it| it["CapacityUnits"].as_f64() > Some(0.0))
     );
     hours.len()
+}
+
+/// An instance with one interface, by which nothing goes but what is counted, and ARP.
+struct End<'a> {
+    host: &'a Host,
+}
+
+impl<'a> End<'a> {
+    fn new(host: &'a Host) -> End<'a> {
+        host.sysctl("net.ipv6.conf.all.disable_ipv6", "1");
+        // What is counted is what is on the link: no segments that are taken apart or put together there.
+        host.ok("ethtool -K eth0 tso off gso off gro off");
+        let rules = "
+            add table ip counted
+            add chain ip counted in { type filter hook input priority 0; }
+            add chain ip counted out { type filter hook output priority 0; }
+            add rule ip counted in iifname eth0 counter
+            add rule ip counted out oifname eth0 counter
+        ";
+        let file = host.write("counted.nft", rules);
+        host.ok(&format!("nft -f {}", file.display()));
+        End { host }
+    }
+
+    /// What has come in, or gone out: packets, and bytes of frames.
+    fn counted(&self, way: &str) -> Counted {
+        let rules = format!("nft -j list chain ip counted {way}");
+        let rules: Value = serde_json::from_str(&self.host.ok(&rules)).unwrap();
+        let rules = rules["nftables"].as_array().unwrap();
+        let mut counters = rules
+            .iter()
+            .filter_map(|it| it.pointer("/rule/expr/1/counter"));
+        let counter = counters.next().expect("a counter");
+        let read = |what: &str| counter[what].as_u64().unwrap();
+        let packets = read("packets");
+        Counted {
+            packets,
+            bytes: read("bytes") + ETHERNET * packets,
+        }
+    }
+}
+
+/// What the gateway says of one NAT IP: in, out.
+fn of_nat_ip(gateway: &Gateway, id: &str) -> [Counted; 2] {
+    let json = gateway.cli(&format!("usage --nat-ip {id} --json")).ok();
+    let hours: Value = serde_json::from_str(&json).unwrap();
+    let hours = hours.as_array().unwrap();
+    let sum = |name: &str| hours.iter().map(|it| it[name].as_u64().unwrap()).sum();
+    ["In", "Out"].map(|way| Counted {
+        packets: sum(&format!("Packets{way}")),
+        bytes: sum(&format!("Bytes{way}")),
+    })
+}
+
+/// Waits until the NAT IPs have what the instances behind them have received and sent.
+fn nat_ips_agree(gateway: &Gateway, ends: &[(&str, End); 2], when: &str) {
+    let deadline = Instant::now() + Duration::from_secs(8);
+    loop {
+        let told = ends.each_ref().map(|(id, _)| of_nat_ip(gateway, id));
+        let counted = ends
+            .each_ref()
+            .map(|(_, end)| ["in", "out"].map(|way| end.counted(way)));
+        if told == counted {
+            break;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "{when}: {told:?} was told, {counted:?} has gone by"
+        );
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let all = told(gateway, "nat_ips");
+    assert_eq!(all, told(gateway, "gateways"), "{when}");
+    // What one sends the other gets.
+    assert_eq!(all[0], all[1], "{when}");
+}
+
+in_both_hooks! {
+    fn usage_of_nat_ips_is_what_the_instances_counted(hook) {
+        let lab = Lab::new(&format!("usage-ip-{hook}"));
+        let site = Site::new(&lab, hook);
+        let sides = [("left", "172.16.1", "172.16.2"), ("right", "172.16.2", "172.16.1")];
+        let sides = sides.map(|(name, block, other)| {
+            let side = side(name, block, other);
+            side.replacen("[[nat_gateway.snat]]", &format!("{TIMEOUTS}\n[[nat_gateway.snat]]"), 1)
+        });
+        let config = site.system()
+            + &sides.concat()
+            + "[[peering]]\nid = \"pcc\"\nvpcs = [\"left\", \"right\"]\n";
+        let mut gateway = site.gateway(&config);
+        let hosts = ["left-app", "right-app"].map(|id| gateway.instance(id));
+        let [left, right] = &hosts;
+        let ends = [("left-ip", End::new(left)), ("right-ip", End::new(right))];
+
+        // Through both gateways, one way and the other: pages, a file.
+        let webs = hosts.each_ref().map(|host| Web::start(host, &[8080]));
+        for _ in 0..20 {
+            assert_eq!(get(left, "http://172.16.2.10/"), "right-app 8080 172.16.1.10\n");
+        }
+        assert_eq!(get(right, "http://172.16.1.10/"), "left-app 8080 172.16.2.10\n");
+        nat_ips_agree(&gateway, &ends, "pages");
+        let content = webs[1].publish("large", 1_000_000);
+        fetch(left, "http://172.16.2.10/files/large", &content);
+        nat_ips_agree(&gateway, &ends, "a file");
+
+        // A kill of the daemon loses nothing, nor does the end of the sessions.
+        gateway.kill9();
+        gateway.run();
+        fetch(left, "http://172.16.2.10/files/large", &content);
+        nat_ips_agree(&gateway, &ends, "over a kill");
+        wait_for("sessions to end", 20.0, || gateway.stats().sessions == 0);
+        nat_ips_agree(&gateway, &ends, "when all has ended");
+
+        // The command shows the NAT IP by the hour, and knows no other.
+        let table = gateway.cli("usage --nat-ip right-ip").ok();
+        let heading = table.lines().next().unwrap_or_default();
+        assert!(heading.starts_with("HOUR (UTC)"), "{table}");
+        assert!(table.lines().count() >= 2, "{table}");
+        let all = gateway.cli("usage").ok();
+        assert!(all.contains("NAT IP") && all.contains("left-ip"), "{all}");
+        let why = gateway.cli("usage --nat-ip nobody").fails();
+        assert!(why.contains("ResourceNotFound.NatIp"), "{why}");
+    }
 }
