@@ -2,6 +2,7 @@
 
 use crate::chain::{Builder, Chains, Found};
 use crate::draft::{Books, Draft, SideTables, Tables};
+use crate::index::{Index, MOST};
 use crate::schedule::{Now, Schedules};
 use crate::sets::{Query, SetId, Sets};
 use crate::subject::{Because, Facts, Identity, Needs, Subject, Verdict};
@@ -20,12 +21,15 @@ const BUDGET_EACH: usize = 512;
 ///
 /// Each field of a session leads to the set of policies that mean it; the first that is in all of them decides. The sets
 /// hold exactly what a list that is read from the top would say, so that the first one found is the answer: no policy
-/// is looked at that does not decide. What a check costs grows by a block of 512 policies at most, and not with
-/// how many networks, domains and books they have nor with how those overlap.
+/// is looked at that does not decide. What such a check costs grows by a block of 512 policies at most, and not with
+/// how many networks, domains and books they have nor with how those overlap. Policies from a network to a network,
+/// most of all, are in no sets but in an [index](crate::index), where a check meets few, however many there are.
 pub struct Policies {
     list: Vec<Arc<ControlPolicy>>,
     /// What a policy says, beside the list, where a check finds it in one step.
     says: Vec<Says>,
+    /// Those that are found by a network or a port. The tables and sets have the others.
+    index: Index,
     tables: Tables,
     sets: Sets,
     chains: Chains,
@@ -55,20 +59,29 @@ impl Policies {
     /// Compiles policies, in their order, with the books that they name. A book that there is not is empty.
     pub fn compile(policies: &[Arc<ControlPolicy>], books: &[AddressBook]) -> Policies {
         let budget = BUDGET + BUDGET_EACH * policies.len();
-        Policies::compile_within(policies, books, budget)
+        Policies::compile_within(policies, books, budget, MOST)
     }
 
-    /// Compiles, with so many bytes for sets that are joined: for tests of what happens when they are not enough.
+    /// Compiles, with so many bytes for sets that are joined, and so many policies under one network or port of the index:
+    /// for tests of what happens when they are not enough.
     #[doc(hidden)]
     pub fn compile_within(
         policies: &[Arc<ControlPolicy>],
         books: &[AddressBook],
         budget: usize,
+        most: u32,
     ) -> Policies {
         let books: Books = books.iter().map(|it| (&it.id, &*it.content)).collect();
         let enabled = || (0..).zip(policies).filter(|(_, it)| it.enabled);
+        let (index, taken) = Index::new(enabled().map(|(place, it)| (place, &**it)), most);
         let mut draft = Draft::default();
-        enabled().for_each(|(place, policy)| draft.add(place, policy, &books));
+        let mut taken = taken.into_iter().peekable();
+        for (place, policy) in enabled() {
+            match taken.next_if_eq(&place) {
+                Some(_) => draft.add_apps(place, policy),
+                None => draft.add(place, policy, &books),
+            }
+        }
         let mut builder = Builder::new(policies.len(), budget);
         let tables = draft.finish(&books, &mut builder);
         let (sets, chains) = builder.finish();
@@ -80,6 +93,7 @@ impl Policies {
         Policies {
             list: policies.to_vec(),
             says: says.collect(),
+            index,
             schedules: Schedules::new(policies.len(), validities),
             tables,
             sets,
@@ -123,7 +137,12 @@ impl Policies {
         let list = self.list.capacity() * size_of::<Arc<ControlPolicy>>();
         let says = self.says.capacity() * size_of::<Says>();
         let schedules = self.schedules.as_ref().map_or(0, Schedules::bytes);
-        list + says + schedules + self.tables.bytes() + self.sets.bytes() + self.chains.bytes()
+        list + says
+            + schedules
+            + self.index.bytes()
+            + self.tables.bytes()
+            + self.sets.bytes()
+            + self.chains.bytes()
     }
 
     /// What the policies say. `default` happens to what none matches.
@@ -177,13 +196,12 @@ impl Policies {
         let port = self.tables.ports.find(subject.port);
         self.chains.collect(port, &mut ports);
         let protocol = self.tables.protocols[usize::from(subject.protocol)];
-        let mut in_all: SmallVec<[SetId; 2]> = SmallVec::new();
-        in_all.push(protocol);
-        match (&self.tables.apps, app) {
-            (Some(apps), Some(app)) => in_all.push(apps.of(app)),
-            (Some(apps), None) if strict => in_all.push(apps.any),
-            _ => {}
-        }
+        let by_app = match (&self.tables.apps, app) {
+            (Some(apps), Some(app)) => Some(apps.of(app)),
+            (Some(apps), None) if strict => Some(apps.any),
+            _ => None,
+        };
+        let in_all: SmallVec<[SetId; 2]> = [protocol].into_iter().chain(by_app).collect();
         let counting = self.schedules.as_ref().map(|it| it.now(facts.now));
         let search = |destinations: &[SetId], before: u32| {
             self.sets.first(&Query {
@@ -209,7 +227,12 @@ impl Policies {
                 threats.collect(category, &self.chains, &mut destinations);
             }
         }
-        let mut matches = search(&destinations, u32::MAX);
+        let fits = |place| {
+            by_app.is_none_or(|set| self.sets.has(set, place))
+                && counting.as_deref().is_none_or(|it| it.valid().has(place))
+        };
+        let indexed = self.index.first(subject, fits);
+        let mut matches = search(&destinations, indexed.unwrap_or(u32::MAX)).or(indexed);
 
         // Policies that would match by a name that is not told, or not yet.
         let mut may_match = None;
