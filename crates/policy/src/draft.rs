@@ -20,7 +20,6 @@ type Places = Vec<u32>;
 /// What the policies that are enabled say, by field.
 #[derive(Default)]
 pub(crate) struct Draft<'a> {
-    all: Places,
     source: Side<'a>,
     destination: Side<'a>,
     by_fqdn: Domains<'a>,
@@ -103,7 +102,7 @@ impl Apps {
 impl<'a> Draft<'a> {
     /// Takes a policy that is enabled. Places ascend.
     pub fn add(&mut self, place: u32, policy: &'a ControlPolicy, books: &Books<'a>) {
-        self.all.push(place);
+        self.add_apps(place, policy);
         match &policy.source {
             PolicySource::Net(it) => self.source.nets.push(net(*it, Meant::Place(place))),
             PolicySource::Book(id) => self.source.add_book(place, id, books),
@@ -151,6 +150,10 @@ impl<'a> Draft<'a> {
             None => self.any_protocol.push(place),
             Some(protocol) => self.protocols.entry(protocol).or_default().push(place),
         }
+    }
+
+    /// Takes only the applications of a policy that is enabled, and that is found without the tables.
+    pub fn add_apps(&mut self, place: u32, policy: &ControlPolicy) {
         if policy.applications.is_empty() {
             self.any_app.push(place);
         }

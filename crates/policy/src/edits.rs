@@ -5,6 +5,7 @@
 //! takes what comes first in the list as it is now. When too much has changed, all are compiled.
 
 use crate::draft::Books;
+use crate::index;
 use crate::matcher::{Match, Matcher};
 use crate::sets::Plain;
 use crate::subject::{Facts, Subject};
@@ -56,7 +57,7 @@ impl Edits {
             kept,
             came,
             before,
-            matcher: Matcher::new(&policies, &books, usize::MAX),
+            matcher: Matcher::new(&policies, &books, usize::MAX, index::MOST),
         })
     }
 

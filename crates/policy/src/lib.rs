@@ -9,7 +9,11 @@
 //!
 //! # The matcher
 //!
-//! Each field of a session leads to the set of the policies that mean it: source and destination by intervals of
+//! Policies from one network to one network lie under their source, their destination or their port, where the fewest others
+//! lie, and a check compares the few that lie under a session's own.
+//!
+//! Of the others, and of those that have too much in common with too many, each field of a session leads to the set of the
+//! policies that mean it: source and destination by intervals of
 //! addresses, ports the same way, names by a hash of the name and of those above it, protocol, application, and
 //! schedules. Sets are bitmaps in the order of the policies, in blocks that are shared between sets that differ little, and
 //! the answer is the first bit that is in one set of each field. The sets say exactly what the policies say, so that no
@@ -40,6 +44,7 @@ mod chain;
 mod draft;
 mod edits;
 pub mod feed;
+mod index;
 mod intervals;
 mod matcher;
 mod policies;

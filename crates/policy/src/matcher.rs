@@ -2,6 +2,7 @@
 
 use crate::chain::{Builder, Chains, Found};
 use crate::draft::{Books, Draft, SideTables, Tables};
+use crate::index::Index;
 use crate::schedule::{Now, Schedules};
 use crate::sets::{Plain, Query, SetId, Sets};
 use crate::subject::{Facts, Identity, Needs, Subject};
@@ -12,11 +13,14 @@ use std::sync::Arc;
 
 /// Policies, compiled. Each field of a session leads to the set of policies that mean it; the first that is in all of them decides.
 /// The sets hold exactly what a list that is read from the top would say, so that the first one found is the answer: no policy
-/// is looked at that does not decide. What a check costs grows by a block of 512 policies at most, and not with
-/// how many networks, domains and books they have nor with how those overlap.
+/// is looked at that does not decide. What such a check costs grows by a block of 512 policies at most, and not with
+/// how many networks, domains and books they have nor with how those overlap. Policies from a network to a network,
+/// most of all, are in no sets but in an [index](crate::index), where a check meets few, however many there are.
 pub(crate) struct Matcher {
     /// What a policy says, where a check finds it in one step.
     says: Vec<Says>,
+    /// Those that are found by a network or a port. The tables and sets have the others.
+    index: Index,
     tables: Tables,
     sets: Sets,
     chains: Chains,
@@ -42,11 +46,24 @@ struct Says {
 }
 
 impl Matcher {
-    /// Compiles policies, in their order. Sets are joined until they take so many bytes.
-    pub fn new(policies: &[Arc<ControlPolicy>], books: &Books<'_>, budget: usize) -> Matcher {
+    /// Compiles policies, in their order. Sets are joined until they take so many bytes. Under one network or port of the
+    /// index there are at most so many.
+    pub fn new(
+        policies: &[Arc<ControlPolicy>],
+        books: &Books<'_>,
+        budget: usize,
+        most: u32,
+    ) -> Matcher {
         let enabled = || (0..).zip(policies).filter(|(_, it)| it.enabled);
+        let (index, taken) = Index::new(enabled().map(|(place, it)| (place, &**it)), most);
         let mut draft = Draft::default();
-        enabled().for_each(|(place, policy)| draft.add(place, policy, books));
+        let mut taken = taken.into_iter().peekable();
+        for (place, policy) in enabled() {
+            match taken.next_if_eq(&place) {
+                Some(_) => draft.add_apps(place, policy),
+                None => draft.add(place, policy, books),
+            }
+        }
         let mut builder = Builder::new(policies.len(), budget);
         let tables = draft.finish(books, &mut builder);
         let (sets, chains) = builder.finish();
@@ -57,6 +74,7 @@ impl Matcher {
         });
         Matcher {
             says: says.collect(),
+            index,
             schedules: Schedules::new(policies.len(), validities),
             tables,
             sets,
@@ -100,7 +118,11 @@ impl Matcher {
     pub fn bytes(&self) -> usize {
         let says = self.says.capacity() * size_of::<Says>();
         let schedules = self.schedules.as_ref().map_or(0, Schedules::bytes);
-        says + schedules + self.tables.bytes() + self.sets.bytes() + self.chains.bytes()
+        says + schedules
+            + self.index.bytes()
+            + self.tables.bytes()
+            + self.sets.bytes()
+            + self.chains.bytes()
     }
 
     /// The first policy that matches, or would if more were known: then also what. Only those count that are `kept`.
@@ -126,13 +148,12 @@ impl Matcher {
         let port = self.tables.ports.find(subject.port);
         self.chains.collect(port, &mut ports);
         let protocol = self.tables.protocols[usize::from(subject.protocol)];
-        let mut in_all: SmallVec<[SetId; 2]> = SmallVec::new();
-        in_all.push(protocol);
-        match (&self.tables.apps, app) {
-            (Some(apps), Some(app)) => in_all.push(apps.of(app)),
-            (Some(apps), None) if strict => in_all.push(apps.any),
-            _ => {}
-        }
+        let by_app = match (&self.tables.apps, app) {
+            (Some(apps), Some(app)) => Some(apps.of(app)),
+            (Some(apps), None) if strict => Some(apps.any),
+            _ => None,
+        };
+        let in_all: SmallVec<[SetId; 2]> = [protocol].into_iter().chain(by_app).collect();
         let counting = self.schedules.as_ref().map(|it| it.now(facts.now));
         let search = |destinations: &[SetId], before: u32| {
             self.sets.first(&Query {
@@ -159,7 +180,13 @@ impl Matcher {
                 threats.collect(category, &self.chains, &mut destinations);
             }
         }
-        let mut matches = search(&destinations, u32::MAX);
+        let fits = |place| {
+            by_app.is_none_or(|set| self.sets.has(set, place))
+                && counting.as_deref().is_none_or(|it| it.valid().has(place))
+                && kept.is_none_or(|it| it.has(place))
+        };
+        let indexed = self.index.first(subject, fits);
+        let mut matches = search(&destinations, indexed.unwrap_or(u32::MAX)).or(indexed);
 
         // Policies that would match by a name that is not told, or not yet.
         let mut may_match = None;

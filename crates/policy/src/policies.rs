@@ -2,6 +2,7 @@
 
 use crate::draft::Books;
 use crate::edits::Edits;
+use crate::index::MOST;
 use crate::matcher::{Match, Matcher};
 use crate::subject::{Because, Facts, Identity, Subject, Verdict};
 use model::{AddressBook, ControlPolicy, EngineMode, PolicyAction};
@@ -48,17 +49,19 @@ impl Policies {
     /// Compiles policies, in their order, with the books that they name. A book that there is not is empty.
     pub fn compile(policies: &[Arc<ControlPolicy>], books: &[AddressBook]) -> Policies {
         let budget = BUDGET + BUDGET_EACH * policies.len();
-        Policies::compile_within(policies, books, budget)
+        Policies::compile_within(policies, books, budget, MOST)
     }
 
-    /// Compiles, with so many bytes for sets that are joined: for tests of what happens when they are not enough.
+    /// Compiles, with so many bytes for sets that are joined, and so many policies under one network or port of the index:
+    /// for tests of what happens when they are not enough.
     #[doc(hidden)]
     pub fn compile_within(
         policies: &[Arc<ControlPolicy>],
         books: &[AddressBook],
         budget: usize,
+        most: u32,
     ) -> Policies {
-        Policies::whole(Arc::new(policies.to_vec()), books, budget)
+        Policies::whole(Arc::new(policies.to_vec()), books, budget, most)
     }
 
     /// Compiles policies of which most may be in `before`, which was compiled with the same books.
@@ -71,7 +74,7 @@ impl Policies {
             Some(before) if list.len() >= MANY => Policies::changed(list, books, before),
             _ => {
                 let budget = BUDGET + BUDGET_EACH * list.len();
-                Policies::whole(list, books, budget)
+                Policies::whole(list, books, budget, MOST)
             }
         }
     }
@@ -91,15 +94,20 @@ impl Policies {
             },
             None => {
                 let budget = BUDGET + BUDGET_EACH * list.len();
-                Policies::whole(list, books, budget)
+                Policies::whole(list, books, budget, MOST)
             }
         }
     }
 
-    fn whole(list: Arc<Vec<Arc<ControlPolicy>>>, books: &[AddressBook], budget: usize) -> Policies {
+    fn whole(
+        list: Arc<Vec<Arc<ControlPolicy>>>,
+        books: &[AddressBook],
+        budget: usize,
+        most: u32,
+    ) -> Policies {
         let books: Books = books.iter().map(|it| (&it.id, &*it.content)).collect();
         let base = Base {
-            matcher: Matcher::new(&list, &books, budget),
+            matcher: Matcher::new(&list, &books, budget, most),
             list: Arc::clone(&list),
         };
         Policies {

@@ -42,6 +42,10 @@ impl Block {
         self.0[(place % BLOCK / 64) as usize] &= !(1 << (place % 64));
     }
 
+    fn has(&self, place: u32) -> bool {
+        self.0[(place % BLOCK / 64) as usize] >> (place % 64) & 1 == 1
+    }
+
     /// Takes out what is before a place within.
     fn keep_from(&mut self, within: u32) {
         for (n, word) in self.0.iter_mut().enumerate() {
@@ -84,6 +88,11 @@ impl Plain {
     /// Takes a place out.
     pub fn remove(&mut self, place: u32) {
         self.0[(place / BLOCK) as usize].remove(place);
+    }
+
+    /// Whether a place is in it.
+    pub fn has(&self, place: u32) -> bool {
+        self.0[(place / BLOCK) as usize].has(place)
     }
 
     /// How many bytes it takes.
@@ -258,6 +267,12 @@ impl Sets {
         self.directory
             .extend_from_within(from..from + self.pages_each);
         made
+    }
+
+    /// Whether a place is in a set.
+    pub fn has(&self, set: SetId, place: u32) -> bool {
+        let (page, slot) = (place / PAGE_PLACES, place / BLOCK % PAGE as u32);
+        self.block(set, page as usize, slot as usize).has(place)
     }
 
     /// The first place that is looked for.

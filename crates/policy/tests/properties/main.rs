@@ -74,7 +74,16 @@ proptest! {
 
     #[test]
     fn it_agrees_when_sets_are_not_joined(case in case(1..40)) {
-        let compiled = Policies::compile_within(&case.policies, &case.books, 0);
+        let compiled = Policies::compile_within(&case.policies, &case.books, 0, 0);
+        for subject in subjects(&case) {
+            agree(&case, &compiled, &subject);
+        }
+    }
+
+    // Wherever the policies are kept that name a network on either side.
+    #[test]
+    fn it_agrees_however_many_policies_are_in_the_index(case in case(1..60), most in 0u32..6) {
+        let compiled = Policies::compile_within(&case.policies, &case.books, 1 << 20, most);
         for subject in subjects(&case) {
             agree(&case, &compiled, &subject);
         }
@@ -245,8 +254,10 @@ proptest! {
     fn the_matcher_agrees_with_a_long_list(case in case(LONG..LONG + 2_000)) {
         let mut case = case;
         let compiled = Policies::compile(&case.policies, &case.books);
+        let in_sets = Policies::compile_within(&case.policies, &case.books, 1 << 30, 0);
         for subject in subjects(&case).into_iter().take(24) {
             agree(&case, &compiled, &subject);
+            agree(&case, &in_sets, &subject);
         }
         for at in [LONG - 1, 600, 0] {
             let moved = case.policies.remove(at);
