@@ -93,6 +93,7 @@ impl Draft {
             internet_charge_type: new.charge_type.name().into(),
             binding: None,
             package: None,
+            package_bandwidth: None,
             protected: self.protects_new_eips(self.now),
             deletion_protection: false,
         };

@@ -399,6 +399,7 @@ impl Draft {
                     model::EipBinding::Eni(id) => EipBinding::Eni(id),
                 }),
                 package: eip.package.clone(),
+                package_bandwidth: eip.package_bandwidth,
                 protected: had.is_some_and(|it| it.protected),
                 deletion_protection: had.is_some_and(|it| it.deletion_protection),
             };
