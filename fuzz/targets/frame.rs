@@ -60,6 +60,7 @@ bandwidth = 1
 id = "eip-2"
 address = "203.0.113.11"
 package = "cbwp"
+package_bandwidth = 1
 [[bandwidth_package]]
 id = "cbwp"
 bandwidth = 1000

@@ -30,6 +30,11 @@ type Load<'a> = (&'a Host, u16, &'a str);
 
 /// Runs clients beside each other.
 fn measure(loads: &[Load]) -> Vec<Report> {
+    measure_while(loads, || {})
+}
+
+/// The same, while something happens.
+fn measure_while(loads: &[Load], meanwhile: impl FnOnce()) -> Vec<Report> {
     let start = |(host, port, arguments): &Load| {
         iperf::start(
             host,
@@ -37,6 +42,7 @@ fn measure(loads: &[Load]) -> Vec<Report> {
         )
     };
     let clients: Vec<_> = loads.iter().map(start).collect();
+    meanwhile();
     let report = |client: lab::Program| iperf::report(client.wait(TIME + 20.0));
     clients.into_iter().map(report).collect()
 }
@@ -57,6 +63,26 @@ fn dropped(gateway: &Gateway, id: &str) -> [u64; 2] {
     let limit = stats.bandwidth.iter().find(|limit| limit.id == id);
     let limit = limit.unwrap_or_else(|| panic!("{id} has no limit"));
     [limit.dropped_packets_in, limit.dropped_packets_out]
+}
+
+/// That datagrams, told of in intervals of half a second, came at these rates, from when to when.
+fn expect_speeds(hook: &str, report: &Report, steps: &[(f64, f64, f64)]) {
+    let speeds: Vec<f64> = report
+        .intervals
+        .iter()
+        .map(|&bytes| bytes as f64 * DATAGRAM.1 / DATAGRAM.0 * 8.0 / 0.5 / 1e6)
+        .collect();
+    println!("{hook}: {speeds:.0?}");
+    for &(from, to, rate) in steps {
+        // Where a rate has been in force for a second, and not for the last quarter of one.
+        let [from, to] = [from + 1.0, to - 0.25].map(|at| (at / 0.5).ceil() as usize);
+        let part = &speeds[from..to];
+        let speed = part.iter().sum::<f64>() / part.len() as f64;
+        assert!(
+            (speed / rate - 1.0).abs() < 0.1,
+            "{speed} instead of {rate}: {speeds:.0?}"
+        );
+    }
 }
 
 in_both_hooks! {
@@ -139,6 +165,74 @@ in_both_hooks! {
         }
     }
 
+    /// What one EIP is held to within a package it has, the other what is left; also while there is no daemon.
+    fn an_eip_is_held_to_less_than_its_package_has(hook) {
+        let lab = Lab::alone("within");
+        let site = Site::new(&lab, hook);
+        let package = "\n[[bandwidth_package]]\nid = \"cbwp\"\nbandwidth = 40\n";
+        let member = ["package = \"cbwp\"\npackage_bandwidth = 10", "package = \"cbwp\""];
+        let mut gateway = site.gateway(&(standard(&site, member) + package));
+        let [one, two] = ["web-1", "web-2"].map(|id| gateway.instance(id));
+        let _servers = [5201, 5202, 5203, 5204].map(|port| iperf::serve(&site.server, port));
+        let loads = [
+            (&one, 5201, "-u -l 1400 -b 50M"),
+            (&two, 5202, "-u -l 1400 -b 50M"),
+            (&one, 5203, "-u -l 1400 -b 50M -R"),
+            (&two, 5204, "-u -l 1400 -b 50M -R"),
+        ];
+        let_buckets_fill();
+        let reports = measure_while(&loads, || {
+            for port in 5201..=5204 {
+                wait_for("datagrams", 5.0, || gateway.sessions_of("udp", port).len() == 1);
+            }
+            gateway.kill9();
+            std::thread::sleep(Duration::from_secs(3));
+            gateway.run();
+        });
+        for pair in reports.chunks(2) {
+            let shares = [(0, 10.0), (1, 30.0)].map(|(n, rate)| share(&pair[n], DATAGRAM, rate));
+            println!("{hook}: {shares:?} of 10 and 30 Mbit/s; {}; {}", pair[0], pair[1]);
+            assert!(shares.iter().all(|share| (share - 1.0).abs() <= TOLERANCE), "{shares:?}");
+        }
+        for id in ["eip-1", "cbwp"] {
+            assert!(dropped(&gateway, id).into_iter().all(|packets| packets > 0), "{id}");
+        }
+        assert_eq!(gateway.stats().closed, 0);
+    }
+
+    /// What an EIP is held to within its package changes while datagrams come, and their session goes on.
+    fn another_limit_within_a_package_costs_no_session(hook) {
+        let lab = Lab::alone("re-within");
+        let site = Site::new(&lab, hook);
+        let package = "\n[[bandwidth_package]]\nid = \"cbwp\"\nbandwidth = 40\n";
+        let with = |limit: &str| {
+            let member = format!("package = \"cbwp\"\n{limit}");
+            standard(&site, [&member, "package = \"cbwp\""]) + package
+        };
+        let gateway = site.gateway(&with(""));
+        let one = gateway.instance("web-1");
+        let _server = iperf::serve(&site.server, 5201);
+        let load = format!("-c {SERVER} -p 5201 -u -l 1400 -b 60M -t 12 -i 0.5 -R");
+        let load = iperf::start(&one, &load);
+        wait_for("datagrams to come", 5.0, || gateway.sessions_of("udp", 5201).len() == 1);
+        let start = Instant::now();
+        let before = gateway.sessions();
+        let limits = [(3.0, "package_bandwidth = 10"), (5.5, "package_bandwidth = 20"), (8.0, "")];
+        for (at, limit) in limits {
+            std::thread::sleep(Duration::from_secs_f64(at).saturating_sub(start.elapsed()));
+            gateway.apply(&with(limit));
+        }
+        let after = gateway.sessions();
+        for session in &before {
+            let same = after.iter().find(|s| s.original == session.original);
+            let same = same.unwrap_or_else(|| panic!("{session:?} is gone"));
+            assert_eq!((&same.translated, &same.entry), (&session.translated, &session.entry));
+        }
+        assert_eq!(gateway.stats().closed, 0);
+        let steps = [(0.0, 3.0, 40.0), (3.0, 5.5, 10.0), (5.5, 8.0, 20.0), (8.0, 11.0, 40.0)];
+        expect_speeds(hook, &iperf::report(load.wait(30.0)), &steps);
+    }
+
     /// The rate changes while connections are at it, and each of them goes on. They have an EIP each: what is told about
     /// one would be lost with the datagrams of the other that are too many.
     fn another_rate_costs_no_session(hook) {
@@ -177,23 +271,8 @@ in_both_hooks! {
         }
         assert_eq!(gateway.stats().closed, 0);
 
-        let report = iperf::report(udp.wait(30.0));
-        let speeds: Vec<f64> = report
-            .intervals
-            .iter()
-            .map(|&bytes| bytes as f64 * DATAGRAM.1 / DATAGRAM.0 * 8.0 / 0.5 / 1e6)
-            .collect();
-        println!("{hook}: {speeds:.0?}");
-        // Where a rate has been in force for a second, and not for the last quarter of one.
-        let of = |from: f64, to: f64| {
-            let [from, to] = [from + 1.0, to - 0.25].map(|at| (at / 0.5).ceil() as usize);
-            let part = &speeds[from..to];
-            part.iter().sum::<f64>() / part.len() as f64
-        };
-        for (from, to, rate) in [(0.0, 3.0, 20.0), (3.0, 5.5, 50.0), (5.5, 8.0, 10.0), (8.0, 11.0, 100.0)] {
-            let speed = of(from, to);
-            assert!((speed / rate - 1.0).abs() < 0.1, "{speed} instead of {rate}: {speeds:.0?}");
-        }
+        let steps = [(0.0, 3.0, 20.0), (3.0, 5.5, 50.0), (5.5, 8.0, 10.0), (8.0, 11.0, 100.0)];
+        expect_speeds(hook, &iperf::report(udp.wait(30.0)), &steps);
         let report = iperf::report(tcp.wait(30.0));
         println!("{hook}: {report}, {:?}", report.intervals);
         assert!(report.received > 10_000_000, "{report}");

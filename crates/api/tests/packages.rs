@@ -164,6 +164,138 @@ fn what_a_package_refuses() {
     assert_eq!(world.control.config().eips[0].package, None);
 }
 
+fn limit(world: &World, package: &str, eip: &str, bandwidth: &str) -> Result<Value, api::ApiError> {
+    let params = [("EipId", eip), ("Bandwidth", bandwidth)];
+    let action = "ModifyCommonBandwidthPackageIpBandwidth";
+    on(world, action, package, &params)
+}
+
+fn unlimit(world: &World, package: &str, eip: &str) -> Result<Value, api::ApiError> {
+    let action = "CancelCommonBandwidthPackageIpBandwidth";
+    on(world, action, package, &[("EipId", eip)])
+}
+
+#[test]
+fn an_eip_is_held_to_less_than_its_package_has() {
+    let world = World::new();
+    let id = package(&world, "100");
+    let (a, _) = eip(&world);
+    let (b, _) = eip(&world);
+    add(&world, &id, &a).unwrap();
+    add(&world, &id, &b).unwrap();
+    let limits = || {
+        let config = world.control.config();
+        [&a, &b].map(|id| {
+            let eip = config.eips.iter().find(|it| it.id == *id).unwrap();
+            eip.package_bandwidth
+        })
+    };
+    let bandwidths = |eip: &str| {
+        let eip = eip_shown(&world, eip);
+        ["Bandwidth", "EipBandwidth", "BandwidthPackageBandwidth"].map(|it| eip[it].clone())
+    };
+    assert_eq!(limits(), [None, None]);
+    for bandwidth in ["40", "40", "100", "1"] {
+        limit(&world, &id, &a, bandwidth).unwrap();
+        assert_eq!(limits(), [bandwidth.parse().ok(), None]);
+        assert_eq!(bandwidths(&a), [bandwidth, "5", "100"]);
+        assert_eq!(bandwidths(&b), ["100", "5", "100"]);
+    }
+    // An EIP's own bandwidth is another thing.
+    let own = [("AllocationId", &*a), ("Bandwidth", "7")];
+    world.vpc("ModifyEipAddressAttribute", &own).unwrap();
+    assert_eq!(bandwidths(&a), ["1", "7", "100"]);
+
+    // The package may have as much as its EIPs are held to, and more.
+    let spec = "ModifyCommonBandwidthPackageSpec";
+    let modify = |bandwidth: &str| on(&world, spec, &id, &[("Bandwidth", bandwidth)]);
+    limit(&world, &id, &a, "60").unwrap();
+    assert_eq!(refused(modify("59")), "InvalidParameter.Bandwidth");
+    modify("60").unwrap();
+    assert_eq!(
+        refused(limit(&world, &id, &a, "61")),
+        "InvalidParameter.Bandwidth"
+    );
+    let world_before = world.control.cloud();
+    let dry = [("EipId", &*a), ("Bandwidth", "20"), ("DryRun", "true")];
+    let dry = on(&world, "ModifyCommonBandwidthPackageIpBandwidth", &id, &dry);
+    assert_eq!(refused(dry), "DryRunOperation");
+    let dry = [("EipId", &*a), ("DryRun", "true")];
+    let dry = on(&world, "CancelCommonBandwidthPackageIpBandwidth", &id, &dry);
+    assert_eq!(refused(dry), "DryRunOperation");
+    assert_eq!(*world.control.cloud(), *world_before);
+
+    for _ in 0..2 {
+        unlimit(&world, &id, &a).unwrap();
+        assert_eq!(limits(), [None, None]);
+    }
+    modify("10").unwrap();
+    assert_eq!(bandwidths(&a), ["10", "7", "10"]);
+
+    // The limit ends when the EIP leaves the package, however it does.
+    limit(&world, &id, &a, "5").unwrap();
+    limit(&world, &id, &b, "6").unwrap();
+    let remove = [("IpInstanceId", &*a)];
+    on(&world, "RemoveCommonBandwidthPackageIp", &id, &remove).unwrap();
+    assert_eq!(limits(), [None, Some(6)]);
+    add(&world, &id, &a).unwrap();
+    assert_eq!(limits(), [None, Some(6)]);
+    on(
+        &world,
+        "DeleteCommonBandwidthPackage",
+        &id,
+        &[("Force", "true")],
+    )
+    .unwrap();
+    assert_eq!(limits(), [None, None]);
+    assert_eq!(bandwidths(&b), ["5", "5", ""]);
+}
+
+#[test]
+fn what_a_limit_within_a_package_refuses() {
+    let world = World::new();
+    let (id, other) = (package(&world, "100"), package(&world, "100"));
+    let (a, _) = eip(&world);
+    let (outside, _) = eip(&world);
+    add(&world, &id, &a).unwrap();
+    let missing = on(
+        &world,
+        "ModifyCommonBandwidthPackageIpBandwidth",
+        &id,
+        &[("EipId", &*a)],
+    );
+    assert_eq!(refused(missing), "MissingParameter");
+    for (bandwidth, code) in [
+        ("0", "InvalidParameter.Bandwidth"),
+        ("101", "InvalidParameter.Bandwidth"),
+        ("-1", "InvalidParameter"),
+        ("much", "InvalidParameter"),
+    ] {
+        assert_eq!(
+            refused(limit(&world, &id, &a, bandwidth)),
+            code,
+            "{bandwidth}"
+        );
+    }
+    for (package, eip, code) in [
+        ("cbwp-none", &*a, "InvalidBandwidthPackageId.NotFound"),
+        (&*id, "eip-none", "InvalidIpInstanceId.NotFound"),
+        (&*id, &*outside, "OperationUnsupported.IpNotInCbwp"),
+        (&*other, &*a, "OperationUnsupported.IpNotInCbwp"),
+    ] {
+        assert_eq!(refused(limit(&world, package, eip, "10")), code);
+        assert_eq!(refused(unlimit(&world, package, eip)), code);
+    }
+    assert!(
+        world
+            .control
+            .config()
+            .eips
+            .iter()
+            .all(|it| it.package_bandwidth.is_none())
+    );
+}
+
 #[test]
 fn several_are_added_at_once_or_none() {
     let world = World::new();
@@ -232,10 +364,23 @@ fn packages_are_bounded_found_and_kept() {
     let on_it = page["CommonBandwidthPackages"]["CommonBandwidthPackage"].as_array();
     assert_eq!((on_it.unwrap().len(), &page["TotalCount"]), (1, &2.into()));
 
+    limit(&world, &first, &a, "30").unwrap();
     let (before, config) = (world.control.cloud(), world.control.config());
     let world = world.restart();
     assert_eq!(
         (&*world.control.cloud(), world.control.config()),
         (&*before, config)
     );
+}
+
+#[test]
+fn all_operations_are_there() {
+    let mut products = api::spec::products().iter();
+    let product = products.find(|it| it.product == "Vpc").unwrap();
+    let of_packages = |action: &&String| action.contains("CommonBandwidthPackage");
+    let operations: Vec<&String> = product.operations.keys().filter(of_packages).collect();
+    assert_eq!(operations.len(), 10, "{operations:?}");
+    for action in operations {
+        assert!(api::answers(&product.version, action), "{action}");
+    }
 }

@@ -94,6 +94,7 @@ impl Draft {
             binding: None,
             address_named: false,
             package: None,
+            package_bandwidth: None,
             protected: self.protects_new_eips(self.now),
             deletion_protection: false,
         };

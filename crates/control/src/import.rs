@@ -402,6 +402,7 @@ impl Draft {
                 }),
                 address_named: had.is_some_and(|it| it.address_named),
                 package: eip.package.clone(),
+                package_bandwidth: eip.package_bandwidth,
                 protected: had.is_some_and(|it| it.protected),
                 deletion_protection: had.is_some_and(|it| it.deletion_protection),
             };

@@ -19,7 +19,7 @@ impl Draft {
         region: &str,
         bandwidth: u32,
     ) -> Result<BandwidthPackage> {
-        check_bandwidth(bandwidth)?;
+        check_bandwidth(bandwidth, *limits::BANDWIDTH.end())?;
         self.room_for(Quota::BandwidthPackages, "There are", self.packages.len())?;
         let package = BandwidthPackage {
             id: self.new_id("cbwp")?,
@@ -35,10 +35,21 @@ impl Draft {
     /// Sets a package's bandwidth, in Mbit/s each way.
     ///
     /// # Errors
-    /// If it does not exist or the bandwidth is out of bounds.
+    /// If it does not exist, the bandwidth is out of bounds, or one of its EIPs may have more of it than that.
     pub fn set_package_bandwidth(&mut self, id: &str, bandwidth: u32) -> Result<()> {
         self.package(id)?;
-        check_bandwidth(bandwidth)?;
+        check_bandwidth(bandwidth, *limits::BANDWIDTH.end())?;
+        let mut eips = self.eips_of_package(id);
+        if let Some((eip, limit)) = eips.find_map(|eip| {
+            let limit = eip.package_bandwidth?;
+            (limit > bandwidth).then_some((&eip.id, limit))
+        }) {
+            let why = format!(
+                "The EIP {eip} may have {limit} Mbit/s of the package: lower or cancel that first."
+            );
+            return Err(Refusal::bad("InvalidParameter.Bandwidth", why));
+        }
+        drop(eips);
         if let Some(package) = self.packages.get_mut(id) {
             package.bandwidth = bandwidth;
         }
@@ -81,6 +92,22 @@ impl Draft {
         let eip = self.eip_in_package(id, eip)?;
         if let Some(eip) = self.eips.get_mut(&eip) {
             eip.package = None;
+            eip.package_bandwidth = None;
+        }
+        Ok(())
+    }
+
+    /// Sets how much of a package's bandwidth one of its EIPs may have, in Mbit/s each way; `None`: all of it.
+    ///
+    /// # Errors
+    /// If it is not in this package, or the bandwidth is out of bounds or more than the package's.
+    pub fn limit_in_package(&mut self, id: &str, eip: &str, bandwidth: Option<u32>) -> Result<()> {
+        let eip = self.eip_in_package(id, eip)?;
+        if let Some(bandwidth) = bandwidth {
+            check_bandwidth(bandwidth, self.package(id)?.bandwidth)?;
+        }
+        if let Some(eip) = self.eips.get_mut(&eip) {
+            eip.package_bandwidth = bandwidth;
         }
         Ok(())
     }
@@ -131,14 +158,11 @@ impl Cloud {
     }
 }
 
-fn check_bandwidth(bandwidth: u32) -> Result<()> {
-    if limits::BANDWIDTH.contains(&bandwidth) {
+fn check_bandwidth(bandwidth: u32, most: u32) -> Result<()> {
+    let least = *limits::BANDWIDTH.start();
+    if (least..=most).contains(&bandwidth) {
         return Ok(());
     }
-    let why = format!(
-        "{bandwidth} is not between {} and {} Mbit/s.",
-        limits::BANDWIDTH.start(),
-        limits::BANDWIDTH.end()
-    );
+    let why = format!("{bandwidth} is not between {least} and {most} Mbit/s.");
     Err(Refusal::bad("InvalidParameter.Bandwidth", why))
 }

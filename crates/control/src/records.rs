@@ -425,6 +425,9 @@ pub struct Eip {
     /// The bandwidth package that it shares.
     #[serde(default)]
     pub package: Option<Id>,
+    /// Mbit/s each way that it may have of the package's; `None`: all of it.
+    #[serde(default)]
+    pub package_bandwidth: Option<u32>,
     /// Whether the firewall of the Internet border protects it.
     #[serde(default)]
     pub protected: bool,

@@ -274,6 +274,7 @@ impl Cloud {
             binding,
             bandwidth: eip.bandwidth,
             package: eip.package.clone(),
+            package_bandwidth: eip.package_bandwidth,
         }
     }
 }

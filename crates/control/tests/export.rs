@@ -228,12 +228,14 @@ fn take(cloud: &mut Cloud, turn: &Turn) {
         17 => one!(eips, |it| {
             it.deletion_protection = flag;
             it.bandwidth = Some(n);
+            it.package_bandwidth = it.package.is_some().then_some(u32::from(number % 200) + 1);
             it.internet_charge_type = "PayByTraffic".into();
             it.region = "cn-hangzhou".into();
         }),
         18 => one!(packages, |it| {
             it.deletion_protection = flag;
-            it.bandwidth = n;
+            // Not less than its EIPs may have of it.
+            it.bandwidth = n + 200;
             it.region = "cn-hangzhou".into();
         }),
         19 => one!(nat_gateways, |it| {

@@ -253,6 +253,7 @@ impl Snapshot {
             kind: Kind::BandwidthPackage,
             id: package.id.clone(),
             bandwidth: package.bandwidth,
+            within: None,
         };
         let mut limits: Vec<Limit> = packages.iter().map(package).collect();
         let mut eips = Vec::new();
@@ -266,17 +267,22 @@ impl Snapshot {
                 }
                 Some(EipBinding::NatGateway(id)) => Binding::Gateway(gateway_ix.get(id)?),
             };
-            let limit = match (&e.package, e.bandwidth) {
-                (Some(package), _) => Some(package_ix.get(package)?),
-                (None, Some(bandwidth)) => {
+            let package = e
+                .package
+                .as_ref()
+                .map(|id| package_ix.get(id))
+                .transpose()?;
+            let limit = match e.own_limit() {
+                Some(bandwidth) => {
                     limits.push(Limit {
                         kind: Kind::Eip,
                         id: e.id.clone(),
                         bandwidth,
+                        within: package,
                     });
                     Some(limits.len() as LimitIx - 1)
                 }
-                (None, None) => None,
+                None => package,
             };
             eips.push(Eip {
                 id: e.id.clone(),

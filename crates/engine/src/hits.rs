@@ -55,7 +55,9 @@ impl Hits {
                 }
             })
             .collect();
-        for ((scope, was), hits) in before.into_iter().zip(old) {
+        // Of those that are still there nothing is left.
+        let gone = before.into_iter().zip(old).filter(|it| !it.1.is_empty());
+        for ((scope, was), hits) in gone {
             self.moved(scope, was, &hits, &[]);
         }
     }

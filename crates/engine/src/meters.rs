@@ -4,9 +4,12 @@
 //! keeps them as long as it is in the configuration, over restarts too: the meters say whose they are. So
 //! neither another rate nor another daemon fills a bucket that was empty.
 //!
-//! A packet takes from one meter: that of the EIP that it leaves by, else that of the EIP that it comes to.
-//! So what goes from one EIP of the gateway to another counts as outgoing where it comes from, and where
-//! that has no limit, as incoming at the other.
+//! A packet takes from the meter of one EIP: that which it leaves by, else that which it comes to. So what goes
+//! from one EIP of the gateway to another counts as outgoing where it comes from, and where that has no limit,
+//! as incoming at the other.
+//!
+//! An EIP of a package has the package's meters, unless it has a limit within the package: then it has its own, and
+//! theirs are the parents of these.
 
 use crate::decide::Direction;
 use crate::io::Time;
@@ -14,7 +17,7 @@ use crate::snapshot::{Limit, LimitIx, Snapshot};
 use crate::tuple;
 use crate::view::BandwidthView;
 use flow::Key;
-use flow::meter::Meter;
+use flow::meter::{self, Meter};
 use flow::reason::Reason;
 use hashbrown::HashMap;
 use model::{Id, Kind};
@@ -85,9 +88,14 @@ impl Meters {
                 // There are twice as many pairs as a configuration may have limits.
                 .unwrap_or(0);
             if pair != 0 {
-                for meter in self.both(pair) {
+                // Packages come before their EIPs.
+                let within = limit
+                    .within
+                    .map_or(0, |package| self.pairs[package as usize]);
+                for (direction, meter) in (IN..).zip(self.both(pair)) {
                     meter.owner.store(word, Relaxed);
                     meter.set_rate(limit.bandwidth as u64 * 1_000_000);
+                    meter.parent.store(index(within, direction).into(), Relaxed);
                 }
                 self.owners.insert(name, pair);
             }
@@ -132,18 +140,15 @@ impl Meters {
             (None, Some(limit)) => (limit, IN),
             (None, None) => return 0,
         };
-        match self.pairs[limit as usize] {
-            0 => 0,
-            pair => pair * 2 + direction,
-        }
+        index(self.pairs[limit as usize], direction)
     }
 
-    /// Takes a packet, or several in one frame, from a meter.
+    /// Takes a packet, or several in one frame, from a meter and its parent.
     pub fn take(&self, meter: MeterIx, now: Time, packets: u32, bytes: u32) -> Result<(), Reason> {
-        if meter == 0 || self.memory[meter as usize].take(now.0, packets, bytes) {
-            Ok(())
-        } else {
-            Err(Reason::RateLimit)
+        let meters = |ix| self.memory.get(ix as usize);
+        match meter::take(meters, meter.into(), now.0, packets, bytes) {
+            true => Ok(()),
+            false => Err(Reason::RateLimit),
         }
     }
 
@@ -179,10 +184,23 @@ impl Meters {
         assert_eq!(self.pairs.len(), s.limits.len());
         for (limit, &pair) in s.limits.iter().zip(&self.pairs) {
             assert_eq!(self.owners[&(limit.kind, limit.id.clone())], pair);
-            for meter in self.both(pair) {
+            let within = limit
+                .within
+                .map_or(0, |package| self.pairs[package as usize]);
+            for (direction, meter) in (IN..).zip(self.both(pair)) {
                 assert_eq!(meter.owner.load(Relaxed), owner(limit));
+                let parent = u64::from(index(within, direction));
+                assert_eq!(meter.parent.load(Relaxed), parent);
             }
         }
+    }
+}
+
+/// The meter of a pair for a direction.
+fn index(pair: PairIx, direction: MeterIx) -> MeterIx {
+    match pair {
+        0 => 0,
+        pair => pair * 2 + direction,
     }
 }
 

@@ -131,7 +131,7 @@ pub(crate) struct Eip {
     pub forwards: Vec<Forward>,
     /// The DNAT entry that maps the whole address.
     pub any: Option<(Ipv4Addr, u32)>,
-    /// Its package's, else its own.
+    /// Its own, which in a package is that within the package; else its package's.
     pub limit: Option<LimitIx>,
     /// The mode in which the Internet border protects it, if it does.
     pub border: Option<EngineMode>,
@@ -144,6 +144,8 @@ pub(crate) struct Limit {
     pub id: Id,
     /// In Mbit/s.
     pub bandwidth: u32,
+    /// The package's, which comes before it, if it is that of an EIP within a package.
+    pub within: Option<LimitIx>,
 }
 
 /// What an EIP is bound to.

@@ -31,7 +31,7 @@ pub const DRAINS: usize = 16;
 pub const SESSIONS_PER_SOURCE: RangeInclusive<u32> = 1..=u32::MAX;
 /// Bandwidth of an EIP or a package, in Mbit/s.
 pub const BANDWIDTH: RangeInclusive<u32> = 1..=100_000;
-/// Bandwidth limits in a configuration: packages, and EIPs outside of packages that have one.
+/// Bandwidth limits in a configuration: packages, and EIPs that have one of their own, also within a package.
 pub const BANDWIDTH_LIMITS: RangeInclusive<usize> = 0..=16_383;
 /// EIPs of an SNAT entry.
 pub const SNAT_EIPS: RangeInclusive<usize> = 1..=64;

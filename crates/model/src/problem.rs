@@ -395,9 +395,20 @@ pub enum Fault {
     SecondEip { target: String, other: String },
     #[error(
         "this is bandwidth limit {count}: a gateway enforces {most}, one for each package and each \
-         EIP outside of packages"
+         EIP with a limit of its own"
     )]
     TooManyLimits { count: usize, most: usize },
+    #[error("package_bandwidth is for an EIP in a package, and this one is in none")]
+    NoPackage,
+    #[error(
+        "package_bandwidth {bandwidth} is more than the {most} that bandwidth package {} has",
+        quote(package)
+    )]
+    AbovePackage {
+        bandwidth: u32,
+        package: Id,
+        most: u32,
+    },
 
     // NAT.
     #[error("{kind} {} is not bound to NAT gateway {}", quote(eip), quote(gateway))]

@@ -377,6 +377,18 @@ pub struct Eip {
     pub bandwidth: Option<u32>,
     /// The bandwidth package that it is in.
     pub package: Option<Id>,
+    /// The most that it carries of what the package has, in Mbit/s. `None`: no limit but the package's.
+    pub package_bandwidth: Option<u32>,
+}
+
+impl Eip {
+    /// The limit that is its own and no other EIP's, in Mbit/s.
+    pub fn own_limit(&self) -> Option<u32> {
+        match self.package {
+            Some(_) => self.package_bandwidth,
+            None => self.bandwidth,
+        }
+    }
 }
 
 /// A shared bandwidth package: its EIPs together carry no more than this in either direction.

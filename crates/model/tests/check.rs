@@ -78,29 +78,63 @@ fn an_interface_is_in_a_group() {
 
 #[test]
 fn bandwidth_is_limited_in_as_many_places_as_the_data_path_has_meters() {
-    let limited = |count: usize, package: Option<&str>| {
+    let limited = |count: usize, package: Option<&str>, package_bandwidth: Option<u32>| {
         let package = package.map(String::from);
         faults(move |config| {
-            // One is a package, and one an EIP outside of it.
+            // Three are a package, an EIP in it, and one outside of it.
             let template = config.eips[2].clone();
             assert_eq!((template.bandwidth, &template.package), (Some(5), &None));
-            config.eips.extend((2..count as u32).map(|n| Eip {
+            config.eips.extend((3..count as u32).map(|n| Eip {
                 id: format!("more-{n}"),
                 address: Ipv4Addr::from(0x2d00_0000 + n),
                 binding: None,
                 package: package.clone(),
+                package_bandwidth,
                 ..template.clone()
             }));
         })
     };
     let most = *limits::BANDWIDTH_LIMITS.end();
-    assert_eq!(limited(most, None), []);
+    assert_eq!(limited(most, None, None), []);
     let count = most + 1;
     let fault = Fault::TooManyLimits { count, most };
     let subject = "bandwidth package \"cbwp-shop\"".into();
-    assert_eq!(limited(count, None), [(subject, "bandwidth", 0, fault)]);
-    // EIPs of a package have no limit of their own.
-    assert_eq!(limited(count, Some("cbwp-shop")), []);
+    let expected = [(subject, "bandwidth", 0, fault)];
+    assert_eq!(limited(count, None, None), expected);
+    // EIPs of a package have no limit of their own, unless they have one within it.
+    let package = Some("cbwp-shop");
+    assert_eq!(limited(count, package, None), []);
+    assert_eq!(limited(most, package, Some(200)), []);
+    assert_eq!(limited(count, package, Some(200)), expected);
+}
+
+#[test]
+fn a_limit_within_a_package() {
+    let limited = |package: Option<&str>, bandwidth: u32| {
+        let package = package.map(String::from);
+        faults(move |config| {
+            config.eips[0].package = package;
+            config.eips[0].package_bandwidth = Some(bandwidth);
+        })
+    };
+    let fault = |fault| [("EIP \"eip-1\"".into(), "package_bandwidth", 0, fault)];
+    let package = Some("cbwp-shop");
+    assert_eq!(limited(package, 1), []);
+    assert_eq!(limited(package, 200), []);
+    let above = Fault::AbovePackage {
+        bandwidth: 201,
+        package: "cbwp-shop".into(),
+        most: 200,
+    };
+    assert_eq!(limited(package, 201), fault(above));
+    assert_eq!(limited(None, 100), fault(Fault::NoPackage));
+    let range = Fault::OutOfRange {
+        what: "package_bandwidth",
+        value: 0,
+        min: 1,
+        max: 100_000,
+    };
+    assert_eq!(limited(package, 0), fault(range));
 }
 
 #[test]
@@ -194,6 +228,7 @@ fn snat_entries_have_1_to_64_eips() {
                     binding: Some(EipBinding::NatGateway("ngw-shop".into())),
                     bandwidth: None,
                     package: None,
+                    package_bandwidth: None,
                 });
             }
         })
@@ -392,6 +427,7 @@ prop_compose! {
             prop::option::of((any::<bool>(), id())),
             prop::option::of(any::<u32>()),
             prop::option::of(id()),
+            prop::option::of(any::<u32>()),
         )),
         packages in some((id(), any::<u32>())),
         gateways in some((
@@ -422,12 +458,14 @@ prop_compose! {
                 id, instance, vswitch, address, hosts, security_groups, driver, mtu: 0,
             });
         }
-        for (id, address, uplink, binding, bandwidth, package) in eips {
+        for (id, address, uplink, binding, bandwidth, package, package_bandwidth) in eips {
             let binding = binding.map(|(eni, id)| match eni {
                 true => EipBinding::Eni(id),
                 false => EipBinding::NatGateway(id),
             });
-            config.eips.push(Eip { id, address, uplink, binding, bandwidth, package });
+            config.eips.push(Eip {
+                id, address, uplink, binding, bandwidth, package, package_bandwidth,
+            });
         }
         let package = |(id, bandwidth)| BandwidthPackage { id, bandwidth };
         config.bandwidth_packages.extend(packages.into_iter().map(package));

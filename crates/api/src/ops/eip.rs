@@ -347,8 +347,11 @@ fn mbits(bandwidth: Option<u32>) -> String {
 
 fn view(call: &Call, cloud: &Cloud, eip: &Eip) -> Value {
     let package = eip.package.as_ref().and_then(|it| cloud.packages.get(it));
-    // In a package an EIP may have as much as the package has.
-    let bandwidth = package.map_or(eip.bandwidth, |it| Some(it.bandwidth));
+    // In a package an EIP may have as much as the package has, or what it is limited to there.
+    let bandwidth = match package {
+        Some(package) => eip.package_bandwidth.or(Some(package.bandwidth)),
+        None => eip.bandwidth,
+    };
     let binding = eip.binding.as_ref();
     let vpc = vpc_of(cloud, eip).and_then(|it| cloud.vpcs.get(it));
     json!({

@@ -16,6 +16,8 @@ pub(super) const OPERATIONS: &[(&str, Handler)] = &[
     ("RemoveCommonBandwidthPackageIp", C(remove)),
     ("ModifyCommonBandwidthPackageAttribute", C(modify)),
     ("ModifyCommonBandwidthPackageSpec", C(modify_bandwidth)),
+    ("ModifyCommonBandwidthPackageIpBandwidth", C(limit)),
+    ("CancelCommonBandwidthPackageIpBandwidth", C(unlimit)),
     ("DeleteCommonBandwidthPackage", C(delete)),
 ];
 
@@ -145,6 +147,18 @@ fn modify(call: &Call, draft: &mut Draft) -> Answer {
 
 fn modify_bandwidth(call: &Call, draft: &mut Draft) -> Answer {
     draft.set_package_bandwidth(call.need("BandwidthPackageId")?, need_bandwidth(call)?)?;
+    Ok(json!({}))
+}
+
+fn limit(call: &Call, draft: &mut Draft) -> Answer {
+    let (package, eip) = (call.need("BandwidthPackageId")?, call.need("EipId")?);
+    draft.limit_in_package(package, eip, Some(need_bandwidth(call)?))?;
+    Ok(json!({}))
+}
+
+fn unlimit(call: &Call, draft: &mut Draft) -> Answer {
+    let (package, eip) = (call.need("BandwidthPackageId")?, call.need("EipId")?);
+    draft.limit_in_package(package, eip, None)?;
     Ok(json!({}))
 }
 

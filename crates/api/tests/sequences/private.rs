@@ -269,6 +269,28 @@ const SHAPES: &[Shape] = &[
     ),
     (
         VPC,
+        "ModifyCommonBandwidthPackageIpBandwidth",
+        &[
+            ("BandwidthPackageId", Package),
+            ("EipId", Eip),
+            ("Bandwidth", Of(&["5", "15"])),
+        ],
+    ),
+    (
+        VPC,
+        "CancelCommonBandwidthPackageIpBandwidth",
+        &[("BandwidthPackageId", Package), ("EipId", Eip)],
+    ),
+    (
+        VPC,
+        "ModifyCommonBandwidthPackageSpec",
+        &[
+            ("BandwidthPackageId", Package),
+            ("Bandwidth", Of(&["10", "20"])),
+        ],
+    ),
+    (
+        VPC,
         "DeleteCommonBandwidthPackage",
         &[("BandwidthPackageId", Package), ("Force", YES_NO)],
     ),
@@ -459,6 +481,10 @@ fn whole(cloud: &Cloud) {
     }
     let mut bound = BTreeSet::new();
     for it in cloud.eips.iter() {
+        if let Some(limit) = it.package_bandwidth {
+            let package = it.package.as_ref().and_then(|id| cloud.packages.get(id));
+            assert!(package.is_some_and(|it| limit <= it.bandwidth), "{it:?}");
+        }
         let (is_there, alone) = match &it.binding {
             None => continue,
             Some(EipBinding::Instance(id)) => (cloud.instances.contains(id), Some(id)),

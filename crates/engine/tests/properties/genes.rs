@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 /// How many bytes decide.
-pub const GENES: usize = 419;
+pub const GENES: usize = 421;
 
 /// Servers outside.
 pub const SERVERS: [&str; 2] = ["198.51.100.7", "198.51.100.8"];
@@ -216,12 +216,17 @@ fn eips_and_gateways(g: &mut Reader, c: &mut Config, overlapping: bool) {
             // So much that nothing is dropped: the reference knows no time.
             bandwidth: g.yes().then_some(100_000),
             package: None,
+            package_bandwidth: None,
         });
     }
     for n in 0..2usize {
         let id = format!("p{n}");
         for eip in &mut c.eips[n * 2..n * 2 + g.pick(4)] {
             eip.package = Some(id.clone());
+        }
+        let first = &mut c.eips[n * 2];
+        if g.yes() && first.package.is_some() {
+            first.package_bandwidth = Some(100_000);
         }
         let bandwidth = 100_000;
         c.bandwidth_packages

@@ -227,6 +227,135 @@ fn a_package_is_one_bucket_for_its_eips() {
     assert_eq!(world.kernel.punts, punts);
 }
 
+/// [`packaged`] with 4 Mbit/s for both, of which the first may have some.
+fn within(limit: Option<u32>) -> String {
+    let text = packaged().replace("\nbandwidth = 1\n", "\nbandwidth = 4\n");
+    match limit {
+        None => text,
+        Some(limit) => {
+            let limit = format!("bandwidth = 50\npackage_bandwidth = {limit}\n");
+            text.replace("bandwidth = 50\n", &limit)
+        }
+    }
+}
+
+/// What a full bucket of 4 Mbit/s lets through: 150,000 bytes, and a debt of 1,200.
+const FULL_OF_FOUR: usize = 108;
+
+#[test]
+fn an_eip_has_a_bucket_within_its_package() {
+    let mut world = World::new(&within(Some(1)));
+    let (a, b) = (
+        datagram((A, 5000), (SERVER, 53)),
+        datagram((B, 5000), (SERVER, 53)),
+    );
+    let seen = at("wan", world.from("a", a.clone()));
+    let called = at("wan", world.from("b", b.clone()));
+    let punts = world.kernel.punts;
+    // Each direction by itself: its own is empty, while there is room in the package's.
+    assert_eq!(drain(&mut world, "a", &a), FULL - 1);
+    assert_eq!(drain(&mut world, "wan", &seen.answer(0)), FULL);
+    assert_eq!(dropped(&world, "eip-1"), (1, 1));
+    assert_eq!(dropped(&world, "cbwp"), (0, 0));
+    // What is left is the other's.
+    let left = FULL_OF_FOUR - FULL;
+    assert_eq!(drain(&mut world, "b", &b), left - 1);
+    assert_eq!(drain(&mut world, "wan", &called.answer(0)), left);
+    assert_eq!(dropped(&world, "cbwp"), (1, 1));
+
+    // After a tenth of a second there are 12,200 bytes for the first, but the other has all that the package has got.
+    world.advance(Duration::from_millis(100));
+    assert_eq!(drain(&mut world, "b", &b), 35);
+    assert_eq!(drain(&mut world, "a", &a), 0);
+    assert_eq!(dropped(&world, "cbwp"), (1, 3));
+    assert_eq!(dropped(&world, "eip-1"), (1, 1));
+    // What the package has refused was taken from no bucket: after another one there are 24,700.
+    world.advance(Duration::from_millis(100));
+    assert_eq!(drain(&mut world, "a", &a), 18);
+    assert_eq!(dropped(&world, "eip-1"), (1, 2));
+    assert_eq!(world.kernel.punts, punts);
+
+    // The engine takes from both, too.
+    let first = |n| datagram((A, 6000 + n), (SERVER, 53));
+    world.seconds(1);
+    for n in 0..FULL as u16 {
+        at("wan", world.from("a", first(n)));
+    }
+    let why = reason(&mut world, |w| none(w.from("a", first(100))));
+    assert_eq!(why, "rate_limit");
+    assert_eq!(dropped(&world, "eip-1"), (1, 3));
+    assert_eq!(drain(&mut world, "b", &b), left);
+    world.advance(Duration::from_millis(30));
+    assert!(drain(&mut world, "b", &b) > 0);
+    let why = reason(&mut world, |w| none(w.from("a", first(101))));
+    assert_eq!(why, "rate_limit");
+    assert_eq!(dropped(&world, "eip-1"), (1, 3));
+    let limits = world.stats().bandwidth;
+    let limits: Vec<_> = limits.iter().map(|it| (&*it.id, it.bandwidth)).collect();
+    assert_eq!(limits, [("cbwp", 4), ("eip-1", 1)]);
+}
+
+#[test]
+fn limits_within_a_package_come_and_go_without_losing_a_packet() {
+    let mut world = World::new(&within(None));
+    let out = datagram((A, 5000), (SERVER, 53));
+    at("wan", world.from("a", out.clone()));
+    let (sessions, slots, punts) = (world.sessions(), slots(&world), world.kernel.punts);
+    let mut known = Vec::new();
+    for text in [
+        within(Some(1)),
+        within(Some(3)),
+        within(None),
+        // Outside of the package its own bandwidth is its limit, and it has no parent.
+        within(None).replace("bandwidth = 50\npackage = \"cbwp\"", "bandwidth = 2"),
+        within(Some(4)),
+        BASE.to_owned(),
+        within(Some(1)),
+    ] {
+        world.apply(&text);
+        let now = (world.sessions(), self::slots(&world));
+        assert_eq!(now, (sessions.clone(), slots.clone()));
+        known.push(meters_in_use(&world));
+    }
+    assert_eq!(known, [4, 4, 2, 4, 4, 0, 4]);
+    assert_eq!(drain(&mut world, "a", &out), FULL);
+
+    // More takes effect at once, and fills no bucket; as much as the package has is taken from the package.
+    world.apply(&within(Some(2)));
+    assert_eq!(drain(&mut world, "a", &out), 0);
+    world.apply(&within(None));
+    let left = FULL_OF_FOUR - FULL;
+    assert_eq!(drain(&mut world, "a", &out), left);
+    assert_eq!(world.stats().closed, 0);
+    assert_eq!(world.kernel.punts, punts);
+}
+
+#[test]
+fn the_next_daemon_finds_limits_within_a_package_as_they_were() {
+    let mut world = World::new(&within(Some(1)));
+    let (a, b) = (
+        datagram((A, 5000), (SERVER, 53)),
+        datagram((B, 5000), (SERVER, 53)),
+    );
+    at("wan", world.from("b", b.clone()));
+    drain(&mut world, "a", &a);
+    let flows = world.flows();
+    world.restart();
+    assert_eq!(world.flows(), flows);
+    assert_eq!(dropped(&world, "eip-1"), (0, 1));
+    assert_eq!(drain(&mut world, "a", &a), 0);
+    assert_eq!(drain(&mut world, "b", &b), FULL_OF_FOUR - FULL - 1);
+    // With the same buckets and no limit within; and again with one.
+    world.restart_with(parse(&within(None)));
+    assert_eq!(meters_in_use(&world), 2);
+    assert_eq!(drain(&mut world, "a", &a), 0);
+    assert_eq!(dropped(&world, "cbwp"), (0, 2));
+    world.advance(Duration::from_millis(100));
+    world.restart_with(parse(&within(Some(1))));
+    assert_eq!(drain(&mut world, "a", &a), FULL);
+    assert_eq!(dropped(&world, "eip-1"), (0, 1));
+}
+
 #[test]
 fn another_rate_takes_effect_at_once_and_touches_no_session() {
     let mut world = World::new(&one_mbit());

@@ -237,6 +237,7 @@ tables! {
         eni: Text,
         bandwidth: Number,
         package: Text,
+        package_bandwidth: Number,
         name: Text,
         description: Text,
         tags: Tags,

@@ -295,10 +295,14 @@ fn bindings_and_entries() {
     let database = EipBinding::Eni("db".into());
     assert_eq!(eip("eip-db").binding, Some(database));
 
-    let bandwidth = |id| (eip(id).bandwidth, eip(id).package.as_deref());
-    assert_eq!(bandwidth("eip-1"), (None, Some("cbwp-shop")));
-    assert_eq!(bandwidth("eip-3"), (Some(5), None));
-    assert_eq!(bandwidth("eip-db"), (None, None));
+    let bandwidth = |id| {
+        let eip = eip(id);
+        (eip.bandwidth, eip.package.as_deref(), eip.package_bandwidth)
+    };
+    assert_eq!(bandwidth("eip-1"), (None, Some("cbwp-shop"), None));
+    assert_eq!(bandwidth("eip-2"), (None, Some("cbwp-shop"), Some(50)));
+    assert_eq!(bandwidth("eip-3"), (Some(5), None, None));
+    assert_eq!(bandwidth("eip-db"), (None, None, None));
     let package = BandwidthPackage {
         id: "cbwp-shop".into(),
         bandwidth: 200,

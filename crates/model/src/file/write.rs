@@ -377,6 +377,7 @@ impl Out<'_> {
             binding,
             bandwidth,
             package,
+            package_bandwidth,
         } = eip;
         self.table("[[eip]]");
         self.set("id", id);
@@ -392,6 +393,9 @@ impl Out<'_> {
             .iter()
             .for_each(|it| self.number("bandwidth", *it));
         package.iter().for_each(|it| self.set("package", it));
+        package_bandwidth
+            .iter()
+            .for_each(|it| self.number("package_bandwidth", *it));
         self.detail(Kind::Eip, id);
     }
 

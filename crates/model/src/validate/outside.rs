@@ -145,19 +145,29 @@ impl<'a> Checker<'a> {
         let mut count = 0;
         for (item, eip) in items(&config.eips, Item::Eip) {
             if let Some(bandwidth) = eip.bandwidth {
-                self.bandwidth(bandwidth, item);
+                self.bandwidth("bandwidth", bandwidth, item);
             }
-            if let Some(package) = &eip.package {
-                self.find(Kind::BandwidthPackage, package, at(item, "package"));
-            } else if eip.bandwidth.is_some() {
+            if let Some(bandwidth) = eip.package_bandwidth {
+                self.bandwidth("package_bandwidth", bandwidth, item);
+            }
+            let package = eip.package.as_ref().and_then(|package| {
+                let place = at(item, "package");
+                self.find(Kind::BandwidthPackage, package, place)
+            });
+            self.within_package(item, eip, package);
+            if eip.own_limit().is_some() {
                 count += 1;
                 if count == most + 1 {
-                    self.report(at(item, "bandwidth"), Fault::TooManyLimits { count, most });
+                    let key = match eip.package {
+                        Some(_) => "package_bandwidth",
+                        None => "bandwidth",
+                    };
+                    self.report(at(item, key), Fault::TooManyLimits { count, most });
                 }
             }
         }
         for (item, package) in items(&config.bandwidth_packages, Item::BandwidthPackage) {
-            self.bandwidth(package.bandwidth, item);
+            self.bandwidth("bandwidth", package.bandwidth, item);
             count += 1;
             if count == most + 1 {
                 self.report(at(item, "bandwidth"), Fault::TooManyLimits { count, most });
@@ -165,8 +175,35 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn bandwidth(&mut self, value: u32, item: Item) {
+    /// An EIP may have at most as much of its package as that has.
+    fn within_package(&mut self, item: Item, eip: &Eip, package: Option<usize>) {
+        let Some(bandwidth) = eip.package_bandwidth else {
+            return;
+        };
+        let place = at(item, "package_bandwidth");
+        if eip.package.is_none() {
+            self.report(place, Fault::NoPackage);
+        }
+        let Some(n) = package else {
+            return;
+        };
+        let BandwidthPackage {
+            id,
+            bandwidth: most,
+        } = &self.config.bandwidth_packages[n];
+        if bandwidth > *most {
+            let (package, most) = (id.clone(), *most);
+            let fault = Fault::AbovePackage {
+                bandwidth,
+                package,
+                most,
+            };
+            self.conflict(place, fault, Item::BandwidthPackage(n));
+        }
+    }
+
+    fn bandwidth(&mut self, key: &'static str, value: u32, item: Item) {
         let bounds = limits::BANDWIDTH.into_inner();
-        self.range("bandwidth", value.into(), bounds, at(item, "bandwidth"));
+        self.range(key, value.into(), bounds, at(item, key));
     }
 }

@@ -2,6 +2,25 @@
 
 use super::*;
 
+/// The [`Leg`] of a table that has its keys.
+macro_rules! leg {
+    ($raw:ident, $instance:expr, $detail:expr) => {
+        Leg {
+            id: &$raw.id,
+            instance: $instance,
+            detail: $detail,
+            vswitch: &$raw.vswitch,
+            address: &$raw.address,
+            security_groups: &$raw.security_groups,
+            driver: &$raw.driver,
+            device: &$raw.device,
+            hosts: &$raw.hosts,
+            mtu: &$raw.mtu,
+            secondary_addresses: $raw.secondary_addresses.as_ref(),
+        }
+    };
+}
+
 impl Builder {
     pub(super) fn security_group(&mut self, table: &Spanned<schema::SecurityGroup>) {
         let raw = table.get_ref();
@@ -56,19 +75,7 @@ impl Builder {
         let mut entry = Entry::new(Kind::Instance, &raw.id, table.span());
         let instance = self.instance_detail(&mut entry, raw);
         let detail = self.interface_detail(&mut entry, raw);
-        let leg = Leg {
-            id: &raw.id,
-            instance: Some(&raw.id),
-            detail,
-            vswitch: &raw.vswitch,
-            address: &raw.address,
-            security_groups: &raw.security_groups,
-            driver: &raw.driver,
-            device: &raw.device,
-            hosts: &raw.hosts,
-            mtu: &raw.mtu,
-            secondary_addresses: raw.secondary_addresses.as_ref(),
-        };
+        let leg = leg!(raw, Some(&raw.id), detail);
         if let Some(id) = self.leg(entry, leg) {
             self.config.details.say(Kind::Instance, &id, instance);
         }
@@ -84,20 +91,9 @@ impl Builder {
             entry.fail(id.span().start, what);
         }
         let detail = self.eni_detail(&mut entry, raw);
-        let leg = Leg {
-            id: &raw.id,
-            // One that is attached to nothing is checked as if it were an instance of its own.
-            instance: Some(&raw.instance).filter(|it| it.is_some()),
-            detail,
-            vswitch: &raw.vswitch,
-            address: &raw.address,
-            security_groups: &raw.security_groups,
-            driver: &raw.driver,
-            device: &raw.device,
-            hosts: &raw.hosts,
-            mtu: &raw.mtu,
-            secondary_addresses: raw.secondary_addresses.as_ref(),
-        };
+        // One that is attached to nothing is checked as if it were an instance of its own.
+        let instance = Some(&raw.instance).filter(|it| it.is_some());
+        let leg = leg!(raw, instance, detail);
         self.leg(entry, leg);
     }
 

@@ -44,6 +44,8 @@ impl Builder {
         }
         let bandwidth = entry.number("bandwidth", &raw.bandwidth, limits::BANDWIDTH);
         let package = entry.read("package", &raw.package, any);
+        let key = "package_bandwidth";
+        let package_bandwidth = entry.number(key, &raw.package_bandwidth, limits::BANDWIDTH);
         let detail = self.eip_detail(&mut entry, raw);
         let sound = self.sound(&mut entry, Kind::Eip, &raw.id);
         // An uplink without an identifier has been complained about.
@@ -63,6 +65,7 @@ impl Builder {
             binding,
             bandwidth,
             package,
+            package_bandwidth,
         });
     }
 
