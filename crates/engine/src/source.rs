@@ -8,7 +8,6 @@ use crate::tuple;
 use flow::Key;
 use flow::reason::Reason;
 use model::Pooling;
-use std::net::Ipv4Addr;
 
 /// What the source becomes: the instance's own EIP, else that of an IP mapping, else one of the SNAT entry
 /// with the longest prefix. Of a VPC NAT gateway these are NAT IPs, and an EIP of the instance does not count.
@@ -20,7 +19,7 @@ pub(crate) fn translate(
     eni: &Eni,
     gateway: Option<GatewayIx>,
     key: &Key,
-    had: Option<Ipv4Addr>,
+    had: Option<u32>,
     rec: &mut impl Recorder,
 ) -> Result<(Source, Entry, EipIx), Denied> {
     let src = tuple::ip(key.src);
@@ -68,7 +67,7 @@ pub(crate) fn translate(
             Some(Unreachable::Prohibited),
         );
     }
-    let had = had.and_then(|had| gateway.eips.get(&had).copied());
+    let had = had.and_then(|had| gateway.eips.get(&tuple::ip(had)).copied());
     let Some(eip) = had.or_else(|| pool(s, nat, g, snat, key).next()) else {
         return deny(Reason::NoSnat, Some(Unreachable::Prohibited));
     };
