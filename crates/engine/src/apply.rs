@@ -6,6 +6,7 @@ use crate::explain::Silent;
 use crate::fragments::Fragments;
 use crate::intranet;
 use crate::io::{Output, Time, UPLINK_ZONE};
+use crate::marks::Marks;
 use crate::meters::{MeterIx, Meters};
 use crate::nat::{Inner, MappingIx, Nat};
 use crate::neighbours::{HopIx, Neighbours};
@@ -26,6 +27,8 @@ use std::sync::Arc;
 
 /// Flows whose answers' places are fetched before the first is looked at.
 const ADOPTED_AT_ONCE: usize = 32;
+/// Sessions that are decided again between the hint that one comes and that one.
+const EXPECTED: SessionIx = 16;
 
 impl Snapshot {
     /// The port with an interface index.
@@ -174,7 +177,7 @@ impl Core {
         let [original, reply] = session.keys;
         let translated = tuple::reverse(&reply, 0);
         let from = s.origin(&original)?;
-        let had = Some(tuple::ip(translated.src));
+        let had = Some(translated.src);
         let plan = decide::decide(s, &self.nat, from, &original, had, &mut Silent).ok()?;
         still_fits(s, &plan, &original, &translated, reply.zone).then_some(plan)
     }
@@ -303,7 +306,7 @@ impl Core {
     /// Makes sessions of the flows in the table.
     fn adopt(&mut self, s: &Snapshot, now: Time) {
         // Slots that a session has.
-        let mut taken = vec![false; self.table.geometry().slots as usize];
+        let mut taken = Marks::new(self.table.geometry().slots as usize);
         // Live entries that made no session: the answers of those that did, and what has no partner.
         let mut others = Vec::new();
         let mut batch = Vec::with_capacity(ADOPTED_AT_ONCE);
@@ -313,6 +316,7 @@ impl Core {
                 let Some(key) = entry.key() else { continue };
                 match self.answer_to(&key, &entry.action()) {
                     Some(reply) => {
+                        self.table.prefetch(&key);
                         self.table.prefetch(&reply);
                         batch.push((slot, entry, [key, reply]));
                     }
@@ -325,6 +329,9 @@ impl Core {
             if batch.is_empty() {
                 break;
             }
+            for (_, _, keys) in &batch {
+                keys.iter().for_each(|key| self.table.prefetch_on(key));
+            }
             for (slot, entry, keys) in batch.drain(..) {
                 if !self.adopt_flow(slot, entry, keys, &mut taken, now) {
                     others.push(slot);
@@ -334,7 +341,7 @@ impl Core {
         // What has no partner is half a session: the other half was never written or already gone. Or a lookup does
         // not lead to it.
         for slot in others {
-            if !taken[slot as usize] {
+            if !taken.has(slot) {
                 self.retire([slot, NO_SLOT], [0; 2]);
             }
         }
@@ -347,6 +354,7 @@ impl Core {
             .filter_map(|ix| self.hold_entrance(s, ix))
             .collect();
         for ix in places {
+            self.expect_mapping(s, ix + EXPECTED);
             if let Err(close) = self.refit(s, ix, now) {
                 self.end(s, ix, close, now);
                 self.counters.adopted -= 1;
@@ -358,6 +366,17 @@ impl Core {
         }
         self.counters.drained = 0;
         self.watch.adopting = false;
+    }
+
+    /// A hint that this session, if there is one, is decided again soon: where its mapping will be is fetched.
+    fn expect_mapping(&self, s: &Snapshot, ix: SessionIx) {
+        if let Some(session) = self.sessions.get(ix)
+            && let [original, reply] = &session.keys
+            && reply.dst != original.src
+            && let Some(&eip) = s.by_eip.get(&tuple::ip(reply.dst))
+        {
+            self.nat.prefetch(&Inner::of(original), s.eip(eip).outer);
+        }
     }
 
     /// The key of the answers to a flow in the original direction of its session.
@@ -383,7 +402,7 @@ impl Core {
         slot: u32,
         entry: &Entry,
         keys: [Key; 2],
-        taken: &mut [bool],
+        taken: &mut Marks,
         now: Time,
     ) -> bool {
         let [key, reply] = keys;
@@ -392,7 +411,7 @@ impl Core {
         };
         let (action, answer) = (entry.action(), back.action());
         let answers = answer.flags & flags::ORIGINAL == 0;
-        let free = !taken[slot as usize] && !taken[other as usize];
+        let free = !taken.has(slot) && !taken.has(other);
         if !answers || key == reply || !free || !self.leads(slot, &key) {
             return false;
         }
@@ -422,7 +441,7 @@ impl Core {
         });
         self.sessions.place(ix, [slot, other]);
         for slot in [slot, other] {
-            taken[slot as usize] = true;
+            taken.set(slot);
         }
         self.resume(ix, &key, now);
         for hop in hops {

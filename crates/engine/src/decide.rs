@@ -160,13 +160,13 @@ pub(crate) fn deny<T>(reason: Reason, notify: Option<Unreachable>) -> Result<T, 
 }
 
 /// Decides about the first packet of a session. `had` is the address that the session's source is seen as
-/// already, if it is decided again.
+/// already, as in a packet, if it is decided again.
 pub(crate) fn decide(
     s: &Snapshot,
     nat: &Nat,
     from: From,
     key: &Key,
-    had: Option<Ipv4Addr>,
+    had: Option<u32>,
     rec: &mut impl Recorder,
 ) -> Result<Plan, Denied> {
     let plan = match from {
@@ -184,7 +184,7 @@ fn from_eni(
     nat: &Nat,
     ix: EniIx,
     key: &Key,
-    had: Option<Ipv4Addr>,
+    had: Option<u32>,
     rec: &mut impl Recorder,
 ) -> Result<Plan, Denied> {
     let (plan, eip) = match outward(s, nat, ix, key, had, rec)? {
@@ -231,7 +231,7 @@ fn outward(
     nat: &Nat,
     ix: EniIx,
     key: &Key,
-    had: Option<Ipv4Addr>,
+    had: Option<u32>,
     rec: &mut impl Recorder,
 ) -> Result<Outward, Denied> {
     let eni = s.eni(ix);

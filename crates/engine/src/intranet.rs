@@ -48,7 +48,7 @@ pub(crate) fn through_gateway(
     g: GatewayIx,
     back: Exit,
     key: &Key,
-    had: Option<std::net::Ipv4Addr>,
+    had: Option<u32>,
     rec: &mut impl Recorder,
 ) -> Result<Plan, Denied> {
     let dst = tuple::ip(key.dst);

@@ -314,7 +314,7 @@ impl Core {
     fn plan_of(&self, s: &Snapshot, ix: SessionIx) -> Option<Plan> {
         let session = self.sessions.session(ix);
         let [original, reply] = &session.keys;
-        let had = Some(tuple::ip(tuple::reverse(reply, 0).src));
+        let had = Some(tuple::reverse(reply, 0).src);
         let from = s.origin(original)?;
         crate::decide::decide(s, &self.nat, from, original, had, &mut Silent).ok()
     }

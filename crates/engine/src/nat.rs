@@ -13,6 +13,7 @@
 //!
 //! **Filtering** is not decided here, but only a port's owner can be reached by unknown peers.
 
+use crate::index::Index;
 use crate::ports::PortSet;
 use crate::snapshot::{Gateway, Snapshot};
 use crate::tuple;
@@ -128,7 +129,7 @@ pub(crate) enum Choice {
 pub(crate) struct Nat {
     mappings: Vec<Mapping>,
     free: Vec<MappingIx>,
-    by_inner: HashTable<MappingIx>,
+    by_inner: Index,
     /// Owners by external port, kept as long as somebody is let in by their ports.
     by_outer: Option<HashTable<MappingIx>>,
     eips: HashMap<Outer, EipPorts>,
@@ -149,7 +150,7 @@ impl Nat {
         Nat {
             mappings: Vec::with_capacity(expected as usize),
             free: Vec::new(),
-            by_inner: HashTable::with_capacity(expected as usize),
+            by_inner: Index::with_capacity(expected as usize),
             by_outer: None,
             eips: HashMap::new(),
             seed,
@@ -203,11 +204,17 @@ impl Nat {
 
     fn find(&self, inner: &Inner, eip: Outer) -> Option<MappingIx> {
         self.by_inner
-            .find(inner_key(inner, eip).hash(self.seed), |&ix| {
+            .find(inner_key(inner, eip).hash(self.seed), |ix| {
                 let m = &self.mappings[ix as usize];
                 m.inner == *inner && m.eip == eip
             })
-            .copied()
+    }
+
+    /// Has the processor fetch where the mapping of `inner` on `eip` is found, for use soon.
+    #[inline]
+    pub fn prefetch(&self, inner: &Inner, eip: Outer) {
+        self.by_inner
+            .prefetch(inner_key(inner, eip).hash(self.seed));
     }
 
     /// The mapping that owns an external port, if a gateway of the configuration filters independently of
@@ -378,11 +385,7 @@ impl Nat {
         }
         if listed {
             let hash = inner_key(inner, eip).hash(self.seed);
-            let (mappings, seed) = (&self.mappings, self.seed);
-            self.by_inner.insert_unique(hash, ix, |&ix| {
-                let m = &mappings[ix as usize];
-                inner_key(&m.inner, m.eip).hash(seed)
-            });
+            self.by_inner.insert(hash, ix);
         }
         ix
     }
@@ -425,9 +428,7 @@ impl Nat {
         }
         if mapping.listed {
             let hash = inner_key(&mapping.inner, mapping.eip).hash(self.seed);
-            if let Ok(found) = self.by_inner.find_entry(hash, |&other| other == ix) {
-                found.remove();
-            }
+            self.by_inner.remove(hash, ix);
         }
         self.free.push(ix);
     }

@@ -411,7 +411,7 @@ impl Core {
     ) -> Option<bool> {
         let [original, _] = &self.sessions.session(ix).keys;
         let translated = tuple::reverse(original, 0);
-        let had = Some(tuple::ip(translated.src));
+        let had = Some(translated.src);
         let plan = decide::decide(s, &self.nat, from, key, had, &mut Silent).ok()?;
         if plan.drains.is_some() {
             let new = decide::decide(s, &self.nat, from, key, None, &mut Silent);

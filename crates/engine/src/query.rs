@@ -358,7 +358,7 @@ impl Core {
         let session = self.sessions.session(ix);
         let zone = session.keys[way.other() as usize].zone;
         let translated = tuple::reverse(&session.keys[way.other() as usize], 0);
-        let had = Some(tuple::ip(translated.src));
+        let had = Some(translated.src);
         // A SYN on the tuple of a connection that is over opens another one, if that is allowed.
         let over = self.is_over(ix);
         let stays = match way {

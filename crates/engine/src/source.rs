@@ -9,7 +9,6 @@ use crate::tuple;
 use flow::Key;
 use flow::reason::Reason;
 use model::Pooling;
-use std::net::Ipv4Addr;
 
 /// What becomes of a source.
 pub(crate) struct Translated {
@@ -42,7 +41,7 @@ pub(crate) fn translate(
     eni: &Eni,
     gateway: Option<GatewayIx>,
     key: &Key,
-    had: Option<Ipv4Addr>,
+    had: Option<u32>,
     rec: &mut impl Recorder,
 ) -> Result<Translated, Denied> {
     let src = tuple::ip(key.src);
@@ -70,7 +69,7 @@ pub(crate) fn translate(
         });
         return Ok(Translated::fixed(eip, Entry::Dnat(g, entry)));
     }
-    let held = had.and_then(|had| gateway.holder(src, had));
+    let held = had.and_then(|had| gateway.holder(src, tuple::ip(had)));
     let covered = held.map(|it| it.entry).or_else(|| gateway.snat.get(src));
     let Some(snat) = covered else {
         rec.step("snat", || {

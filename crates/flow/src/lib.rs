@@ -36,8 +36,10 @@ mod entry;
 pub mod header;
 mod key;
 pub mod meter;
+mod prefetch;
 pub mod reason;
 pub mod table;
 
 pub use entry::{Action, Activity, Entry, flags, seen};
 pub use key::{Key, Seed, proto};
+pub use prefetch::prefetch;

@@ -20,6 +20,7 @@
 
 use crate::entry::{Action, Activity, Entry, state};
 use crate::key::{Key, Seed};
+use crate::prefetch::prefetch;
 
 /// The most slots that a lookup visits after the home slot.
 pub const MAX_REACH: u8 = 127;
@@ -49,7 +50,7 @@ pub struct Probe {
 impl Geometry {
     /// The start of a key's sequence of slots: its home.
     #[inline(always)]
-    pub const fn probe(&self, key: &Key) -> Probe {
+    pub fn probe(&self, key: &Key) -> Probe {
         let hash = key.hash(self.seed);
         let pairs = self.slots / 2;
         let home = (((hash >> 32) * self.slots as u64) >> 32) as u32;
@@ -66,7 +67,7 @@ impl Geometry {
     }
 
     /// The home slot of a key.
-    pub const fn home(&self, key: &Key) -> u32 {
+    pub fn home(&self, key: &Key) -> u32 {
         self.probe(key).slot()
     }
 }
@@ -205,17 +206,22 @@ impl Table {
     /// Has the processor fetch a slot's entry, for use soon. If there is no such slot, it does nothing.
     #[inline]
     pub fn prefetch_slot(&self, slot: u32) {
-        let Some(entry) = self.entries.get(slot as usize) else {
-            return;
-        };
-        #[cfg(target_arch = "x86_64")]
-        {
-            use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            // SAFETY: a hint, which reads nothing as far as the program can see.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(core::ptr::from_ref(entry).cast()) }
+        if let Some(entry) = self.entries.get(slot as usize) {
+            prefetch(entry);
         }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = entry;
+    }
+
+    /// Has the processor fetch the second place where `key` may lie, if it does not lie in the first. To be called
+    /// when that has come, some time after [`Table::prefetch`].
+    #[inline]
+    pub fn prefetch_on(&self, key: &Key) {
+        let probe = self.geometry.probe(key);
+        let home = self.entry(probe.slot());
+        if home.reach() > 1 && !home.is(key) && !self.entry(probe.slot() ^ 1).is(key) {
+            let slot = probe.next().next().slot();
+            self.prefetch_slot(slot);
+            self.prefetch_slot(slot ^ 1);
+        }
     }
 
     /// Puts a flow in and gives its slot. `key` must not be in the table.
