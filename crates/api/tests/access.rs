@@ -535,3 +535,21 @@ fn a_secret_is_kept_nowhere_and_comes_back_after_a_restart() {
     assert_eq!(world.cloud.secret(&id), Some(secret));
     assert_eq!(refused(world.by(&id, "DescribeVpcs", &[])), DENIED);
 }
+
+#[test]
+fn callers_are_told_who_they_are() {
+    let world = World::new();
+    let key = world.user("alice", json!("vpc:*"), json!("*"));
+    let ask = |principal| {
+        let told = world.call_by(principal, "2015-04-01", "GetCallerIdentity", &[]);
+        let told = told.unwrap();
+        let (kind, arn) = (text(&told, "/IdentityType"), text(&told, "/Arn"));
+        (kind, arn, text(&told, "/AccountId"))
+    };
+    let (kind, arn, account) = ask(Principal::Key(key));
+    assert_eq!(kind, "RAMUser");
+    assert_eq!(arn, format!("acs:ram::{account}:user/alice"));
+    let (kind, arn, same) = ask(Principal::Local { uid: 0 });
+    assert_eq!((&*kind, same), ("Account", account.clone()));
+    assert_eq!(arn, format!("acs:ram::{account}:root"));
+}

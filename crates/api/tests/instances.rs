@@ -583,3 +583,24 @@ fn lists_come_in_pages_of_both_kinds() {
         );
     }
 }
+
+#[test]
+fn user_data_is_told_back_and_kept_sealed() {
+    let net = Net::new();
+    // `password=hunter2`
+    let data = "cGFzc3dvcmQ9aHVudGVyMg==";
+    let id = net.run(&[("UserData", data)]);
+    let told = |net: &Net| {
+        let params = [("InstanceId", &*id)];
+        let told = net.world.ecs("DescribeUserData", &params).unwrap();
+        text(&told, "/UserData")
+    };
+    assert_eq!(told(&net), data);
+    let stored = net.world.stored();
+    assert!(!stored.contains(data.trim_end_matches('=')) && !stored.contains("hunter2"));
+    let net = net.restart();
+    assert_eq!(told(&net), data);
+    let none = [("InstanceId", &*id), ("UserData", "")];
+    net.world.ecs("ModifyInstanceAttribute", &none).unwrap();
+    assert_eq!(told(&net), "");
+}

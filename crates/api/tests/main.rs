@@ -5,6 +5,7 @@
 mod common;
 mod nat;
 mod support;
+mod tables;
 
 mod access;
 mod address_books;
@@ -14,6 +15,7 @@ mod drain;
 mod ecs;
 mod eips;
 mod enis;
+mod errors;
 mod firewall_assets;
 mod firewall_license;
 mod firewall_operations;

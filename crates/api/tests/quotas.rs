@@ -92,3 +92,16 @@ fn a_file_sets_them_and_takes_them_back() {
     eip(&world);
     assert_eq!(used(&world, "eips").0, 2);
 }
+
+#[test]
+fn a_vpc_has_at_most_64_blocks() {
+    let world = World::new();
+    let vpc = crate::common::ecs::vpc(&world, "192.168.0.0/16");
+    let add = |n: usize| {
+        let block = format!("10.{n}.0.0/16");
+        let params = [("VpcId", &*vpc), ("SecondaryCidrBlock", &*block)];
+        world.vpc("AssociateVpcCidrBlock", &params)
+    };
+    (1..64).for_each(|n| drop(add(n).unwrap()));
+    assert_eq!(refused(add(64)), "QuotaExceeded.SecondaryCidrBlock");
+}

@@ -184,6 +184,11 @@ impl Draft {
             "{whose} {used} {}: at most {limit} are allowed.",
             what(quota)
         );
-        Err(Refusal::bad(code(quota), why))
+        Err(match quota {
+            Quota::Enis | Quota::SecurityGroups | Quota::EniRules => {
+                Refusal::forbidden(code(quota), why)
+            }
+            _ => Refusal::bad(code(quota), why),
+        })
     }
 }

@@ -303,7 +303,11 @@ impl Draft {
                     "The security group {id} is of the VPC {}, not of {vpc}.",
                     group.vpc
                 );
-                return Err(Refusal::bad(mismatch, why));
+                // Of an interface it is forbidden, of an instance wrong.
+                return Err(match mismatch {
+                    "InvalidOperation.VpcMismatch" => Refusal::forbidden(mismatch, why),
+                    _ => Refusal::bad(mismatch, why),
+                });
             }
             if *first.get_or_insert(group.kind) != group.kind {
                 let why =

@@ -18,12 +18,9 @@
 //! ```
 
 use crate::common::World;
+use crate::tables::{self, Phase, Resource};
 use serde_json::Value;
 use std::collections::BTreeMap;
-
-mod replay;
-
-use replay::{Phase, Resource, tables};
 
 /// What the provider takes for a failure although the call has succeeded.
 fn failed(answer: &Value) -> bool {
@@ -85,7 +82,7 @@ impl Player {
 
 fn play(text: &str) {
     let world = World::new();
-    let resources = tables(text);
+    let resources = tables::read(text);
     let mut player = Player::default();
     for resource in &resources {
         player.play(&world, resource, Phase::Create);

@@ -1,4 +1,4 @@
-//! Reading the tables, and looking for what they want in answers.
+//! Tables of calls, as texts, and what is wanted of the answers; see [`crate::terraform`] and [`crate::errors`].
 
 use api::ApiError;
 use serde_json::Value;
@@ -19,6 +19,10 @@ pub enum Product {
     Peer,
     Cfw,
     Sts,
+    Ram,
+    Trail,
+    /// No product of the cloud: what a table itself does.
+    Own,
 }
 
 impl Product {
@@ -29,14 +33,17 @@ impl Product {
             Product::Peer => "2022-01-01",
             Product::Cfw => "2017-12-07",
             Product::Sts => "2015-04-01",
+            Product::Ram => "2015-05-01",
+            Product::Trail => "2020-07-06",
+            Product::Own => "",
         }
     }
 
-    /// What the provider sends with every call.
+    /// What is sent with every call.
     pub fn params(self) -> Vec<(String, String)> {
         match self {
             Product::Vpc | Product::Ecs => vec![("RegionId".into(), "cn-hangzhou".into())],
-            Product::Peer | Product::Cfw | Product::Sts => Vec::new(),
+            _ => Vec::new(),
         }
     }
 }
@@ -67,6 +74,7 @@ impl Call {
     }
 }
 
+/// A block of a table.
 pub struct Resource {
     pub name: String,
     pub calls: Vec<Call>,
@@ -93,7 +101,14 @@ fn words(line: &str) -> Vec<String> {
 }
 
 fn call(number: usize, line: &str) -> Call {
-    let words = words(line);
+    let (line, refusal) = match line.split_once(" ! ") {
+        Some((line, refusal)) => (line, Some(format!("! {refusal}"))),
+        None => (line, None),
+    };
+    let mut words = words(line);
+    if words[0].contains('.') {
+        words.insert(0, "create".into());
+    }
     let (phase, operation) = (&*words[0], &*words[1]);
     let (product, action) = operation.split_once('.').unwrap();
     let params = words[2..].iter().map(|word| {
@@ -116,11 +131,14 @@ fn call(number: usize, line: &str) -> Call {
             "peer" => Product::Peer,
             "cfw" => Product::Cfw,
             "sts" => Product::Sts,
+            "ram" => Product::Ram,
+            "trail" => Product::Trail,
+            "own" => Product::Own,
             other => panic!("line {number}: {other} is no product"),
         },
         action: action.into(),
         params: params.collect(),
-        wants: Vec::new(),
+        wants: refusal.iter().map(|it| want(number, it)).collect(),
     }
 }
 
@@ -141,7 +159,9 @@ fn want(number: usize, line: &str) -> Want {
     }
 }
 
-pub fn tables(text: &str) -> Vec<Resource> {
+/// Reads a table: blocks with a name in brackets, with a line for each call. What is indented is wanted of the answer;
+/// `! STATUS CODE` may stand behind a call, too.
+pub fn read(text: &str) -> Vec<Resource> {
     let mut resources: Vec<Resource> = Vec::new();
     for (number, line) in (1..).zip(text.lines()) {
         if line.trim().is_empty() || line.starts_with('#') {
