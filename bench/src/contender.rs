@@ -177,6 +177,12 @@ security_groups = ["sg"]
         )
     }
 
+    /// Sluice's configuration with so many policies more.
+    pub fn with_policies(config: &str, policies: u32) -> String {
+        let policies = (0..policies).map(Rules::policy_text);
+        policies.fold(config.to_owned(), |text, policy| text + &policy)
+    }
+
     /// A DNAT entry in Sluice's configuration, short, for there may be many.
     fn entry_text(n: u32) -> String {
         let [(_, outside), (host, _)] = Rules::entry(n);

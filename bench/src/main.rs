@@ -116,7 +116,10 @@ fn main() -> ExitCode {
             Part::Latency => parts::latency::run(effort, &mut report),
             Part::Hit => parts::hit::run(&mut report),
             Part::Memory => parts::memory::run(2 * many, &mut report),
-            Part::Change => parts::change::run(cli.quick, &mut report),
+            Part::Change => {
+                parts::change::run(cli.quick, &mut report);
+                parts::commit::run(cli.quick, &mut report);
+            }
             Part::Restart => parts::restart::run(many, &mut report),
             Part::Api => parts::api::run(cli.quick, &mut report),
         }

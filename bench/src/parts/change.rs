@@ -12,9 +12,10 @@ use sluice::socket::protocol::Request;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-const FLOWS: u32 = 1000;
+/// Flows that are open.
+pub const FLOWS: u32 = 1000;
 /// Packets a second.
-const RATE: u64 = 20_000;
+pub const RATE: u64 = 20_000;
 
 /// Changes one DNAT entry of many: what open flows lose, and how long until packets are treated by it.
 pub fn run(quick: bool, out: &mut Report) {
@@ -81,7 +82,8 @@ pub fn run(quick: bool, out: &mut Report) {
     }
 }
 
-fn apply(socket: &Path, text: &str) {
+/// Has a gateway apply a file, and waits until it is in force.
+pub fn apply(socket: &Path, text: &str) {
     let request = Request::Apply {
         text: text.into(),
         check: false,

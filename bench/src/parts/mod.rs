@@ -3,6 +3,7 @@
 pub mod api;
 pub mod bulk;
 pub mod change;
+pub mod commit;
 pub mod entries;
 pub mod firewall;
 pub mod hit;

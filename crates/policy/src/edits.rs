@@ -15,7 +15,7 @@ use model::{
 };
 use std::sync::Arc;
 
-/// Policies that may be gone, and that may have come: as many as are in one block of a set.
+/// How many policies may be gone, and how many may have come: half a block of a set.
 const MOST: usize = 256;
 
 /// What has changed in a list.
