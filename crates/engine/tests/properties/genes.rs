@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 /// How many bytes decide.
-pub const GENES: usize = 421;
+pub const GENES: usize = 491;
 
 /// Servers outside.
 pub const SERVERS: [&str; 2] = ["198.51.100.7", "198.51.100.8"];
@@ -152,11 +152,12 @@ pub fn config(genes: &[u8]) -> Config {
                     n => n,
                 };
                 let eni = g.pick(3);
-                match g.pick(6).max(default) {
+                match g.pick(8).max(default) {
                     0 | 1 => Some(NextHop::NatGateway(gateway.clone())),
                     2 if peered(c, peer) => Some(NextHop::Peering(format!("p{peer}"))),
                     3 => Some(NextHop::Eni(format!("{id}i{eni}"))),
                     4 => Some(NextHop::Blackhole),
+                    6 | 7 => Some(NextHop::NatGateway(format!("x{vpc}"))),
                     _ => None,
                 }
             };
@@ -179,6 +180,9 @@ pub fn config(genes: &[u8]) -> Config {
                     (0..2 + vpc / 2).for_each(|_| _ = g.pick(1));
                 }
             }
+            for other in (0..3).filter(|&other| other != vpc) {
+                add(&mut g, &format!("172.20.{other}.0/24"), 2);
+            }
             let twice = |r: &mut Route, earlier: &mut Route| r.destination == earlier.destination;
             routes.dedup_by(twice);
             c.route_tables.push(RouteTable {
@@ -190,6 +194,7 @@ pub fn config(genes: &[u8]) -> Config {
         }
     }
     eips_and_gateways(&mut g, &mut c, overlapping);
+    vpc_nat_gateways(&mut g, &mut c, overlapping);
     assert_eq!(g.0.len(), 0, "genes that decide nothing");
     c
 }
@@ -370,6 +375,97 @@ fn eips_and_gateways(g: &mut Reader, c: &mut Config, overlapping: bool) {
             icmp_reply: !g.yes(),
             tcp_out_of_state: g.of(&[OutOfState::Reset, OutOfState::Drop]),
             source_metrics: g.yes(),
+            drain: DRAIN,
+        });
+    }
+}
+
+/// A VPC NAT gateway in the second vSwitch of each VPC, with two NAT IPs: one of the vSwitch, which another VPC may have,
+/// too, and one of its own.
+fn vpc_nat_gateways(g: &mut Reader, c: &mut Config, overlapping: bool) {
+    for vpc in 0..3u8 {
+        let id = format!("x{vpc}");
+        let block = prefix(vpc.into(), overlapping);
+        let addresses = [format!("{block}.2.200"), format!("172.20.{vpc}.5")];
+        let nat_ips = [0, 1].map(|n| format!("{id}a{n}"));
+        for (nat_ip, address) in nat_ips.iter().zip(addresses) {
+            c.nat_ips.push(NatIp {
+                id: nat_ip.clone(),
+                gateway: id.clone(),
+                address: address.parse().unwrap(),
+            });
+        }
+        let mut dnat = Vec::new();
+        let mut pool = nat_ips.to_vec();
+        for (n, nat_ip) in nat_ips.iter().enumerate() {
+            let (vswitch, host) = g.of(&[(1, 10), (1, 11), (2, 10), (1, 99)]);
+            let internal = format!("{block}.{vswitch}.{host}").parse().unwrap();
+            let mapping = match g.pick(5) {
+                0 | 1 => DnatMapping::Ports {
+                    protocol: 6,
+                    external: 80..=80,
+                    internal: 8080 + n as u16,
+                },
+                2 => DnatMapping::Ports {
+                    protocol: 17,
+                    external: 5000..=5003,
+                    internal: 53 + 10 * n as u16,
+                },
+                // The other one is left for SNAT.
+                3 if n == 1 => {
+                    pool.pop();
+                    DnatMapping::Any
+                }
+                _ => continue,
+            };
+            dnat.push(DnatEntry {
+                id: format!("{id}d{n}"),
+                eip: nat_ip.clone(),
+                internal,
+                mapping,
+            });
+        }
+        let mut snat = Vec::new();
+        let sources = ["0.0.0.0/0".to_owned(), format!("{block}.1.0/24")];
+        for (n, source) in sources.into_iter().enumerate() {
+            let there = g.pick(3) != 2 - 2 * n;
+            let all = g.yes();
+            let until = g.of(&[Some(1_000_000), Some(1060), None]);
+            let drained = Drain {
+                source: net("0.0.0.0/0"),
+                eips: nat_ips.to_vec(),
+                until: until.unwrap_or_default(),
+            };
+            if !there {
+                continue;
+            }
+            snat.push(SnatEntry {
+                id: format!("{id}s{n}"),
+                source: net(&source),
+                eips: match all {
+                    true => pool.clone(),
+                    false => vec![pool[n % pool.len()].clone()],
+                },
+                pooling: Pooling::Hash,
+                drains: until.map(|_| drained).into_iter().collect(),
+            });
+        }
+        c.nat_gateways.push(NatGateway {
+            id,
+            vpc: format!("v{vpc}"),
+            network: Network::Intranet(format!("v{vpc}s1")),
+            snat,
+            dnat,
+            filtering: g.of(&[
+                Filtering::EndpointIndependent,
+                Filtering::AddressAndPortDependent,
+            ]),
+            timeouts: Timeouts::default(),
+            max_sessions_per_source: g.of(&[None, None, Some(4)]),
+            snat_ports: g.of(&[5000..=5004, 1024..=65535]),
+            icmp_reply: !g.yes(),
+            tcp_out_of_state: OutOfState::Reset,
+            source_metrics: false,
             drain: DRAIN,
         });
     }

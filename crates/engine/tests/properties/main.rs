@@ -273,7 +273,7 @@ impl Test {
         for eip in &stats.eips {
             assert_eq!(
                 eip.ports_used,
-                self.reference.ports_used(eip.address),
+                self.reference.ports_used(&eip.eip),
                 "{}",
                 eip.eip
             );
@@ -321,6 +321,7 @@ impl Test {
             return all;
         }
         all.extend(config.enis.iter().map(|eni| eni.address));
+        all.extend(config.nat_ips.iter().map(|nat_ip| nat_ip.address));
         all.extend(SERVERS.map(ip));
         all.extend(SERVERS.map(ip));
         all.extend(SERVERS.map(ip));

@@ -76,7 +76,8 @@ impl Inner {
 pub struct Mapping {
     id: usize,
     inner: Inner,
-    eip: Ipv4Addr,
+    /// The EIP or NAT IP.
+    eip: Id,
     port: u16,
     owner: bool,
     listed: bool,
@@ -201,7 +202,7 @@ pub struct Reference {
     mappings: Vec<Mapping>,
     next: usize,
     /// The EIP that was first picked, by entry and what the pick depends on.
-    picks: HashMap<(Id, Ipv4Addr, u8, u16), Ipv4Addr>,
+    picks: HashMap<(Id, Ipv4Addr, u8, u16), Id>,
 }
 
 fn find<'a, T>(all: &'a [T], id: &Id, of: impl Fn(&T) -> &Id) -> &'a T {
@@ -227,13 +228,23 @@ fn host(address: Ipv4Addr) -> Ipv4Net {
 enum Local {
     Eni(Id),
     Behind(Id),
+    NatIp(Outside),
     Gateway,
     Nobody,
+}
+
+/// An EIP or a NAT IP.
+#[derive(Clone, Debug, PartialEq)]
+struct Outside {
+    id: Id,
+    address: Ipv4Addr,
+    binding: Option<EipBinding>,
 }
 
 enum Target {
     Eni(Id, bool),
     Nat(Id),
+    NatIp(Outside),
     OwnEip,
 }
 
@@ -266,12 +277,56 @@ impl Reference {
         &self.vswitch(&eni.vswitch).vpc
     }
 
-    fn eip(&self, address: Ipv4Addr) -> Option<&Eip> {
-        self.config.eips.iter().find(|e| e.address == address)
+    fn eip(&self, address: Ipv4Addr) -> Option<Outside> {
+        let eip = self.config.eips.iter().find(|e| e.address == address)?;
+        Some(Outside {
+            id: eip.id.clone(),
+            address,
+            binding: eip.binding.clone(),
+        })
     }
 
+    fn nat_ip(&self, nat_ip: &NatIp) -> Outside {
+        Outside {
+            id: nat_ip.id.clone(),
+            address: nat_ip.address,
+            binding: Some(EipBinding::NatGateway(nat_ip.gateway.clone())),
+        }
+    }
+
+    /// The address of an EIP or a NAT IP.
     fn eip_address(&self, id: &Id) -> Ipv4Addr {
-        find(&self.config.eips, id, |e| &e.id).address
+        let nat_ip = self.config.nat_ips.iter().find(|it| it.id == *id);
+        nat_ip.map_or_else(
+            || find(&self.config.eips, id, |e| &e.id).address,
+            |it| it.address,
+        )
+    }
+
+    /// The EIP or NAT IP of a gateway that has an address.
+    fn outside(&self, gateway: &Id, address: Ipv4Addr) -> Option<Outside> {
+        let nat_ips = self.config.nat_ips.iter().map(|it| self.nat_ip(it));
+        let eips = self
+            .config
+            .eips
+            .iter()
+            .filter_map(|it| self.eip(it.address));
+        let bound = Some(EipBinding::NatGateway(gateway.clone()));
+        let mut all = nat_ips.chain(eips);
+        all.find(|it| it.binding == bound && it.address == address)
+    }
+
+    fn is_private(&self, gateway: &Id) -> bool {
+        self.gateway(gateway).vswitch().is_some()
+    }
+
+    /// The route table that what a gateway has translated goes on by.
+    fn table_of(&self, gateway: &Id) -> Id {
+        let gateway = self.gateway(gateway);
+        let of_vswitch = gateway
+            .vswitch()
+            .and_then(|it| self.vswitch(it).route_table.clone());
+        of_vswitch.unwrap_or_else(|| RouteTable::system_id(&gateway.vpc))
     }
 
     fn local(&self, vpc: &Id, address: Ipv4Addr) -> Option<Local> {
@@ -280,6 +335,11 @@ impl Reference {
             all.push((host(eni.address), Local::Eni(eni.id.clone())));
             for net in &eni.hosts {
                 all.push((*net, Local::Behind(eni.id.clone())));
+            }
+        }
+        for nat_ip in &self.config.nat_ips {
+            if self.gateway(&nat_ip.gateway).vpc == *vpc {
+                all.push((host(nat_ip.address), Local::NatIp(self.nat_ip(nat_ip))));
             }
         }
         for vswitch in self.config.vswitches.iter().filter(|v| v.vpc == *vpc) {
@@ -380,6 +440,11 @@ impl Reference {
             for cidr in &find(&self.config.vpcs, &vpc, |v| &v.id).cidrs {
                 all.push((*cidr, Hop::Local));
             }
+            for nat_ip in &self.config.nat_ips {
+                if self.gateway(&nat_ip.gateway).vpc == vpc {
+                    all.push((host(nat_ip.address), Hop::Local));
+                }
+            }
             match longest(&all, dst) {
                 Some(Hop::Local) => {
                     return match self.local(&vpc, dst) {
@@ -387,6 +452,7 @@ impl Reference {
                             let near = sender.is_some_and(|s| s.vswitch == self.eni(&id).vswitch);
                             Ok(Target::Eni(id, !near))
                         }
+                        Some(Local::NatIp(nat_ip)) => Ok(Target::NatIp(nat_ip)),
                         Some(Local::Gateway) => Err("gateway_unanswered"),
                         _ => Err("no_host"),
                     };
@@ -394,7 +460,13 @@ impl Reference {
                 Some(Hop::By(NextHop::Eni(id))) => return Ok(Target::Eni(id, true)),
                 // None of the generated networks has firewalls.
                 Some(Hop::By(NextHop::NatFirewall(_))) => unreachable!(),
-                Some(Hop::By(NextHop::NatGateway(id))) => return Ok(Target::Nat(id)),
+                Some(Hop::By(NextHop::NatGateway(id))) => {
+                    let bound = Some(EipBinding::NatGateway(id.clone()));
+                    return match self.local(&vpc, dst) {
+                        Some(Local::NatIp(it)) if it.binding == bound => Ok(Target::NatIp(it)),
+                        _ => Ok(Target::Nat(id)),
+                    };
+                }
                 Some(Hop::By(NextHop::Blackhole)) => return Err("blackhole"),
                 Some(Hop::By(NextHop::Peering(id))) => {
                     let [a, b] = &find(&self.config.peerings, &id, |p| &p.id).vpcs;
@@ -431,7 +503,7 @@ impl Reference {
         }
         if key.at == "wan" {
             return match self.eip(key.dst) {
-                Some(eip) => self.inbound(eip, key, key.src, again),
+                Some(eip) => self.inbound(&eip, key, key.src, again),
                 None => Err("not_our_address"),
             };
         }
@@ -471,6 +543,17 @@ impl Reference {
                     drains: None,
                 });
             }
+            Target::NatIp(nat_ip) => {
+                let to = self.inbound(&nat_ip, key, key.src, again)?;
+                return Ok(Plan {
+                    direction: "local",
+                    eni: eni.id.clone(),
+                    ..to
+                });
+            }
+            Target::Nat(gateway) if self.is_private(&gateway) => {
+                return self.through(eni, &gateway, key, had, again);
+            }
             Target::Nat(gateway) => Some(gateway),
             Target::OwnEip => None,
         };
@@ -494,7 +577,7 @@ impl Reference {
         };
         if let Some(eip) = self.eip(dst) {
             // Of a pool any EIP may be seen: they are all alike to the rules here.
-            let to = self.inbound(eip, key, seen_as, again)?;
+            let to = self.inbound(&eip, key, seen_as, again)?;
             plan.direction = "hairpin";
             plan.dst = to.dst;
             plan.dport = to.dport;
@@ -506,6 +589,49 @@ impl Reference {
         Ok(plan)
     }
 
+    /// Decides about what goes through a VPC NAT gateway.
+    fn through(
+        &self,
+        eni: &Eni,
+        gateway: &Id,
+        key: &Tuple,
+        had: Option<Ipv4Addr>,
+        again: bool,
+    ) -> Result<Plan, &'static str> {
+        let (source, seen_as, _, drains) = self.source(eni, Some(gateway), key, had)?;
+        let (vpc, table) = (&self.gateway(gateway).vpc, self.table_of(gateway));
+        let onward = match self.route(None, vpc, &table, key.dst)? {
+            Target::Eni(to, _) => {
+                let to = self.eni(&to);
+                self.let_in(to, key, key.dport, seen_as, &[])?;
+                Plan {
+                    direction: "local",
+                    dst: key.dst,
+                    dport: key.dport,
+                    source: Source::Keep,
+                    exit: to.id.clone(),
+                    routed: true,
+                    eni: eni.id.clone(),
+                    gateway: None,
+                    limit: None,
+                    let_in_by: None,
+                    drains: None,
+                }
+            }
+            Target::NatIp(nat_ip) => self.inbound(&nat_ip, key, seen_as, again)?,
+            Target::Nat(_) | Target::OwnEip => return Err("route_loop"),
+        };
+        Ok(Plan {
+            direction: "local",
+            source,
+            eni: eni.id.clone(),
+            gateway: Some(gateway.clone()),
+            limit: self.gateway(gateway).max_sessions_per_source,
+            drains: drains.into_iter().chain(onward.drains).min(),
+            ..onward
+        })
+    }
+
     /// What becomes of the source, what the receiver may see, whether a gateway does it, and until when.
     fn source(
         &self,
@@ -514,7 +640,9 @@ impl Reference {
         key: &Tuple,
         had: Option<Ipv4Addr>,
     ) -> Result<(Source, Ipv4Addr, bool, Option<u64>), &'static str> {
-        if let Some(eip) = self.own_eip(eni).filter(|_| key.src == eni.address) {
+        let private = gateway.is_some_and(|it| self.is_private(it));
+        let own = self.own_eip(eni).filter(|_| !private);
+        if let Some(eip) = own.filter(|_| key.src == eni.address) {
             return Ok((Source::Fixed(eip), eip, false, None));
         }
         let gateway = self.gateway(gateway.ok_or("no_route")?);
@@ -548,8 +676,7 @@ impl Reference {
 
     /// Whether a gateway's SNAT entries let a source that is seen as `eip` go on; and until when, if it drains.
     fn held(&self, gateway: &NatGateway, source: Ipv4Addr, eip: Ipv4Addr) -> Option<Option<u64>> {
-        let bound = Some(EipBinding::NatGateway(gateway.id.clone()));
-        let eip = self.eip(eip).filter(|it| it.binding == bound)?;
+        let eip = self.outside(&gateway.id, eip)?;
         let covers = |it: &SnatEntry| it.source.contains(&source) && it.eips.contains(&eip.id);
         if gateway.snat.iter().any(covers) {
             return Some(None);
@@ -561,7 +688,7 @@ impl Reference {
 
     fn inbound(
         &self,
-        eip: &Eip,
+        eip: &Outside,
         key: &Tuple,
         seen_as: Ipv4Addr,
         again: bool,
@@ -603,7 +730,7 @@ impl Reference {
             (Some(eni), _) => eni,
             (None, Some(gateway)) => {
                 let vpc = &self.gateway(gateway).vpc;
-                match self.route(None, vpc, &RouteTable::system_id(vpc), dst)? {
+                match self.route(None, vpc, &self.table_of(gateway), dst)? {
                     Target::Eni(eni, _) => eni,
                     _ => return Err("route_loop"),
                 }
@@ -631,7 +758,7 @@ impl Reference {
     fn open_mapping(
         &self,
         gateway: &NatGateway,
-        eip: &Eip,
+        eip: &Outside,
         key: &Tuple,
         again: bool,
     ) -> Option<(&Mapping, Option<u64>)> {
@@ -639,7 +766,7 @@ impl Reference {
             return None;
         }
         let owner = self.mappings.iter().find(|m| {
-            m.owner && m.eip == eip.address && m.port == key.dport && m.inner.proto == key.proto
+            m.owner && m.eip == eip.id && m.port == key.dport && m.inner.proto == key.proto
         })?;
         let drains = self.held(gateway, owner.inner.address, eip.address)?;
         let there = self.config.enis.iter().any(|e| e.id == owner.inner.at);
@@ -679,8 +806,7 @@ impl Reference {
             && self.sessions[n].over()
         {
             let out = self.sessions[n].leaves(way);
-            let had = self.eip(out.src).map(|eip| eip.address);
-            let mut plan = self.decide(&key, had, true);
+            let mut plan = self.decide(&key, Some(out.src), true);
             let drains = plan.as_ref().is_ok_and(|plan| plan.drains.is_some());
             if drains && way == 0 {
                 self.end(n);
@@ -729,7 +855,7 @@ impl Reference {
         }
         let plan = match self.decide(&key, None, false) {
             Ok(plan) => plan,
-            Err("not_mapped") if key.proto == ICMP && self.eip_answers(key.dst) => {
+            Err("not_mapped") if key.proto == ICMP && self.eip_answers(&key) => {
                 return Expected::Answered;
             }
             Err(reason) => return Expected::Drop(reason),
@@ -747,9 +873,32 @@ impl Reference {
         }
     }
 
-    fn eip_answers(&self, address: Ipv4Addr) -> bool {
-        let binding = self.eip(address).and_then(|eip| eip.binding.as_ref());
-        matches!(binding, Some(EipBinding::NatGateway(id)) if self.gateway(id).icmp_reply)
+    fn eip_answers(&self, key: &Tuple) -> bool {
+        let binding = self.called(key).and_then(|eip| eip.binding);
+        matches!(binding, Some(EipBinding::NatGateway(id)) if self.gateway(&id).icmp_reply)
+    }
+
+    /// The EIP or NAT IP that a packet is for.
+    fn called(&self, key: &Tuple) -> Option<Outside> {
+        if key.at == "wan" {
+            return self.eip(key.dst);
+        }
+        let eni = self.eni(&key.at);
+        let vswitch = self.vswitch(&eni.vswitch);
+        let system = RouteTable::system_id(&vswitch.vpc);
+        let table = vswitch.route_table.as_ref().unwrap_or(&system);
+        let mut target = self.route(Some(eni), &vswitch.vpc, table, key.dst).ok()?;
+        if let Target::Nat(gateway) = &target
+            && self.is_private(gateway)
+        {
+            let (vpc, table) = (&self.gateway(gateway).vpc, self.table_of(gateway));
+            target = self.route(None, vpc, &table, key.dst).ok()?;
+        }
+        match target {
+            Target::NatIp(nat_ip) => Some(nat_ip),
+            Target::Eni(..) => None,
+            Target::Nat(_) | Target::OwnEip => self.eip(key.dst),
+        }
     }
 
     /// A packet of a session has passed.
@@ -788,7 +937,8 @@ impl Reference {
         let mapping = match &plan.source {
             Source::Pool { gateway, entry } => {
                 self.check_pick(gateway, entry, key, &out, &plan);
-                Some(self.adopt(Inner::of(key), out.src, out.sport))
+                let eip = self.outside(gateway, out.src).expect("an EIP").id;
+                Some(self.adopt(Inner::of(key), eip, out.sport))
             }
             source => {
                 let src = match source {
@@ -829,7 +979,6 @@ impl Reference {
                 let gateway = self.gateway(gateway);
                 let entry = find(&gateway.snat, entry, |s| &s.id);
                 for eip in &entry.eips {
-                    let eip = self.eip_address(eip);
                     assert!(
                         !self.has_port(gateway, eip, key, plan),
                         "{eip} has free ports"
@@ -843,11 +992,11 @@ impl Reference {
         }
     }
 
-    fn reserved(&self, gateway: &NatGateway, eip: Ipv4Addr, proto: u8, port: u16) -> bool {
+    fn reserved(&self, gateway: &NatGateway, eip: &Id, proto: u8, port: u16) -> bool {
         gateway.dnat.iter().any(|d| {
             matches!(&d.mapping, DnatMapping::Ports { protocol, external, .. }
                 if *protocol == proto && external.contains(&port))
-                && self.eip_address(&d.eip) == eip
+                && d.eip == *eip
         })
     }
 
@@ -875,11 +1024,12 @@ impl Reference {
     }
 
     /// Whether some port of an EIP could have served.
-    fn has_port(&self, gateway: &NatGateway, eip: Ipv4Addr, key: &Tuple, plan: &Plan) -> bool {
+    fn has_port(&self, gateway: &NatGateway, eip: &Id, key: &Tuple, plan: &Plan) -> bool {
+        let address = self.eip_address(eip);
         let mut range = Reference::range(gateway, key.proto, key.sport);
         range.any(|port| {
             !self.reserved(gateway, eip, key.proto, port)
-                && self.usable(key, &Reference::reply(key, plan, eip, port))
+                && self.usable(key, &Reference::reply(key, plan, address, port))
         })
     }
 
@@ -893,9 +1043,12 @@ impl Reference {
             out.src,
             entry.id
         );
-        let (eip, port) = (out.src, out.sport);
+        let (eip, port) = (
+            self.outside(gateway, out.src).expect("an EIP").id,
+            out.sport,
+        );
         let inner = Inner::of(key);
-        let can = |port: u16| self.usable(key, &Reference::reply(key, plan, eip, port));
+        let can = |port: u16| self.usable(key, &Reference::reply(key, plan, out.src, port));
         let existing = self
             .mappings
             .iter()
@@ -913,18 +1066,18 @@ impl Reference {
         } else {
             assert!(range.contains(&port), "{port} is not in {range:?}");
             assert!(
-                !self.reserved(g, eip, key.proto, port),
+                !self.reserved(g, &eip, key.proto, port),
                 "{port} is a DNAT entry's"
             );
             let keep = key.sport;
-            let could = range.contains(&keep) && !self.reserved(g, eip, key.proto, keep);
+            let could = range.contains(&keep) && !self.reserved(g, &eip, key.proto, keep);
             if could && !owned(keep) && can(keep) {
                 assert_eq!(port, keep, "the source port could have been kept");
             }
             if owned(port) {
                 let mut others = range.clone();
                 let free =
-                    others.any(|p| !owned(p) && !self.reserved(g, eip, key.proto, p) && can(p));
+                    others.any(|p| !owned(p) && !self.reserved(g, &eip, key.proto, p) && can(p));
                 assert!(!free, "{port} is shared although others are free");
             }
         }
@@ -938,7 +1091,7 @@ impl Reference {
             }
         };
         match self.picks.get(&depends) {
-            Some(&first) if first != eip => {
+            Some(first) if *first != eip => {
                 assert!(
                     !self.has_port(g, first, key, plan),
                     "{first} was left for {eip}"
@@ -946,10 +1099,10 @@ impl Reference {
             }
             Some(_) => {}
             None => {
-                let alone = entry.eips.iter().all(|id| {
-                    let other = self.eip_address(id);
-                    other == eip || self.has_port(g, other, key, plan)
-                });
+                let alone = entry
+                    .eips
+                    .iter()
+                    .all(|id| *id == eip || self.has_port(g, id, key, plan));
                 // Only if no other EIP can have been preferred in vain.
                 if alone {
                     self.picks.insert(depends, eip);
@@ -968,7 +1121,7 @@ impl Reference {
     }
 
     /// Counts a session on the mapping that it has, which is made if it is not there.
-    fn adopt(&mut self, inner: Inner, eip: Ipv4Addr, port: u16) -> usize {
+    fn adopt(&mut self, inner: Inner, eip: Id, port: u16) -> usize {
         let listed = self
             .mappings
             .iter()
@@ -997,13 +1150,16 @@ impl Reference {
     }
 
     /// Counts a session on the mapping that it has already, or else on one.
-    fn adopt_again(&mut self, has: Option<usize>, key: &Tuple, out: &Tuple) -> usize {
+    fn adopt_again(&mut self, has: Option<usize>, key: &Tuple, gateway: &Id, out: &Tuple) -> usize {
         match has {
             Some(id) => {
                 self.mapping_mut(id).sessions += 1;
                 id
             }
-            None => self.adopt(Inner::of(key), out.src, out.sport),
+            None => {
+                let eip = self.outside(gateway, out.src).expect("an EIP").id;
+                self.adopt(Inner::of(key), eip, out.sport)
+            }
         }
     }
 
@@ -1013,7 +1169,7 @@ impl Reference {
     }
 
     /// Ports of an EIP with owners: TCP, UDP, ICMP.
-    pub fn ports_used(&self, eip: Ipv4Addr) -> [u32; 3] {
+    pub fn ports_used(&self, eip: &str) -> [u32; 3] {
         [TCP, UDP, ICMP].map(|proto| {
             let mine = |m: &&Mapping| m.owner && m.eip == eip && m.inner.proto == proto;
             self.mappings.iter().filter(mine).count() as u32
@@ -1034,7 +1190,7 @@ impl Reference {
         let source = match &plan.source {
             Source::Keep => out.src == key.src,
             Source::Fixed(eip) => out.src == *eip,
-            Source::Pool { gateway, .. } => self.eip(out.src).is_some_and(|eip| {
+            Source::Pool { gateway, .. } => self.outside(gateway, out.src).is_some_and(|eip| {
                 let whole = |d: &DnatEntry| d.eip == eip.id && d.mapping == DnatMapping::Any;
                 let gateway = self.gateway(gateway);
                 self.held(gateway, key.src, out.src).is_some() && !gateway.dnat.iter().any(whole)
@@ -1054,16 +1210,17 @@ impl Reference {
         if !known || !exists {
             return false;
         }
-        let had = self.eip(out.src).map(|eip| eip.address);
-        let Ok(plan) = self.decide(key, had, true) else {
+        let Ok(plan) = self.decide(key, Some(out.src), true) else {
             return false;
         };
         let drained = plan.drains.is_some_and(|until| until <= now.as_secs());
         if drained || !self.fits(&plan, key, &out) {
             return false;
         }
-        let mapping = match plan.source {
-            Source::Pool { .. } => Some(self.adopt_again(session.mapping, key, &out)),
+        let mapping = match &plan.source {
+            Source::Pool { gateway, .. } => {
+                Some(self.adopt_again(session.mapping, key, gateway, &out))
+            }
             _ => None,
         };
         let let_in_by = plan
@@ -1108,20 +1265,24 @@ impl Reference {
             assert_eq!(there, !drained, "{session:?}");
             there
         });
-        self.mappings.clear();
+        let had = std::mem::take(&mut self.mappings);
+        let eip_of = |id: usize| {
+            let mapping = had.iter().find(|it| it.id == id);
+            mapping.expect("a mapping").eip.clone()
+        };
         let position = |key| self.position(key).expect("a session").0;
         let order: Vec<usize> = order.iter().map(position).collect();
         for &n in &order {
             let session = self.sessions[n].clone();
             let (key, out) = (&session.keys[0], session.leaves(0));
-            if session.let_in_by.is_some() {
+            if let Some(let_in_by) = session.let_in_by {
                 let inner = Inner {
                     at: out.at,
                     proto: out.proto,
                     address: out.dst,
                     port: out.dport,
                 };
-                let id = self.adopt(inner, key.dst, key.dport);
+                let id = self.adopt(inner, eip_of(let_in_by), key.dport);
                 self.sessions[n].let_in_by = Some(id);
                 self.sessions[n].plan.let_in_by = Some(id);
             }
@@ -1129,8 +1290,8 @@ impl Reference {
         for &n in &order {
             let session = self.sessions[n].clone();
             let (key, out) = (&session.keys[0], session.leaves(0));
-            if session.mapping.is_some() {
-                let mapping = self.adopt(Inner::of(key), out.src, out.sport);
+            if let Some(mapping) = session.mapping {
+                let mapping = self.adopt(Inner::of(key), eip_of(mapping), out.sport);
                 self.sessions[n].mapping = Some(mapping);
             }
         }
