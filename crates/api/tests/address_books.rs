@@ -306,3 +306,153 @@ fn tag_books_follow_the_tags_of_instances_at_once() {
     );
     assert_eq!(one["AddressList"], json!(["192.168.1.11/32"]));
 }
+
+#[test]
+fn asset_books_follow_eips_at_once() {
+    let world = World::new();
+    let site = site(&world);
+    let book = |name: &str, kinds: &[&str]| {
+        let mut params = vec![
+            ("GroupType", "asset".to_owned()),
+            ("GroupName", name.to_owned()),
+            ("Description", "by kind".to_owned()),
+        ];
+        let prefix = "AssetRegionResourceTypes.1.";
+        let names: Vec<String> = kinds
+            .iter()
+            .map(|it| format!("{prefix}ResourceType.Ipv4.{it}"))
+            .collect();
+        let region = format!("{prefix}AssetRegionId");
+        params.push((&region, "cn-hangzhou".to_owned()));
+        params.extend(names.iter().map(|it| (&**it, "true".to_owned())));
+        let params: Vec<(&str, &str)> = params.iter().map(|(a, b)| (*a, &**b)).collect();
+        world.cfw("AddAddressBook", &params)
+    };
+    let id = |answer: Result<Value, ApiError>| text(&answer.unwrap(), "/GroupUuid");
+    let gateways = id(book("gateways", &["NatEIP"]));
+    let free = id(book("free", &["EIP", "EcsEIP", "EniEIP"]));
+    let addresses = |id: &str| match told(&world, id) {
+        BookContent::Tag(list) => list.len(),
+        other => panic!("{other:?}"),
+    };
+    let before = (addresses(&gateways), addresses(&free));
+    let eip = world.vpc("AllocateEipAddress", &[]).unwrap();
+    let (eip, address) = (text(&eip, "/AllocationId"), text(&eip, "/EipAddress"));
+    assert_eq!(
+        (addresses(&gateways), addresses(&free)),
+        (before.0, before.1 + 1)
+    );
+    let one = shown(&world, &free);
+    assert_eq!(one["GroupType"], "asset");
+    let list = one["AddressList"].as_array().unwrap();
+    assert!(list.contains(&json!(format!("{address}/32"))), "{list:?}");
+    let asset = &one["AssetRegionResourceTypes"][0];
+    assert_eq!(asset["AssetRegionId"], "cn-hangzhou");
+    let kinds = &asset["ResourceType"]["Ipv4"];
+    assert_eq!(
+        (&kinds["EniEIP"], &kinds["NatEIP"]),
+        (&json!(true), &json!(false))
+    );
+    let bind = [
+        ("AllocationId", &*eip),
+        ("InstanceId", &*site.gateway),
+        ("InstanceType", "Nat"),
+    ];
+    world.vpc("AssociateEipAddress", &bind).unwrap();
+    assert_eq!(
+        (addresses(&gateways), addresses(&free)),
+        (before.0 + 1, before.1)
+    );
+    // It can follow others, and be used by policies of the border.
+    let nat = [
+        ("AssetRegionResourceTypes.1.AssetRegionId", "elsewhere"),
+        (
+            "AssetRegionResourceTypes.1.ResourceType.Ipv4.NatEIP",
+            "true",
+        ),
+    ];
+    modify(&world, &gateways, "gateways", &nat).unwrap();
+    let elsewhere = addresses(&gateways);
+    assert!(elsewhere <= before.0 + 1);
+    modify(&world, &gateways, "gateways", &[]).unwrap();
+    assert_eq!(addresses(&gateways), elsewhere);
+
+    // What there is not is said, and not passed over.
+    assert_eq!(refused(book("slb", &["SlbEIP"])), "InvalidParameter");
+    assert_eq!(refused(book("none", &[])), "MissingParameter");
+    for more in [
+        ("AddressList", "192.0.2.1"),
+        ("ModifyMode", "Append"),
+        ("TagList.1.TagKey", "env"),
+    ] {
+        assert_eq!(
+            refused(modify(&world, &free, "free", &[more])),
+            "InvalidParameter",
+            "{more:?}"
+        );
+    }
+}
+
+/// A book of a kind that makes no sense here is refused, and so is what a book of another type would have.
+#[test]
+fn nothing_that_is_asked_of_a_book_is_passed_over() {
+    let world = World::new();
+    for kind in [
+        "ack",
+        "ackLabel",
+        "assetIpv6",
+        "allCloud",
+        "threat",
+        "backsrc",
+        "else",
+    ] {
+        let error = try_add(&world, kind, kind, "192.0.2.1").unwrap_err();
+        assert!(
+            error.message.contains("GroupType"),
+            "{kind}: {}",
+            error.message
+        );
+        assert_eq!(error.code, "InvalidParameter", "{kind}");
+    }
+    let others = [
+        ("AckClusterConnectorId", "c-1"),
+        ("AckNamespaces.1", "default"),
+        ("AckLabels.1.Key", "app"),
+        ("TagList.1.TagKey", "env"),
+        ("AssetRegionResourceTypes.1.AssetRegionId", "r"),
+        ("AssetMemberUids.1", "42"),
+    ];
+    let id = add(&world, "ip", "book", "192.0.2.1");
+    for (name, value) in others {
+        let params = [
+            ("GroupType", "ip"),
+            ("GroupName", "other"),
+            ("Description", "a book"),
+            ("AddressList", "192.0.2.1"),
+            (name, value),
+        ];
+        assert_eq!(
+            refused(world.cfw("AddAddressBook", &params)),
+            "InvalidParameter",
+            "{name}"
+        );
+        assert_eq!(
+            refused(modify(&world, &id, "book", &[(name, value)])),
+            "InvalidParameter",
+            "{name}"
+        );
+    }
+    // What SDKs send with any book.
+    modify(
+        &world,
+        &id,
+        "book",
+        &[("AutoAddTagEcs", "0"), ("TagRelation", "and")],
+    )
+    .unwrap();
+    let none = [("GroupType", "allCloud")];
+    assert_eq!(
+        world.cfw("DescribeAddressBook", &none).unwrap()["TotalCount"],
+        "0"
+    );
+}

@@ -113,6 +113,7 @@ fn every_operation_is_answered_as_its_table_says() {
         "DescribeVpcListLite",
         "DescribeThreatIntelligenceSwitch",
         "DescribePolicyAdvancedConfig",
+        "DescribeFirewallDefaults",
         "CreateInstanceSyncTask",
         "CreateNatFirewallSyncTask",
     ] {
@@ -120,6 +121,7 @@ fn every_operation_is_answered_as_its_table_says() {
     }
     tour.call("UpdatePostpayUserNatStatus", &[("Operate", "open")]);
     tour.call("ModifyFirewallLicense", &[("Firewalls", "3")]);
+    tour.call("ModifyFirewallDefaults", &[("DnsAction", "accept")]);
     tour.call("DescribeRegionInfo", &[("SourceCode", "yundun")]);
     tour.call("DescribeVpcZone", &[region, ("VpcId", &vpc)]);
     let vswitches = [region, ("VpcId", &*vpc), ("FirewallType", "nat")];

@@ -666,6 +666,32 @@ fn the_border_s_mode_is_that_of_all_eips_or_of_some() {
     assert_eq!(refused(none), "InvalidAllocationId.NotFound");
 }
 
+/// What no policy matches: of the Internet border and of the DNS firewall.
+#[test]
+fn the_default_actions_can_be_set() {
+    let world = World::new();
+    let told = || {
+        let told = world.cfw("DescribeFirewallDefaults", &[]).unwrap();
+        [text(&told, "/BorderAction"), text(&told, "/DnsAction")]
+    };
+    let set = |params: &[(&str, &str)]| world.cfw("ModifyFirewallDefaults", params);
+    assert_eq!(told(), ["accept", "accept"]);
+    set(&[("BorderAction", "drop")]).unwrap();
+    assert_eq!(told(), ["drop", "accept"]);
+    set(&[("DnsAction", "drop")]).unwrap();
+    assert_eq!(told(), ["drop", "drop"]);
+    let firewalls = world.control.config().firewalls.clone();
+    let actions = (
+        firewalls.border.settings.default_action,
+        firewalls.dns.default_action,
+    );
+    assert_eq!(actions, (model::Policy::Drop, model::Policy::Drop));
+    set(&[("BorderAction", "accept"), ("DnsAction", "accept")]).unwrap();
+    assert_eq!(told(), ["accept", "accept"]);
+    assert_eq!(refused(set(&[])), "MissingParameter");
+    assert_eq!(refused(set(&[("DnsAction", "log")])), "InvalidParameter");
+}
+
 #[test]
 fn backups_bring_back_the_policies_of_all_firewalls() {
     let world = World::new();

@@ -297,6 +297,7 @@ fn policies_of_the_file_come_in_its_order_and_those_of_the_api_behind_them() {
 
 #[test]
 fn a_book_goes_on_following_tags_although_a_file_names_its_addresses() {
+    use control::firewall::books::Follows;
     use control::records::TagRule;
     let mut draft = Draft::new(import(Cloud::default(), EXAMPLE), 2_000);
     let meta = draft.meta("prod", "");
@@ -307,7 +308,7 @@ fn a_book_goes_on_following_tags_although_a_file_names_its_addresses() {
         members: Vec::new(),
     };
     let content = model::BookContent::Tag(Vec::new());
-    let id = draft.create_book(meta, content, Default::default(), Some(rule));
+    let id = draft.create_book(meta, content, Default::default(), Some(Follows::Tags(rule)));
     let id = id.unwrap();
     let web = draft.instances.iter().next().unwrap().id.clone();
     let instance = draft.instances.get_mut(&web).unwrap();

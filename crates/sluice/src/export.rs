@@ -36,12 +36,12 @@ fn left_out(cloud: &Cloud) -> Vec<String> {
         let rejected = rejected.join(", ");
         lines.push(format!("peer connections that were rejected: {rejected}"));
     }
-    let tagged = cloud.books.iter().filter(|it| it.tags.is_some());
+    let tagged = cloud.books.iter().filter(|it| it.is_following());
     let tagged: Vec<&str> = tagged.map(|it| &*it.id).collect();
     if !tagged.is_empty() {
         let tagged = tagged.join(", ");
         lines.push(format!(
-            "the tags that address books follow, but what is in them now: {tagged}"
+            "the tags or assets that address books follow, but what is in them now: {tagged}"
         ));
     }
     lines.push("access keys, users and what they may do".into());

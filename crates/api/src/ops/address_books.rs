@@ -1,13 +1,14 @@
 //! Address books.
 
+use super::nat_firewalls::account;
 use super::policy_fields::description;
 use super::policy_shown::{entries, kind_of_book};
 use super::{C, Handler, Q};
 use crate::ApiError;
 use crate::call::{Answer, Call};
 use crate::spec::{invalid, missing, shown};
-use control::firewall::books::BookChange;
-use control::records::{AddressBook, TagRule};
+use control::firewall::books::{BookChange, Follows};
+use control::records::{AddressBook, AssetKind, AssetRule, TagRule};
 use control::{Cloud, Draft, names};
 use ipnet::Ipv6Net;
 use model::BookContent;
@@ -35,13 +36,21 @@ fn name(call: &Call) -> Result<String, ApiError> {
 
 fn add(call: &Call, draft: &mut Draft) -> Answer {
     let meta = draft.meta(name(call)?, description(call.need("Description")?)?);
-    let kinds = ["ip", "ipv6", "domain", "port", "tag"];
-    let kind = call.word("GroupType", &kinds)?;
-    let kind = kind.ok_or_else(|| missing("GroupType"))?;
-    if kind == "tag" {
-        let rule = tags(call, None)?.ok_or_else(|| missing("TagList"))?;
+    let kind = kind_wanted(call)?;
+    fits_kind(call, kind)?;
+    let follows = match kind {
+        "tag" => tags(call, None)?.map(Follows::Tags),
+        "asset" => assets(call)?.map(Follows::Assets),
+        _ => None,
+    };
+    match (kind, &follows) {
+        ("tag", None) => return Err(missing("TagList")),
+        ("asset", None) => return Err(missing("AssetRegionResourceTypes")),
+        _ => {}
+    }
+    if follows.is_some() {
         let content = BookContent::Tag(Vec::new());
-        let id = draft.create_book(meta, content, BTreeMap::new(), Some(rule))?;
+        let id = draft.create_book(meta, content, BTreeMap::new(), follows)?;
         return Ok(json!({"GroupUuid": id}));
     }
     let given = listed(kind, call.need("AddressList")?)?;
@@ -59,12 +68,15 @@ fn modify(call: &Call, draft: &mut Draft) -> Answer {
         ..BookChange::default()
     };
     let mode = call.word("ModifyMode", &["Cover", "Append", "Delete"])?;
-    if book.tags.is_some() {
-        if mode.is_some() || call.text("AddressList").is_some() {
-            let why = "A book that follows tags has no list of its own.";
-            return Err(invalid("ModifyMode", why));
+    fits_kind(call, kind_of(book, &book.content))?;
+    if book.is_following() {
+        if mode.is_some() {
+            return Err(invalid("ModifyMode", NO_LIST));
         }
-        change.tags = tags(call, book.tags.as_ref())?;
+        change.follows = match book.assets {
+            Some(_) => assets(call)?.map(Follows::Assets),
+            None => tags(call, book.tags.as_ref())?.map(Follows::Tags),
+        };
     } else if let BookContent::Threat(_) = *book.content {
         if call.text("AddressList").is_some() {
             let why = "What is in it is for threat intelligence to say.";
@@ -81,6 +93,96 @@ fn modify(call: &Call, draft: &mut Draft) -> Answer {
     }
     draft.modify_book(id, change)?;
     Ok(json!({}))
+}
+
+/// Why a list is refused.
+const NO_LIST: &str = "A book that follows tags or assets has no list of its own.";
+/// Parameters of books that follow Kubernetes clusters.
+const OF_CLUSTERS: [&str; 3] = ["AckClusterConnectorId", "AckLabels", "AckNamespaces"];
+
+/// The type of a book that is to be made.
+fn kind_wanted(call: &Call) -> Result<&'static str, ApiError> {
+    let kinds = ["ip", "ipv6", "domain", "port", "tag", "asset"];
+    let asked = call.need("GroupType")?.to_lowercase();
+    let why = match &*asked {
+        "allcloud" | "threat" | "backsrc" => "Books of this type are the cloud's own.",
+        "assetipv6" => "EIPs have no IPv6 addresses.",
+        _ if asked.starts_with("ack") => NO_CLUSTERS,
+        _ => {
+            let kind = call.word("GroupType", &kinds)?;
+            return kind.ok_or_else(|| missing("GroupType"));
+        }
+    };
+    Err(invalid("GroupType", why))
+}
+
+/// Why a book of a cluster is refused.
+const NO_CLUSTERS: &str =
+    "There are no Kubernetes clusters here: name addresses, or the tags of instances.";
+
+/// Refuses what says something about books of other types: nothing that is asked for is passed over.
+fn fits_kind(call: &Call, kind: &str) -> Result<(), ApiError> {
+    let sent = |name: &str| {
+        let prefix = format!("{name}.");
+        let of_it = |it: &str| it == name || it.starts_with(&prefix);
+        let mut all = call.params.iter();
+        all.any(|(it, value)| of_it(it) && !value.is_empty())
+    };
+    if let Some(name) = OF_CLUSTERS.into_iter().find(|it| sent(it)) {
+        return Err(invalid(name, NO_CLUSTERS));
+    }
+    if matches!(kind, "tag" | "asset") && sent("AddressList") {
+        return Err(invalid("AddressList", NO_LIST));
+    }
+    let others = [("TagList", "tag"), ("AssetRegionResourceTypes", "asset")];
+    for (name, of) in others {
+        if kind != of && sent(name) {
+            let why = format!("Only books of the type `{of}` have it.");
+            return Err(invalid(name, why));
+        }
+    }
+    let own = account().to_string();
+    let strangers = call.list("AssetMemberUids").into_iter();
+    match strangers.filter(|it| *it != own).count() {
+        0 => Ok(()),
+        _ => Err(invalid("AssetMemberUids", "There are no other accounts.")),
+    }
+}
+
+/// The type of a book with this content.
+fn kind_of(book: &AddressBook, content: &BookContent) -> &'static str {
+    match book.assets {
+        Some(_) => "asset",
+        None => kind_of_book(content),
+    }
+}
+
+/// The assets that a call wants a book to follow.
+fn assets(call: &Call) -> Result<Option<AssetRule>, ApiError> {
+    let mut rule = AssetRule::default();
+    for object in call.params.objects("AssetRegionResourceTypes") {
+        let region = call.need(&format!("{object}.AssetRegionId"))?;
+        let prefix = format!("{object}.ResourceType.");
+        let mut kinds = Vec::new();
+        for (name, _) in call.params.iter() {
+            let Some(kind) = name.strip_prefix(&prefix) else {
+                continue;
+            };
+            if call.flag(name)? != Some(true) {
+                continue;
+            }
+            let of_name = |it: &AssetKind| kind.strip_prefix("Ipv4.") == Some(it.name());
+            let found = AssetKind::ALL.into_iter().find(of_name);
+            let why = "There are no assets of this type here, but EIP, EcsEIP, EniEIP and NatEIP.";
+            kinds.push(found.ok_or_else(|| invalid(name, why))?);
+        }
+        if kinds.is_empty() {
+            return Err(missing(&format!("{prefix}Ipv4")));
+        }
+        kinds.sort_unstable();
+        rule.0.push((region.to_owned(), kinds));
+    }
+    Ok(Some(rule).filter(|it| !it.0.is_empty()))
 }
 
 fn delete(call: &Call, draft: &mut Draft) -> Answer {
@@ -235,7 +337,17 @@ fn tags(call: &Call, had: Option<&TagRule>) -> Result<Option<TagRule>, ApiError>
 fn describe(call: &Call, cloud: &Cloud) -> Answer {
     let users = cloud.users_of_books();
     let kinds = [
-        "ip", "ipv6", "domain", "port", "tag", "threat", "allCloud", "all",
+        "ip",
+        "ipv6",
+        "domain",
+        "port",
+        "tag",
+        "asset",
+        "assetIpv6",
+        "threat",
+        "allCloud",
+        "backsrc",
+        "all",
     ];
     let kind = call.word("GroupType", &kinds)?;
     let wanted = call.text("Query").map(str::to_lowercase);
@@ -259,8 +371,7 @@ fn describe(call: &Call, cloud: &Cloud) -> Answer {
         .iter()
         .map(|book| (Some(book), cloud.content(book)));
     let books: Vec<_> = books.collect();
-    let fits = |content: &BookContent, id: &str, name: &str, about: &str| {
-        let this = kind_of_book(content);
+    let fits = |this: &str, content: &BookContent, id: &str, name: &str, about: &str| {
         let in_text = |text: &str| {
             wanted
                 .as_ref()
@@ -285,12 +396,13 @@ fn describe(call: &Call, cloud: &Cloud) -> Answer {
     };
     for (book, content) in &books {
         let Some(book) = book else { continue };
-        if fits(content, &book.id, &book.meta.name, &book.meta.description) {
+        let (kind, meta) = (kind_of(book, content), &book.meta);
+        if fits(kind, content, &book.id, &meta.name, &meta.description) {
             found.push(shown_book(book, content, users.get(&*book.id).copied()));
         }
     }
     for (id, about, content) in &unused {
-        if fits(content, id, id, about) {
+        if fits("threat", content, id, id, about) {
             found.push(json!({
                 "GroupUuid": id,
                 "GroupName": id,
@@ -318,10 +430,17 @@ fn shown_book(book: &AddressBook, content: &BookContent, users: Option<usize>) -
     let rule = book.tags.as_ref();
     let tags = rule.iter().flat_map(|it| &it.tags);
     let tags = tags.map(|(key, value)| json!({"TagKey": key, "TagValue": value}));
+    let assets = book.assets.iter().flat_map(|it| &it.0);
+    let assets = assets.map(|(region, kinds)| {
+        let kinds = kinds.iter().map(|it| (it.name().to_owned(), json!(true)));
+        let kinds: serde_json::Map<String, Value> = kinds.collect();
+        json!({"AssetRegionId": region, "ResourceType": {"Ipv4": kinds}})
+    });
     json!({
+        "AssetRegionResourceTypes": assets.collect::<Vec<_>>(),
         "GroupUuid": book.id,
         "GroupName": book.meta.name,
-        "GroupType": kind_of_book(content),
+        "GroupType": kind_of(book, content),
         "Description": book.meta.description,
         "AddressListCount": list.len(),
         "AddressList": list,

@@ -7,7 +7,7 @@ use crate::call::{Answer, Call, stamp};
 use crate::service::{self, now};
 use crate::spec::invalid;
 use control::metering::Of;
-use control::records::{Eip, EipBinding, Seconds};
+use control::records::{AssetKind, Eip, EipBinding, Seconds};
 use control::{Cloud, Draft};
 use model::Id;
 use serde_json::{Value, json};
@@ -60,29 +60,29 @@ fn asset<'a>(call: &'a Call, cloud: &'a Cloud, eip: &'a Eip) -> Asset<'a> {
         let eni: Option<&control::records::Eni> = eni;
         eni.map(|it| it.address.to_string()).unwrap_or_default()
     };
-    let (kind, bound_to, bound_name, private) = match &eip.binding {
-        None => ("EIP", "", "", String::new()),
+    let (bound_to, bound_name, private) = match &eip.binding {
+        None => ("", "", String::new()),
         Some(EipBinding::Instance(id)) => {
             let instance = cloud.instances.get(id);
             let name = instance.map_or("", |it| &*it.meta.name);
-            ("EcsEIP", &**id, name, address(cloud.primary_eni(id)))
+            (&**id, name, address(cloud.primary_eni(id)))
         }
         Some(EipBinding::Eni(id)) => {
             let eni = cloud.enis.get(id);
             let name = eni.map_or("", |it| &*it.meta.name);
-            ("EniEIP", &**id, name, address(eni))
+            (&**id, name, address(eni))
         }
         Some(EipBinding::NatGateway(id)) => {
             let gateway = cloud.nat_gateways.get(id);
             let name = gateway.map_or("", |it| &*it.meta.name);
             let private = gateway.and_then(|it| it.private_address);
             let private = private.map(|it| it.to_string());
-            ("NatEIP", &**id, name, private.unwrap_or_default())
+            (&**id, name, private.unwrap_or_default())
         }
     };
     Asset {
         eip,
-        kind,
+        kind: AssetKind::of(eip).name(),
         bound_to,
         bound_name,
         private,

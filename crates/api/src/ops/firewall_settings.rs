@@ -2,16 +2,19 @@
 
 use super::border_policies::application_id;
 use super::{C, Handler, Q};
+use crate::ApiError;
 use crate::call::{Answer, Call};
 use crate::spec::{invalid, missing};
 use control::{Cloud, Draft};
-use model::{App, EngineMode, ThreatAction};
+use model::{App, EngineMode, Policy, ThreatAction};
 use serde_json::{Value, json};
 
 pub(super) const OPERATIONS: &[(&str, Handler)] = &[
     ("DescribeAclApps", Q(applications)),
     ("ModifyPolicyAdvancedConfig", C(set_mode)),
     ("DescribePolicyAdvancedConfig", Q(mode)),
+    ("DescribeFirewallDefaults", Q(defaults)),
+    ("ModifyFirewallDefaults", C(set_defaults)),
     ("DescribeThreatIntelligenceSwitch", Q(threats)),
     ("ModifyThreatIntelligenceSwitch", C(set_threats)),
 ];
@@ -101,6 +104,30 @@ fn mode(_: &Call, cloud: &Cloud) -> Answer {
         EngineMode::Loose => "off",
     };
     Ok(json!({"InternetSwitch": switch, "Eips": strict}))
+}
+
+fn defaults(_: &Call, cloud: &Cloud) -> Answer {
+    let settings = cloud.shared_settings();
+    Ok(json!({
+        "BorderAction": settings.border.default_action.to_string(),
+        "DnsAction": settings.dns_default.to_string(),
+    }))
+}
+
+fn set_defaults(call: &Call, draft: &mut Draft) -> Answer {
+    let action = |name: &str| -> Result<Option<Policy>, ApiError> {
+        let word = call.word(name, &["accept", "drop"])?;
+        Ok(word.map(|word| match word {
+            "drop" => Policy::Drop,
+            _ => Policy::Accept,
+        }))
+    };
+    let (border, dns) = (action("BorderAction")?, action("DnsAction")?);
+    if border.or(dns).is_none() {
+        return Err(missing("BorderAction"));
+    }
+    draft.set_defaults(border, dns);
+    Ok(json!({}))
 }
 
 fn threats(_: &Call, cloud: &Cloud) -> Answer {

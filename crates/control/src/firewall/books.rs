@@ -5,7 +5,7 @@ use super::policy::capitalised;
 use crate::cloud::{Cloud, found};
 use crate::draft::Draft;
 use crate::quota::Quota;
-use crate::records::{Eni, Instance, Meta, Seconds, record};
+use crate::records::{Eip, EipBinding, Eni, Instance, Meta, Seconds, record};
 use crate::refusal::{Refusal, Result};
 use crate::table::Record;
 use model::{BookContent, Id};
@@ -22,7 +22,7 @@ pub struct AddressBook {
     /// Name and the like.
     #[serde(default)]
     pub meta: Meta,
-    /// What is in it. Of a book that follows tags [`Cloud::content`] tells.
+    /// What is in it. Of a book that follows tags or assets [`Cloud::content`] tells.
     #[serde(with = "shared")]
     pub content: Arc<BookContent>,
     /// Notes on entries, by their texts.
@@ -31,6 +31,9 @@ pub struct AddressBook {
     /// The tags that it follows.
     #[serde(default)]
     pub tags: Option<TagRule>,
+    /// The EIPs that it follows.
+    #[serde(default)]
+    pub assets: Option<AssetRule>,
     /// When it was changed last; 0: never.
     #[serde(default)]
     pub modified: Seconds,
@@ -50,6 +53,63 @@ pub struct TagRule {
     pub members: Vec<Id>,
 }
 
+/// Which EIPs are in a book, as they are now: those of certain kinds, by region.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AssetRule(pub Vec<(String, Vec<AssetKind>)>);
+
+/// What an EIP is bound to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AssetKind {
+    /// Nothing.
+    Eip,
+    /// An instance.
+    Ecs,
+    /// A network interface.
+    Eni,
+    /// A NAT gateway.
+    Nat,
+}
+
+impl AssetKind {
+    /// All of them.
+    pub const ALL: [AssetKind; 4] = [
+        AssetKind::Eip,
+        AssetKind::Ecs,
+        AssetKind::Eni,
+        AssetKind::Nat,
+    ];
+
+    /// That of an EIP.
+    pub fn of(eip: &Eip) -> AssetKind {
+        match &eip.binding {
+            None => AssetKind::Eip,
+            Some(EipBinding::Instance(_)) => AssetKind::Ecs,
+            Some(EipBinding::Eni(_)) => AssetKind::Eni,
+            Some(EipBinding::NatGateway(_)) => AssetKind::Nat,
+        }
+    }
+
+    /// The cloud's word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            AssetKind::Eip => "EIP",
+            AssetKind::Ecs => "EcsEIP",
+            AssetKind::Eni => "EniEIP",
+            AssetKind::Nat => "NatEIP",
+        }
+    }
+}
+
+/// What a book follows, instead of having a list of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Follows {
+    /// The instances with certain tags.
+    Tags(TagRule),
+    /// EIPs of certain kinds.
+    Assets(AssetRule),
+}
+
 /// What is to be another of a book; `None` stays as it is.
 #[derive(Clone, Debug, Default)]
 pub struct BookChange {
@@ -59,21 +119,27 @@ pub struct BookChange {
     pub description: Option<String>,
     /// What is in it.
     pub content: Option<(BookContent, BTreeMap<String, String>)>,
-    /// The tags that it follows.
-    pub tags: Option<TagRule>,
+    /// What it follows.
+    pub follows: Option<Follows>,
 }
 
 impl AddressBook {
+    /// Whether it has no list of its own.
+    pub fn is_following(&self) -> bool {
+        self.tags.is_some() || self.assets.is_some()
+    }
+
     /// Whether it holds ports.
     pub fn is_of_ports(&self) -> bool {
         matches!(*self.content, BookContent::Port(_))
     }
 
-    /// How many entries it has; tags count.
+    /// How many entries it has; tags and kinds of assets count.
     pub fn entries(&self) -> usize {
-        match &self.tags {
-            Some(rule) => rule.tags.len(),
-            None => self.content.len(),
+        match (&self.tags, &self.assets) {
+            (Some(rule), _) => rule.tags.len(),
+            (_, Some(rule)) => rule.0.iter().map(|(_, kinds)| kinds.len()).sum(),
+            _ => self.content.len(),
         }
     }
 }
@@ -88,18 +154,20 @@ impl Draft {
         meta: Meta,
         content: BookContent,
         notes: BTreeMap<String, String>,
-        tags: Option<TagRule>,
+        follows: Option<Follows>,
     ) -> Result<Id> {
         self.free_name(&meta.name, None)?;
         self.room_for(Quota::AddressBooks, "There are", self.books.len())?;
-        let book = AddressBook {
+        let mut book = AddressBook {
             id: self.new_uuid()?,
             meta,
             content: Arc::new(content),
             notes,
-            tags: tags.map(|it| self.with_members(it)),
+            tags: None,
+            assets: None,
             modified: 0,
         };
+        self.have_follow(&mut book, follows);
         self.check_book(&book)?;
         let id = book.id.clone();
         self.books.put(book);
@@ -121,9 +189,7 @@ impl Draft {
             book.content = Arc::new(content);
             book.notes = notes;
         }
-        if let Some(rule) = change.tags {
-            book.tags = Some(self.with_members(rule));
-        }
+        self.have_follow(&mut book, change.follows);
         book.modified = self.now;
         self.check_book(&book)?;
         self.books.put(book);
@@ -159,6 +225,14 @@ impl Draft {
             self.books.put(threat_book(category.id, meta));
         }
         self.book_named(name).map(|it| it.id.clone())
+    }
+
+    fn have_follow(&self, book: &mut AddressBook, follows: Option<Follows>) {
+        match follows {
+            None => {}
+            Some(Follows::Tags(rule)) => book.tags = Some(self.with_members(rule)),
+            Some(Follows::Assets(rule)) => book.assets = Some(rule),
+        }
     }
 
     fn with_members(&self, rule: TagRule) -> TagRule {
@@ -216,6 +290,7 @@ pub(super) fn threat_book(category: &str, meta: Meta) -> AddressBook {
         content: Arc::new(BookContent::Threat(category.into())),
         notes: BTreeMap::new(),
         tags: None,
+        assets: None,
         modified: 0,
     }
 }
@@ -240,18 +315,32 @@ impl Cloud {
 
     /// What is in a book now.
     pub fn content(&self, book: &AddressBook) -> Arc<BookContent> {
-        match &book.tags {
-            None => Arc::clone(&book.content),
-            Some(rule) => Arc::new(BookContent::Tag(self.tagged(rule))),
+        match (&book.tags, &book.assets) {
+            (Some(rule), _) => Arc::new(BookContent::Tag(self.tagged(rule))),
+            (_, Some(rule)) => Arc::new(BookContent::Tag(self.assets(rule))),
+            _ => Arc::clone(&book.content),
         }
     }
 
     /// How many entries are in a book now.
     pub fn addresses_in(&self, book: &AddressBook) -> usize {
-        match &book.tags {
-            None => book.content.len(),
-            Some(rule) => self.tagged(rule).len(),
+        match book.is_following() {
+            false => book.content.len(),
+            true => self.content(book).len(),
         }
+    }
+
+    /// The EIPs of certain kinds, in their order.
+    fn assets(&self, rule: &AssetRule) -> Vec<Ipv4Addr> {
+        let is_meant = |eip: &&Eip| {
+            let kind = AssetKind::of(eip);
+            rule.0.iter().any(|(region, kinds)| {
+                kinds.contains(&kind) && (eip.region.is_empty() || eip.region == *region)
+            })
+        };
+        let eips = self.eips.iter().filter(is_meant);
+        let addresses: BTreeSet<Ipv4Addr> = eips.map(|it| it.address).collect();
+        addresses.into_iter().collect()
     }
 
     /// The addresses of the instances with certain tags, in their order.

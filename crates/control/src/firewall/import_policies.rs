@@ -97,14 +97,15 @@ impl Draft {
             let mut meta = self.filed(had.map(|it| &it.meta), says);
             meta.name.clone_from(&book.name);
             let record = match had {
-                // The file says what was in it at some time: it goes on following its tags.
-                Some(had) if had.tags.is_some() && is_tagged(&book.content) => AddressBook {
+                // The file says what was in it at some time: it goes on following its tags, or assets.
+                Some(had) if had.is_following() && is_tagged(&book.content) => AddressBook {
                     meta,
                     ..had.clone()
                 },
                 Some(had) if *had.content == *book.content => AddressBook {
                     meta,
                     tags: None,
+                    assets: None,
                     ..had.clone()
                 },
                 had => AddressBook {
@@ -113,6 +114,7 @@ impl Draft {
                     content: Arc::clone(&book.content),
                     notes: BTreeMap::new(),
                     tags: None,
+                    assets: None,
                     modified: had.map_or(0, |_| self.now),
                 },
             };

@@ -6,7 +6,7 @@ use model::{FirewallLicense, FirewallSettings, Id};
 use serde::{Deserialize, Serialize};
 
 pub use super::backups::{PolicyBackup, PolicyBackupPage};
-pub use super::books::{AddressBook, TagRule};
+pub use super::books::{AddressBook, AssetKind, AssetRule, TagRule};
 pub use super::checks::PolicyCheck;
 pub use super::policies::FiledPolicy;
 pub use super::settings::{SharedSettings, ThreatFeed};

@@ -146,6 +146,15 @@ impl Draft {
         }
     }
 
+    /// Sets what the Internet border and the DNS firewall do with what no policy matches; `None` stays as it is.
+    pub fn set_defaults(&mut self, border: Option<Policy>, dns: Option<Policy>) {
+        self.change_shared(|settings| {
+            let had = &mut settings.border.default_action;
+            *had = border.unwrap_or(*had);
+            settings.dns_default = dns.unwrap_or(settings.dns_default);
+        });
+    }
+
     /// Sets the engine mode of the Internet border: of all EIPs, or of some. What is loose for one is not for those
     /// that there are besides.
     ///

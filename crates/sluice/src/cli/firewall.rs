@@ -125,6 +125,15 @@ Examples:
         /// Addresses of EIPs; none: all of them
         addresses: Vec<String>,
     },
+    /// Show what the Internet border and the DNS firewall do with what no policy matches, or set it
+    Default {
+        /// Of the Internet border: accept or drop
+        #[arg(long, value_parser = ["accept", "drop"], value_name = "ACTION")]
+        border: Option<String>,
+        /// Of the DNS firewall
+        #[arg(long, value_parser = ["accept", "drop"], value_name = "ACTION")]
+        dns: Option<String>,
+    },
     /// Show what was bought, or with parameters change it
     #[command(after_help = "\
 Examples:

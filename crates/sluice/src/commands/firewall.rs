@@ -199,6 +199,9 @@ pub fn run(args: &Firewall, out: &mut impl Write) -> Result<(), Error> {
             cfw(gateway, "SetAutoProtectNewAssets", params).map(drop)
         }
         FirewallVerb::Mode { to, addresses } => mode(gateway, to.as_deref(), addresses, out),
+        FirewallVerb::Default { border, dns } => {
+            defaults(gateway, border.as_deref(), dns.as_deref(), out)
+        }
         FirewallVerb::License { params } if params.words.is_empty() => {
             let mut license = cfw(gateway, "DescribeFirewallLicense", Params::new())?;
             license.remove("RequestId");
@@ -388,6 +391,29 @@ fn mode(
         (_, some) => format!("loose, strict for {some}"),
     };
     writeln!(out, "{told}").map_err(Error::Output)
+}
+
+/// Shows or sets what happens to what no policy matches.
+fn defaults(
+    gateway: &Gateway,
+    border: Option<&str>,
+    dns: Option<&str>,
+    out: &mut impl Write,
+) -> Result<(), Error> {
+    let given = [("BorderAction", border), ("DnsAction", dns)];
+    let given: Vec<(&str, &str)> = given
+        .into_iter()
+        .filter_map(|(name, it)| Some((name, it?)))
+        .collect();
+    if !given.is_empty() {
+        return cfw(gateway, "ModifyFirewallDefaults", pairs(&given)).map(drop);
+    }
+    let answer = cfw(gateway, "DescribeFirewallDefaults", Params::new())?;
+    let answer = Value::Object(answer);
+    for (whose, name) in [("border", "BorderAction"), ("dns", "DnsAction")] {
+        writeln!(out, "{whose}: {}", text(&answer, name)).map_err(Error::Output)?;
+    }
+    Ok(())
 }
 
 fn protect(gateway: &Gateway, eips: &Eips, verb: &str) -> Result<(), Error> {
