@@ -6,6 +6,7 @@
 //! * [`maps`], [`programs`], [`object`], `pin`: the kernel half: shared memory, programs, and loading both;
 //! * `worker`, `grace`: the thread that feeds punted packets to the engine; slots that wait for readers;
 //! * [`Sender`], `vnet`: sending frames, with what is left to hardware;
+//! * `huge`: memory for the engine's tables;
 //! * `ports`, `instance`, `zones`, `names`: bringing Linux and the configuration together;
 //! * [`links`], `ethtool`, `netlink`, [`netns`]: Linux interfaces and network namespaces.
 //!
@@ -17,6 +18,7 @@ mod datapath;
 mod error;
 mod ethtool;
 mod grace;
+mod huge;
 mod instance;
 pub mod links;
 pub mod maps;
@@ -35,6 +37,7 @@ mod zones;
 pub use crate::datapath::{Datapath, PINS, remove};
 pub use error::Error;
 pub use ethtool::Feature;
+pub use huge::HugePages;
 pub use ports::PortStatus;
 pub use sender::{BATCH, Recorder, SendCounters, Sender};
 pub use worker::{Worker, now};

@@ -31,6 +31,7 @@ use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
+use std::sync::{Mutex, PoisonError};
 
 /// `BPF_F_MMAPABLE`: the memory of an array can be mapped.
 const MMAPABLE: u32 = 1 << 10;
@@ -114,6 +115,8 @@ pub struct Maps {
     ports: &'static [Port],
     eips: HashMap<MapData, u32, u32>,
     counters: PerCpuArray<MapData, u64>,
+    /// The object that the maps came with, until its programs are wanted.
+    object: Mutex<Option<Ebpf>>,
     _lock: Lock,
 }
 
@@ -141,17 +144,18 @@ impl Maps {
             pin_config(&set, &config)?;
         }
         let maps = Maps {
-            flows: map_memory(&mut ebpf, "FLOWS", sizes.slots)?,
-            hops: map_memory(&mut ebpf, "HOPS", HOP_SLOTS)?,
-            meters: map_memory(&mut ebpf, "METERS", METER_SLOTS)?,
+            flows: map_memory(&ebpf, "FLOWS", sizes.slots)?,
+            hops: map_memory(&ebpf, "HOPS", HOP_SLOTS)?,
+            meters: map_memory(&ebpf, "METERS", METER_SLOTS)?,
             accounts: accounts(&set)?,
-            ports: map_memory(&mut ebpf, "PORTS", PORT_SLOTS)?,
+            ports: map_memory(&ebpf, "PORTS", PORT_SLOTS)?,
             eips: HashMap::try_from(take(&mut ebpf, "EIPS")?).meaning(|| "open map EIPS".into())?,
             counters: PerCpuArray::try_from(take(&mut ebpf, "COUNTERS")?)
                 .meaning(|| "open map COUNTERS".into())?,
             dir: dir.to_path_buf(),
             config,
             sizes,
+            object: Mutex::new(Some(ebpf)),
             _lock: lock,
         };
         Ok((maps, adopted))
@@ -167,13 +171,19 @@ impl Maps {
         self.dir.join(format!("v{VERSION}"))
     }
 
+    /// The object with its programs, for one who loads them. To parse one takes a twentieth of a second, for the loader
+    /// reads the types of the whole kernel, so the one that the maps came with is given away first.
+    pub(crate) fn object(&self) -> Result<Ebpf, KernelError> {
+        let mut object = self.object.lock().unwrap_or_else(PoisonError::into_inner);
+        match object.take() {
+            Some(object) => Ok(object),
+            None => object::load(&self.set(), &self.config, self.sizes),
+        }
+    }
+
     /// The table's size and secret.
     pub fn config(&self) -> &abi::Config {
         &self.config
-    }
-
-    pub(crate) fn sizes(&self) -> Sizes {
-        self.sizes
     }
 
     /// The flow table's memory. [`flow::table::Table`] must be made of it once only.
@@ -480,20 +490,24 @@ fn pin_config(set: &Path, config: &abi::Config) -> Result<(), KernelError> {
 }
 
 fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, KernelError> {
-    ebpf.take_map(name).ok_or_else(|| KernelError::Failed {
+    ebpf.take_map(name).ok_or_else(|| undefined(name))
+}
+
+fn undefined(name: &str) -> KernelError {
+    KernelError::Failed {
         what: format!("open map {name}"),
         problem: "the programs' object does not define it".into(),
-    })
+    }
 }
 
 /// Maps an array of the programs' object into this process, for good.
 fn map_memory<T: Shared>(
-    ebpf: &mut Ebpf,
+    ebpf: &Ebpf,
     name: &'static str,
     len: u32,
 ) -> Result<&'static [T], KernelError> {
-    match take(ebpf, name)? {
-        Map::Array(data) => memory(&data, name, len),
+    match ebpf.map(name).ok_or_else(|| undefined(name))? {
+        Map::Array(data) => memory(data, name, len),
         _ => Err(io::Error::from(ErrorKind::InvalidData))
             .meaning(|| format!("map {name} into memory")),
     }

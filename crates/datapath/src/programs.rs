@@ -102,7 +102,7 @@ pub struct Programs {
 impl Programs {
     /// Loads the programs on `maps`.
     pub fn load(maps: &Maps) -> Result<Programs, KernelError> {
-        let mut ebpf = object::load(&maps.set(), maps.config(), maps.sizes())?;
+        let mut ebpf = maps.object()?;
         for (name, program) in ebpf.programs_mut() {
             match program {
                 Program::SchedClassifier(tc) => tc.load(),

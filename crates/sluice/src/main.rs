@@ -6,6 +6,9 @@ use sluice::error::Error;
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::process::ExitCode;
 
+#[global_allocator]
+static MEMORY: datapath::HugePages = datapath::HugePages;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let mut out = BufWriter::new(io::stdout().lock());
