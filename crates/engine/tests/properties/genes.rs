@@ -47,6 +47,7 @@ pub const PLACES: [(usize, u8); 3] = [(0, 10), (0, 11), (1, 10)];
 
 /// Makes a configuration.
 pub fn config(genes: &[u8]) -> Config {
+    let (genes, narrowed) = genes.split_at(GENES - NARROWED);
     let mut g = Reader(genes.iter());
     let overlapping = g.yes();
     let mut c = Config::default();
@@ -62,7 +63,7 @@ pub fn config(genes: &[u8]) -> Config {
     });
     // The third VPC is peered with the others, as the hub that it is.
     for vpc in 0..2 {
-        if g.yes() {
+        if !g.yes() {
             c.peerings.push(Peering {
                 id: format!("p{vpc}"),
                 vpcs: [format!("v{vpc}"), "v2".into()],
@@ -112,7 +113,8 @@ pub fn config(genes: &[u8]) -> Config {
                 id: format!("{id}s{vswitch}"),
                 vpc: id.clone(),
                 cidr: net(&format!("{block}.{}.0/24", vswitch + 1)),
-                route_table: g.yes().then(|| custom.clone()),
+                // The VPC NAT gateway's vSwitch has a table of its own, unless a gene says otherwise.
+                route_table: (g.yes() != (vswitch == 1)).then(|| custom.clone()),
             });
         }
         for (n, (vswitch, host)) in PLACES.into_iter().enumerate() {
@@ -181,7 +183,9 @@ pub fn config(genes: &[u8]) -> Config {
                 }
             }
             for other in (0..3).filter(|&other| other != vpc) {
-                add(&mut g, &format!("172.20.{other}.0/24"), 2);
+                // Through the VPC NAT gateway, and from there to the other VPC.
+                let default = if system { 6 } else { 2 };
+                add(&mut g, &format!("172.20.{other}.0/24"), default);
             }
             let twice = |r: &mut Route, earlier: &mut Route| r.destination == earlier.destination;
             routes.dedup_by(twice);
@@ -196,6 +200,7 @@ pub fn config(genes: &[u8]) -> Config {
     eips_and_gateways(&mut g, &mut c, overlapping);
     vpc_nat_gateways(&mut g, &mut c, overlapping);
     assert_eq!(g.0.len(), 0, "genes that decide nothing");
+    narrow(&mut c, narrowed);
     c
 }
 
@@ -468,5 +473,25 @@ fn vpc_nat_gateways(g: &mut Reader, c: &mut Config, overlapping: bool) {
             source_metrics: false,
             drain: DRAIN,
         });
+    }
+}
+
+/// Gives SNAT entries sources that nobody has, so that what they covered drains.
+fn narrow(c: &mut Config, genes: &[u8]) {
+    let entries = c.nat_gateways.iter_mut().flat_map(|it| &mut it.snat);
+    for entry in entries {
+        let [kind, vpc, _, n] = entry.id.as_bytes() else {
+            unreachable!("{}", entry.id)
+        };
+        let (vpc, n) = (usize::from(vpc - b'0'), usize::from(n - b'0'));
+        let gene = match kind {
+            b'n' => vpc * 4 + n,
+            _ => 12 + vpc * 2 + n,
+        };
+        if genes[gene] % 2 == 1 {
+            let second = c.vpcs[vpc].cidrs[0].addr().octets()[1];
+            let nobody = Ipv4Addr::new(10, second, 200, 4 * n as u8);
+            entry.source = Ipv4Net::new(nobody, 30).expect("a block");
+        }
     }
 }

@@ -9,7 +9,7 @@ mod reference;
 
 use common::*;
 use engine::Offload;
-use genes::{GENES, SERVERS};
+use genes::{GENES, NARROWED, SERVERS};
 use proptest::prelude::*;
 use reference::{Expected, Reference, Tuple};
 use std::collections::HashSet;
@@ -43,6 +43,8 @@ enum Op {
     Wait(u8),
     /// Some genes of the configuration change.
     Apply(Vec<(usize, u8)>),
+    /// Some SNAT entries lose or get back their sources.
+    Narrow(Vec<(usize, bool)>),
     Restart,
 }
 
@@ -74,6 +76,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => any::<(u8, u8)>().prop_map(|(server, kind)| Op::Crowd(server, kind)),
         6 => (0..120u8).prop_map(Op::Wait),
         4 => proptest::collection::vec((0..GENES, any::<u8>()), 1..6).prop_map(Op::Apply),
+        4 => proptest::collection::vec((0..NARROWED, any::<bool>()), 1..12).prop_map(Op::Narrow),
         2 => Just(Op::Restart),
     ]
 }
@@ -184,6 +187,11 @@ impl Test {
                 let there = self.keys();
                 let now = self.now();
                 self.reference.expire(now, |key| there.contains(key));
+            }
+            Op::Narrow(changes) => {
+                let first = GENES - NARROWED;
+                let genes = changes.iter().map(|&(n, on)| (first + n, on.into()));
+                return self.run(&Op::Apply(genes.collect()));
             }
             Op::Apply(changes) => {
                 for &(at, value) in changes {
@@ -321,7 +329,9 @@ impl Test {
             return all;
         }
         all.extend(config.enis.iter().map(|eni| eni.address));
-        all.extend(config.nat_ips.iter().map(|nat_ip| nat_ip.address));
+        for _ in 0..3 {
+            all.extend(config.nat_ips.iter().map(|nat_ip| nat_ip.address));
+        }
         all.extend(SERVERS.map(ip));
         all.extend(SERVERS.map(ip));
         all.extend(SERVERS.map(ip));
