@@ -247,3 +247,29 @@ fn a_record_says_how_far_identification_has_come() {
     let states: Vec<_> = world.take_records().iter().map(|it| it.state).collect();
     assert_eq!(states, [AppState::NoPayload, AppState::TcpNotEstablish]);
 }
+
+/// A connection that had ended before policies changed is put down as what it was.
+#[test]
+fn what_had_ended_is_put_down_by_the_policies_that_it_met() {
+    let mut world = world(loose(vec![accept("web").port(443)]));
+    world.record();
+    let mut it = Connection::open(&mut world, 5000, SERVER, 443);
+    world.from("a", it.client_says(ACK | FIN, b""));
+    world.net(it.server_says(ACK | FIN, b"bye"));
+    world.apply_config(loose(vec![refuse("all")]));
+    world.seconds(5);
+    let records = world.take_records();
+    let [record] = &records[..] else {
+        panic!("{records:#?}")
+    };
+    assert_eq!(
+        (record.kind, record.close, record.result),
+        (
+            RecordKind::Ended,
+            Some(CloseReason::TcpFin),
+            RecordResult::Allow
+        )
+    );
+    let policy = record.firewalls[0].policy.as_ref().unwrap();
+    assert_eq!(policy.id.as_str(), "web");
+}
