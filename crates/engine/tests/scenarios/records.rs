@@ -273,3 +273,26 @@ fn what_had_ended_is_put_down_by_the_policies_that_it_met() {
     let policy = record.firewalls[0].policy.as_ref().unwrap();
     assert_eq!(policy.id.as_str(), "web");
 }
+
+/// Nor is it the firewall's what was over before there was one.
+#[test]
+fn what_had_ended_before_there_was_a_firewall_is_not_put_down() {
+    let with = loose(vec![accept("all")]);
+    let mut without = with.clone();
+    divert(&mut without, false);
+    let mut world = world(without);
+    world.record();
+    let mut over = Connection::open(&mut world, 5000, SERVER, 443);
+    world.from("a", over.client_says(ACK | FIN, b""));
+    world.net(over.server_says(ACK | FIN, b"bye"));
+    let mut live = Connection::open(&mut world, 5001, SERVER, 443);
+    world.apply_config(with);
+    world.seconds(5);
+    assert_eq!(world.take_records(), []);
+    world.from("a", live.client_says(ACK | FIN, b""));
+    world.net(live.server_says(ACK | FIN, b"bye"));
+    world.seconds(5);
+    let ports = world.take_records().into_iter();
+    let ports: Vec<u16> = ports.map(|it| it.original.src_port).collect();
+    assert_eq!(ports, [5001]);
+}
