@@ -14,7 +14,7 @@ from alibabacloud_tea_openapi.models import Config
 from alibabacloud_vpc20160428 import models as vpc
 from alibabacloud_vpc20160428.client import Client as Vpc
 
-from world import ENDPOINT, KEY, REGION, SECRET, ZONE, Site, fetch_from, same, show
+from world import ENDPOINT, KEY, REGION, SECRET, ZONE, Site, fetch_from, records, same, show
 
 ENFORCED = sys.argv[1:] == ["enforced"]
 
@@ -105,6 +105,14 @@ def listed(status):
         region_no=REGION, status=status, page_no=1, page_size=50)))
     same(told.total_count, len(told.nat_firewall_list))
     return told.nat_firewall_list
+
+
+def decided(record):
+    """What became of a session, which policy it met first and which decided, and what it was found to be."""
+    only, = record["firewalls"]
+    same((only["kind"], only["id"], record["instance"], record["gateway"]), ("nat", PROXY, INSTANCE, GATEWAY))
+    return (record["kind"], record["result"], only["by"], only.get("pre_policy"), only.get("policy"), record["state"],
+            record.get("app"), record.get("domain"))
 
 
 BEFORE = default_route(TABLE)
@@ -243,15 +251,37 @@ with Site("198.51.100.20") as site:
     c.put_disable_all_fw_switch(cfw.PutDisableAllFwSwitchRequest())
     same(asset(), (ADDRESS, "NatEIP", GATEWAY, "closed"))
 
+    # What was put down of the requests so far.
+    free = ("ended", "allow", "default", None, None, "none", None, None)
+    decisions = [
+        free,
+        # It met the policy with the domain first, told none, and went on to the next one.
+        ("ended", "drop", "policy", ALLOW, DROP, "success", "HTTP", None),
+        ("ended", "allow", "policy", ALLOW, ALLOW, "success", "HTTP", "www.allowed.example"),
+        # Refused by addresses and port: nothing was to be found out.
+        ("refused", "drop", "policy", None, DROP, "policy_discard", None, None),
+        # The policy with the domain was the only one.
+        ("ended", "allow", "default", ALLOW, None, "success", "HTTP", None),
+    ]
+    if ENFORCED:
+        told = records(len(decisions), site.address)
+        same(sorted(map(decided, told), key=str), sorted(decisions, key=str), "the records")
+        assert all(it["packets_out"] > 0 and it["nat_src"] == ADDRESS for it in told), told
+
     # Off and on again and deleted while it is on: the route is as it was.
     for to, status in (("close", "closed"), ("open", "normal")):
         c.switch_security_proxy(cfw.SwitchSecurityProxyRequest(proxy_id=PROXY, switch=to))
         same([it.proxy_id for it in listed(status)], [PROXY])
         same(fetch_from(INSTANCE, site.url()), site.answer, f"{status}")
+    if ENFORCED:
+        # What goes past it while it is off is not put down.
+        told = records(len(decisions) + 1, site.address)
+        same(sorted(map(decided, told), key=str), sorted([*decisions, free], key=str), "the records after it was off")
     c.delete_security_proxy(cfw.DeleteSecurityProxyRequest(proxy_id=PROXY))
     same(listed(None), [])
     same(default_route(TABLE), BEFORE, "after it")
     same(fetch_from(INSTANCE, site.url()), site.answer, "after it")
 refused("ErrorNatFirewallNotFound", c.delete_security_proxy, cfw.DeleteSecurityProxyRequest(proxy_id=PROXY))
 same(precheck(), ("passed", []))
+
 print("done")

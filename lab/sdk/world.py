@@ -5,6 +5,7 @@ All of it comes from the environment:
   SLUICE_KEY, SLUICE_SECRET   an access key
   SLUICE_EXEC                 a command that runs a program in an instance: `{instance}` stands for its identifier
   SLUICE_CLIENT               a command that runs a program on a host of the Internet
+  SLUICE_RECORDS              a command that prints the records of sessions, a line of JSON for each
 """
 
 import json
@@ -26,6 +27,18 @@ def in_instance(instance):
 
 def in_client():
     return shlex.split(os.environ["SLUICE_CLIENT"])
+
+
+def records(wanted, address):
+    """The records of sessions with an address outside, of those that have ended or were refused: when there are so many."""
+    for _ in range(300):
+        text = subprocess.run(shlex.split(os.environ["SLUICE_RECORDS"]), capture_output=True, text=True, check=True).stdout
+        all = [json.loads(line) for line in text.splitlines()]
+        found = [it for it in all if it["dst"] == address and it["kind"] != "ongoing"]
+        if len(found) >= wanted:
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"{len(found)} records instead of {wanted}: {found}")
 
 
 class Web:

@@ -2,7 +2,8 @@
 
 use lab::servers::get;
 use lab::site::SERVER;
-use lab::{Lab, Site};
+use lab::{Lab, Site, config};
+use nix::sys::signal::Signal;
 
 /// A cell of a table's only row, by the header over it.
 fn cell(table: &str, header: &str) -> String {
@@ -90,4 +91,27 @@ fn a_firewall_is_made_switched_changed_and_deleted() {
     gateway.cli(&format!("firewall delete {id}")).ok();
     gateway.cli(&format!("firewall show {id}")).fails();
     assert_eq!(asks(), answer);
+}
+
+/// Hits are kept over restarts: a kill does not lose what an earlier daemon has counted.
+#[test]
+fn the_counters_of_policies_outlive_the_daemon() {
+    let lab = Lab::new("fw-hits");
+    let site = Site::new(&lab, "auto");
+    let policy = config::policy("protocol = \"tcp\"; action = \"accept\"");
+    let mut gateway = site.gateway(&(site.standard() + &config::firewall("") + &policy));
+    let _web = lab::servers::Web::start(&site.server, &[80]);
+    let instance = gateway.instance("web-1");
+    let asks = || get(&instance, &format!("http://{SERVER}/"));
+    let hits = |gateway: &lab::Gateway| cell(&gateway.cli("policy list ngw").ok(), "HITS");
+    asks();
+    assert_eq!(hits(&gateway), "1");
+    for (n, signal) in (2..).zip([Signal::SIGTERM, Signal::SIGKILL, Signal::SIGTERM]) {
+        gateway.restart(signal);
+        assert_eq!(hits(&gateway), (n - 1).to_string(), "{signal}");
+        asks();
+        assert_eq!(hits(&gateway), n.to_string());
+        // What a kill would lose is written.
+        gateway.restart(Signal::SIGTERM);
+    }
 }

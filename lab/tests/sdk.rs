@@ -33,6 +33,7 @@ fn config(site: &Site) -> String {
 #[track_caller]
 fn run(site: &Site, gateway: &Gateway, (id, secret): &(String, String), program: &str) {
     let exec = gateway.cli_line("exec {instance} --");
+    let records = gateway.cli_line("records --json --limit 1000");
     let scenario = format!(
         "env -u http_proxy -u HTTP_PROXY -u https_proxy -u HTTPS_PROXY SLUICE_ENDPOINT=127.0.0.1:8080 \
          SLUICE_KEY={id} SLUICE_SECRET={secret} NODE_PATH={}/node_modules PYTHONDONTWRITEBYTECODE=1 {program}",
@@ -42,7 +43,7 @@ fn run(site: &Site, gateway: &Gateway, (id, secret): &(String, String), program:
     let script = site.gw.write(
         "scenario",
         format!(
-            "export SLUICE_EXEC='{exec}' SLUICE_CLIENT='ip netns exec {}'\nexec {scenario}\n",
+            "export SLUICE_EXEC='{exec}' SLUICE_CLIENT='ip netns exec {}' SLUICE_RECORDS='{records}'\nexec {scenario}\n",
             site.client.namespace()
         ),
     );

@@ -134,6 +134,7 @@ impl Core {
         for ix in 0..self.sessions.places() {
             if self.sessions.get(ix).is_some() {
                 self.count_bytes(ix);
+                self.record_over(before, ix, now);
             }
         }
         self.watch

@@ -264,6 +264,8 @@ impl Core {
             Some(judged) => judged,
             None => {
                 unseen.counted = self.bytes_of(ix);
+                // What was over before a firewall has seen it is not put down.
+                unseen.recorded = self.is_over(ix);
                 let judged = self.watch.add(unseen);
                 self.sessions.session_mut(ix).judged = Some(judged);
                 judged

@@ -201,6 +201,21 @@ impl Core {
         self.record_session(s, ix, judged, RecordKind::Ended, Some(close), now);
     }
 
+    /// A connection that is over is put down as it was, before it is decided about again. Says whether it is over.
+    pub(crate) fn record_over(&mut self, s: &Snapshot, ix: SessionIx, now: Time) -> bool {
+        let session = self.sessions.session(ix);
+        if s.records.is_none() || session.judged.is_none() {
+            return false;
+        }
+        let close = match self.idleness(s, session, now).0 {
+            State::Closed => CloseReason::TcpFin,
+            State::Reset => CloseReason::TcpRst,
+            _ => return false,
+        };
+        self.record_close(s, ix, close, now);
+        true
+    }
+
     /// A live session is looked at: a TCP connection that is over is put down though its tuple is kept for a while, and
     /// one that goes on is told of if it was not for a minute in which something went by.
     pub(crate) fn record_live(&mut self, s: &Snapshot, ix: SessionIx, now: Time) {
@@ -208,11 +223,9 @@ impl Core {
         let Some(judged_ix) = session.judged else {
             return;
         };
-        let (state, idle, _) = self.idleness(s, session, now);
-        match state {
-            State::Closed => return self.record_close(s, ix, CloseReason::TcpFin, now),
-            State::Reset => return self.record_close(s, ix, CloseReason::TcpRst, now),
-            _ => {}
+        let (_, idle, _) = self.idleness(s, session, now);
+        if self.record_over(s, ix, now) {
+            return;
         }
         let judged = self.watch.get_mut(judged_ix);
         let long_ago = now.second().saturating_sub(judged.reported) >= EVERY;

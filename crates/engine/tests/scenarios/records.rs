@@ -247,3 +247,52 @@ fn a_record_says_how_far_identification_has_come() {
     let states: Vec<_> = world.take_records().iter().map(|it| it.state).collect();
     assert_eq!(states, [AppState::NoPayload, AppState::TcpNotEstablish]);
 }
+
+/// A connection that had ended before policies changed is put down as what it was.
+#[test]
+fn what_had_ended_is_put_down_by_the_policies_that_it_met() {
+    let mut world = world(loose(vec![accept("web").port(443)]));
+    world.record();
+    let mut it = Connection::open(&mut world, 5000, SERVER, 443);
+    world.from("a", it.client_says(ACK | FIN, b""));
+    world.net(it.server_says(ACK | FIN, b"bye"));
+    world.apply_config(loose(vec![refuse("all")]));
+    world.seconds(5);
+    let records = world.take_records();
+    let [record] = &records[..] else {
+        panic!("{records:#?}")
+    };
+    assert_eq!(
+        (record.kind, record.close, record.result),
+        (
+            RecordKind::Ended,
+            Some(CloseReason::TcpFin),
+            RecordResult::Allow
+        )
+    );
+    let policy = record.firewalls[0].policy.as_ref().unwrap();
+    assert_eq!(policy.id.as_str(), "web");
+}
+
+/// Nor is it the firewall's what was over before there was one.
+#[test]
+fn what_had_ended_before_there_was_a_firewall_is_not_put_down() {
+    let with = loose(vec![accept("all")]);
+    let mut without = with.clone();
+    divert(&mut without, false);
+    let mut world = world(without);
+    world.record();
+    let mut over = Connection::open(&mut world, 5000, SERVER, 443);
+    world.from("a", over.client_says(ACK | FIN, b""));
+    world.net(over.server_says(ACK | FIN, b"bye"));
+    let mut live = Connection::open(&mut world, 5001, SERVER, 443);
+    world.apply_config(with);
+    world.seconds(5);
+    assert_eq!(world.take_records(), []);
+    world.from("a", live.client_says(ACK | FIN, b""));
+    world.net(live.server_says(ACK | FIN, b"bye"));
+    world.seconds(5);
+    let ports = world.take_records().into_iter();
+    let ports: Vec<u16> = ports.map(|it| it.original.src_port).collect();
+    assert_eq!(ports, [5001]);
+}
