@@ -85,19 +85,14 @@ fn read_policies(parts: &[&str]) -> Option<Vec<FilePolicy>> {
     let each = parts.len().div_ceil(readers).max(1);
     let (first, others) = parts.split_at(each.min(parts.len()));
     thread::scope(|scope| {
-        let others: Vec<_> = others
-            .chunks(each)
-            .map(|parts| scope.spawn(|| read_some(parts)))
-            .collect();
-        let mut policies = read_some(first);
+        let read = |parts| thread::Builder::new().spawn_scoped(scope, move || read_some(parts));
+        let others = others.chunks(each).map(|parts| read(parts).ok());
+        let others: Vec<_> = others.collect::<Option<_>>()?;
+        let mut policies = read_some(first)?;
         for other in others {
-            let read = other.join().ok().flatten();
-            policies = policies.zip(read).map(|(mut all, more)| {
-                all.extend(more);
-                all
-            });
+            policies.extend(other.join().ok()??);
         }
-        policies
+        Some(policies)
     })
 }
 
