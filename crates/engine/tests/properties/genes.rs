@@ -7,7 +7,10 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 /// How many bytes decide.
-pub const GENES: usize = 491;
+pub const GENES: usize = 491 + NARROWED;
+
+/// The last ones: whether SNAT entries are for nobody, four of each gateway and two of each VPC NAT gateway.
+pub const NARROWED: usize = 18;
 
 /// Servers outside.
 pub const SERVERS: [&str; 2] = ["198.51.100.7", "198.51.100.8"];
