@@ -25,6 +25,11 @@ impl Params {
         self.0.insert(name.into(), value.into());
     }
 
+    /// Takes a parameter out.
+    pub fn remove(&mut self, name: &str) {
+        self.0.remove(name);
+    }
+
     /// The texts of a list, `Name.1`, `Name.2` …, in the order of their indices.
     pub fn list(&self, name: &str) -> Vec<&str> {
         self.objects(name)

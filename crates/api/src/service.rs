@@ -12,6 +12,7 @@ use control::records::{Seconds, Token};
 use control::{Control, Draft, Metering, Refusal};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -129,6 +130,14 @@ impl Service for Cloud {
                 ),
             )
         })?;
+        let spread = match operation.spread(&request.params)? {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(params) => Some(Request {
+                params,
+                ..request.clone()
+            }),
+        };
+        let request = spread.as_ref().unwrap_or(request);
         let answer = match handler {
             Handler::Query(query) => self.ask(request, product, operation, |call, cloud| {
                 query(call, cloud)

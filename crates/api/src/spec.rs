@@ -8,6 +8,7 @@
 use crate::{ApiError, Params};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
@@ -179,12 +180,54 @@ impl Operation {
             .try_for_each(|field| field.check(&field.name, params))
     }
 
+    /// The parameters with those lists and objects taken apart that came as one JSON text, as SDKs send some.
+    ///
+    /// # Errors
+    /// `InvalidParameter` if what is to be a list of objects is another text.
+    pub fn spread<'a>(&self, params: &'a Params) -> Result<Cow<'a, Params>, ApiError> {
+        let mut spread = Cow::Borrowed(params);
+        for field in &self.request {
+            let objects = matches!(field.kind, Type::Object | Type::Objects);
+            let list = matches!(field.kind, Type::Texts | Type::Ints);
+            let Some(text) = params.get(&field.name).filter(|_| objects || list) else {
+                continue;
+            };
+            let value = serde_json::from_str(text).ok();
+            match value.filter(|it: &Value| it.is_array() || it.is_object()) {
+                Some(value) => {
+                    let spread = spread.to_mut();
+                    spread.remove(&field.name);
+                    flatten(field.name.clone(), value, spread);
+                }
+                None if objects => return Err(invalid(&field.name, "It is no JSON of objects.")),
+                // A list of one may be a plain text.
+                None => {}
+            }
+        }
+        Ok(spread)
+    }
+
     /// Completes an answer: what the operation has not said is empty, and of the type that an SDK expects.
     ///
     /// # Errors
     /// The path of a field that has another type, or that the answer should not have: a mistake here.
     pub fn complete(&self, answer: &mut Map<String, Value>) -> Result<(), String> {
         complete(&self.response, answer, "")
+    }
+}
+
+/// Names what is in a JSON value as clients do that have no JSON.
+fn flatten(name: String, value: Value, params: &mut Params) {
+    match value {
+        Value::Array(list) => (1..)
+            .zip(list)
+            .for_each(|(at, value): (usize, Value)| flatten(format!("{name}.{at}"), value, params)),
+        Value::Object(fields) => fields
+            .into_iter()
+            .for_each(|(field, value)| flatten(format!("{name}.{field}"), value, params)),
+        Value::Null => {}
+        Value::String(text) => params.insert(name, text),
+        other => params.insert(name, other.to_string()),
     }
 }
 

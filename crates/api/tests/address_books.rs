@@ -308,6 +308,39 @@ fn tag_books_follow_the_tags_of_instances_at_once() {
 }
 
 #[test]
+fn lists_and_objects_may_be_json() {
+    let world = World::new();
+    site(&world);
+    let book = |name: &str, rule: &str, account: &str| {
+        let params = [
+            ("GroupType", "asset"),
+            ("GroupName", name),
+            ("Description", "by kind"),
+            ("AssetRegionResourceTypes", rule),
+            ("AssetMemberUids", account),
+        ];
+        world.cfw("AddAddressBook", &params)
+    };
+    let rule =
+        r#"[{"AssetRegionId":"cn-hangzhou","ResourceType":{"Ipv4":{"NatEIP":true,"EIP":false}}}]"#;
+    let made = book("gateways", rule, "[]").unwrap();
+    let one = shown(&world, &text(&made, "/GroupUuid"));
+    let asset = &one["AssetRegionResourceTypes"][0];
+    assert_eq!(asset["ResourceType"]["Ipv4"]["NatEIP"], true);
+    assert_eq!(asset["ResourceType"]["Ipv4"]["EIP"], false);
+    for (rule, account, code) in [
+        (rule, "[1]", "InvalidParameter"),
+        ("[{\"AssetRegionId\":", "[]", "InvalidParameter"),
+        ("cn-hangzhou", "[]", "InvalidParameter"),
+        ("[{}]", "[]", "MissingParameter"),
+        ("[]", "[]", "MissingParameter"),
+    ] {
+        let refused = book("others", rule, account).unwrap_err();
+        assert_eq!(refused.code, code, "{rule} {account}");
+    }
+}
+
+#[test]
 fn asset_books_follow_eips_at_once() {
     let world = World::new();
     let site = site(&world);

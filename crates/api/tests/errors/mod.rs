@@ -48,6 +48,7 @@ const NOTHING_TO_REFUSE: &[&str] = &[
     "DescribeAssetStatistic",
     "DescribeControlPolicyDomainResolve",
     "DescribeCreatedNatFirewall",
+    "DescribeFirewallDefaults",
     "DescribeFirewallLicense",
     "DescribeFirewallTask",
     "DescribeNatAclPageStatus",
@@ -74,8 +75,6 @@ const ELSEWHERE: &[&str] = &[
     // It tells what it could not delete, entry by entry.
     "DeleteRouteEntries",
     "AllocatePublicIpAddress",
-    "CancelCommonBandwidthPackageIpBandwidth",
-    "ModifyCommonBandwidthPackageIpBandwidth",
 ];
 
 fn limit(world: &World, params: &[(String, String)]) {
