@@ -13,7 +13,7 @@ use std::time::Instant;
 
 /// From a firewall without policies to one with so many, none of which matches the flows that are open.
 pub fn run(quick: bool, out: &mut Report) {
-    let sizes = [(10_000, 100.0, 7), (100_000, 1000.0, 3)];
+    let sizes = [(10_000, 100.0, 5), (100_000, 1000.0, 3)];
     let rules = Rules {
         sessions: 65_536,
         dnat: 0,

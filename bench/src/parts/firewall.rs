@@ -21,7 +21,7 @@ pub fn run(effort: Effort, quick: bool, out: &mut Report) {
         false => [10, 1000, 10_000, 100_000],
     };
     let effort = Effort {
-        rounds: effort.rounds.min(15),
+        rounds: effort.rounds.min(12),
         ..effort
     };
     let new = RATE * (effort.slice.as_millis() as u64 + 20) / 1000 * 4 * effort.rounds as u64;

@@ -21,7 +21,7 @@ pub fn run(quick: bool, out: &mut Report) {
     let roads = Road::all(&labs, &contenders);
     let servers = roads.iter().map(|road| Web::start(&road.server, &[80]));
     let _servers: Vec<_> = servers.collect();
-    let times = if quick { 2 } else { 8 };
+    let times = if quick { 2 } else { 6 };
     let race = race(&roads, times, |_| wrk(&format!("http://{SERVER}/")));
     let floors = [
         ("sluice tc", "nftables", Some(Least(1.0))),

@@ -15,7 +15,7 @@ const NAME: &str = "www.bench.example";
 
 /// Requests a second of wrk to nginx, without a firewall and with two.
 pub fn run(quick: bool, out: &mut Report) {
-    let (many, times) = if quick { (100, 2) } else { (10_000, 5) };
+    let (many, times) = if quick { (100, 2) } else { (10_000, 4) };
     let addresses = format!("{many} policies for addresses");
     let names = format!("{many} policies for names");
     let off = "no firewall";

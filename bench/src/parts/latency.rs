@@ -17,7 +17,7 @@ const SHARES: [(f64, &str); 3] = [(0.5, "p50"), (0.99, "p99"), (0.999, "p99.9")]
 /// Latency from the generator to the sink, which both look at the clock in the kernel.
 pub fn run(effort: Effort, out: &mut Report) {
     let effort = Effort {
-        rounds: effort.rounds.min(15),
+        rounds: effort.rounds.min(10),
         ..effort
     };
     let rules = Rules {
