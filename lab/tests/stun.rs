@@ -36,6 +36,15 @@ fn mapping_and_filtering_are_as_promised() {
         text.contains("NAT with Address and Port Dependent Filtering"),
         "{text}"
     );
+    gateway.apply(&closed.replace(
+        config::GATEWAY,
+        &(config::GATEWAY.to_owned() + "mapping = \"address-and-port-dependent\"\n"),
+    ));
+    let text = discover(&instance);
+    assert!(
+        text.contains("NAT with Address and Port Dependent Mapping"),
+        "{text}"
+    );
     gateway.apply(&open);
     let text = discover(&instance);
     assert!(

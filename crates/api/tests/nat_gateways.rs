@@ -409,6 +409,7 @@ fn settings_that_the_cloud_does_not_have() {
         ("TcpEstablishedTimeout", "7200"),
         ("UdpTimeout", "120"),
         ("Filtering", "endpointindependent"),
+        ("Mapping", "AddressAndPortDependent"),
         ("MaxSessionsPerSource", "1000"),
         ("SnatPorts", "2000/3000"),
     ];
@@ -424,6 +425,7 @@ fn settings_that_the_cloud_does_not_have() {
         "the default"
     );
     assert_eq!(gateway.filtering, model::Filtering::EndpointIndependent);
+    assert_eq!(gateway.mapping, model::Mapping::AddressAndPortDependent);
     assert_eq!(gateway.max_sessions_per_source, Some(1000));
     assert_eq!(gateway.snat_ports, 2000..=3000);
 
@@ -453,6 +455,7 @@ fn settings_that_the_cloud_does_not_have() {
         ("IcmpTimeout", json!(5)),
         ("OtherTimeout", json!(15)),
         ("Filtering", json!("AddressAndPortDependent")),
+        ("Mapping", json!("AddressAndPortDependent")),
         ("MaxSessionsPerSource", json!(0)),
         ("SnatPorts", json!("2000/3000")),
         ("TcpOutOfState", json!("Drop")),
@@ -466,6 +469,7 @@ fn settings_that_the_cloud_does_not_have() {
         ("UdpTimeout", "604801"),
         ("UdpTimeout", "soon"),
         ("Filtering", "Strict"),
+        ("Mapping", "Symmetric"),
         ("MaxSessionsPerSource", "-1"),
         ("MaxSessionsPerSource", "4294967296"),
         ("SnatPorts", "0/100"),

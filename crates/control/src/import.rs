@@ -431,6 +431,7 @@ impl Draft {
         retire!(self.dnat, kept);
         for gateway in gateways {
             let nat = NatSettings {
+                mapping: gateway.mapping,
                 filtering: gateway.filtering,
                 timeouts: gateway.timeouts,
                 max_sessions_per_source: gateway.max_sessions_per_source,

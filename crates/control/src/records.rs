@@ -6,8 +6,8 @@
 use crate::table::Record;
 use ipnet::Ipv4Net;
 use model::{
-    Direction, DnatMapping, Drain, Driver, Filtering, Hook, Id, OutOfState, Policy, Pooling,
-    RulePeer, SecurityGroupKind, Timeouts, UplinkMode,
+    Direction, DnatMapping, Drain, Driver, Filtering, Hook, Id, Mapping, OutOfState, Policy,
+    Pooling, RulePeer, SecurityGroupKind, Timeouts, UplinkMode,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -523,6 +523,8 @@ impl NatGateway {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct NatSettings {
+    /// How far an SNAT mapping serves.
+    pub mapping: Mapping,
     /// Which inbound packets an SNAT mapping lets in.
     pub filtering: Filtering,
     /// When sessions end.
@@ -540,6 +542,7 @@ pub struct NatSettings {
 impl Default for NatSettings {
     fn default() -> Self {
         NatSettings {
+            mapping: Mapping::default(),
             filtering: Filtering::default(),
             timeouts: Timeouts::default(),
             max_sessions_per_source: None,

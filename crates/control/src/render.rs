@@ -152,6 +152,7 @@ impl Cloud {
                     },
                     snat: snat.remove(&gateway.id).unwrap_or_default(),
                     dnat: dnat.remove(&gateway.id).unwrap_or_default(),
+                    mapping: gateway.nat.mapping,
                     filtering: gateway.nat.filtering,
                     timeouts: gateway.nat.timeouts,
                     max_sessions_per_source: gateway.nat.max_sessions_per_source,

@@ -390,6 +390,7 @@ impl Snapshot {
                 drains,
                 dnat: g.dnat.iter().map(|d| d.id.clone()).collect(),
                 whole,
+                mapping: g.mapping,
                 filtering: g.filtering,
                 timeouts: Ticks::from(&g.timeouts),
                 max_per_source: g.max_sessions_per_source,

@@ -9,7 +9,8 @@
 //! same destination address and port from it. So the limit is a number of sessions per EIP, protocol
 //! *and destination*, not per EIP. A shared mapping is still used for later destinations where that
 //! gives no conflict, and another port is taken where it does: mapping becomes dependent on the
-//! endpoint only where ports have run out.
+//! endpoint only where ports have run out, or for gateways that are to map so: then each session has a
+//! mapping of its own.
 //!
 //! **Filtering** is not decided here, but only a port's owner can be reached by unknown peers.
 
@@ -241,11 +242,13 @@ impl Nat {
         &self,
         inner: &Inner,
         eip: Outer,
+        mapping: model::Mapping,
         range: &RangeInclusive<u16>,
         usable: impl Fn(u16) -> bool,
     ) -> Option<Choice> {
         let existing = self.find(inner, eip);
-        if let Some(ix) = existing
+        let serves_all = mapping == model::Mapping::EndpointIndependent;
+        if let Some(ix) = existing.filter(|_| serves_all)
             && usable(self.mappings[ix as usize].port)
         {
             return Some(Choice::Existing(ix));

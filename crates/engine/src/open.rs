@@ -189,7 +189,8 @@ impl Core {
         } = plan.source
         {
             let inner = Inner::of(key);
-            let ports = &s.gateway(gateway).ports;
+            let wanted = s.gateway(gateway);
+            let (mapping, ports) = (wanted.mapping, &wanted.ports);
             let mut attempt = |eip: EipIx| -> Result<Translation, Denied> {
                 let exit = exit(eip)?;
                 let outer = s.eip(eip).outer;
@@ -197,7 +198,7 @@ impl Core {
                 // Probably the source port is kept: two things are then looked up at once.
                 self.table.prefetch(&reply(address, key.sport));
                 let free = |port| usable(&reply(address, port));
-                let Some(choice) = self.nat.choose(&inner, outer, ports, free) else {
+                let Some(choice) = self.nat.choose(&inner, outer, mapping, ports, free) else {
                     rec.step("port", || {
                         (
                             Some(s.eip(eip).id.clone()),

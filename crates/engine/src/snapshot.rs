@@ -11,7 +11,7 @@ use crate::records::RecordNames;
 use crate::security::Rules;
 use hashbrown::HashMap;
 use ipnet::Ipv4Net;
-use model::{EngineMode, Filtering, Id, Kind, OutOfState, Pooling};
+use model::{EngineMode, Filtering, Id, Kind, Mapping, OutOfState, Pooling};
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 
@@ -198,6 +198,7 @@ pub(crate) struct Gateway {
     pub dnat: Vec<Id>,
     /// IP mappings by internal address: the EIP and the DNAT entry.
     pub whole: HashMap<Ipv4Addr, (EipIx, u32)>,
+    pub mapping: Mapping,
     pub filtering: Filtering,
     pub timeouts: Ticks,
     pub max_per_source: Option<u32>,

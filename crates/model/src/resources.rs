@@ -409,6 +409,17 @@ pub enum EipBinding {
     NatGateway(Id),
 }
 
+/// How far an SNAT mapping serves (RFC 4787, section 4.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mapping {
+    /// What an instance sends from one address and port leaves by one EIP and port, whatever the destination.
+    #[default]
+    EndpointIndependent,
+    /// Each destination address and port sees another port.
+    AddressAndPortDependent,
+}
+
 /// Which inbound packets an SNAT mapping lets in (RFC 4787, section 5; RFC 5382, REQ-3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -508,6 +519,8 @@ pub struct NatGateway {
     pub snat: Vec<SnatEntry>,
     /// DNAT entries.
     pub dnat: Vec<DnatEntry>,
+    /// How far an SNAT mapping serves.
+    pub mapping: Mapping,
     /// Which inbound packets an SNAT mapping lets in.
     pub filtering: Filtering,
     /// When sessions end.

@@ -111,6 +111,10 @@ words! {
     SecurityGroupKind { Normal = "normal", Enterprise = "enterprise" }
     Direction { Ingress = "ingress", Egress = "egress" }
     Policy { Accept = "accept", Drop = "drop" }
+    Mapping {
+        EndpointIndependent = "endpoint-independent",
+        AddressAndPortDependent = "address-and-port-dependent"
+    }
     Filtering {
         AddressAndPortDependent = "address-and-port-dependent",
         EndpointIndependent = "endpoint-independent"
@@ -223,6 +227,7 @@ mod tests {
         agree::<SecurityGroupKind>(&["normal", "enterprise"]);
         agree::<Direction>(&["ingress", "egress"]);
         agree::<Policy>(&["accept", "drop"]);
+        agree::<Mapping>(&["endpoint-independent", "address-and-port-dependent"]);
         agree::<Filtering>(&["address-and-port-dependent", "endpoint-independent"]);
         agree::<Pooling>(&["hash", "affinity", "paired"]);
         agree::<OutOfState>(&["reset", "drop"]);

@@ -487,6 +487,7 @@ prop_compose! {
                 network: Network::default(),
                 snat: snat.collect(),
                 dnat: dnat.collect(),
+                mapping: Mapping::default(),
                 filtering: Filtering::default(),
                 timeouts: Timeouts::default(),
                 max_sessions_per_source: None,

@@ -62,6 +62,7 @@ fn what_the_tour_leaves_out() {
         source_metrics = true
         drain_seconds = 0
         tcp_out_of_state = "drop"
+        mapping = "address-and-port-dependent"
         filtering = "endpoint-independent"
         timeouts = { udp = 5, tcp_established = 604800 }
         [[region]]

@@ -135,6 +135,7 @@ fn bare(gateway: &NatGateway) -> impl PartialEq {
         network,
         snat: _,
         dnat: _,
+        mapping,
         filtering,
         timeouts,
         max_sessions_per_source,
@@ -144,9 +145,10 @@ fn bare(gateway: &NatGateway) -> impl PartialEq {
         source_metrics,
         drain,
     } = gateway;
-    let sessions = (filtering, timeouts, max_sessions_per_source, snat_ports);
+    let translation = (mapping, filtering);
+    let sessions = (timeouts, max_sessions_per_source, snat_ports);
     let packets = (icmp_reply, tcp_out_of_state, source_metrics, drain);
-    (vpc, network, sessions, packets)
+    (vpc, network, translation, sessions, packets)
 }
 
 /// Compares the resources of one kind, each with its identifier, in two configurations; `None` if they

@@ -9,7 +9,7 @@ use control::eip::Usage;
 use control::nat_gateway::NewNatGateway;
 use control::records::{Eip, NatGateway, NatSettings, System, Vpc};
 use control::{Cloud, Draft};
-use model::{Filtering, OutOfState};
+use model::{Filtering, Mapping, OutOfState};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -114,6 +114,11 @@ fn settings(call: &Call, had: NatSettings) -> Result<NatSettings, ApiError> {
         Some(_) => nat.filtering = Filtering::AddressAndPortDependent,
         None => {}
     }
+    match call.word("Mapping", &words)? {
+        Some("EndpointIndependent") => nat.mapping = Mapping::EndpointIndependent,
+        Some(_) => nat.mapping = Mapping::AddressAndPortDependent,
+        None => {}
+    }
     match call.word("TcpOutOfState", &["Reset", "Drop"])? {
         Some("Drop") => nat.tcp_out_of_state = OutOfState::Drop,
         Some(_) => nat.tcp_out_of_state = OutOfState::Reset,
@@ -150,6 +155,10 @@ fn settings_view(nat: &NatSettings) -> Value {
         "UdpTimeout": nat.timeouts.udp.as_secs(),
         "IcmpTimeout": nat.timeouts.icmp.as_secs(),
         "OtherTimeout": nat.timeouts.other.as_secs(),
+        "Mapping": match nat.mapping {
+            Mapping::AddressAndPortDependent => "AddressAndPortDependent",
+            Mapping::EndpointIndependent => "EndpointIndependent",
+        },
         "Filtering": match nat.filtering {
             Filtering::AddressAndPortDependent => "AddressAndPortDependent",
             Filtering::EndpointIndependent => "EndpointIndependent",

@@ -363,6 +363,7 @@ fn eips_and_gateways(g: &mut Reader, c: &mut Config, overlapping: bool) {
             network: Network::Internet,
             snat,
             dnat,
+            mapping: Mapping::default(),
             filtering: g.of(&[
                 Filtering::EndpointIndependent,
                 Filtering::AddressAndPortDependent,
@@ -464,6 +465,7 @@ fn vpc_nat_gateways(g: &mut Reader, c: &mut Config, overlapping: bool) {
             network: Network::Intranet(format!("v{vpc}s1")),
             snat,
             dnat,
+            mapping: Mapping::default(),
             filtering: g.of(&[
                 Filtering::EndpointIndependent,
                 Filtering::AddressAndPortDependent,

@@ -452,3 +452,49 @@ fn there_are_so_many_sessions_and_no_more() {
     world.engine.check();
     assert_eq!(world.dropped(Reason::SessionLimit), 1);
 }
+
+/// A gateway that maps dependent on the endpoint: every destination sees another port, also when there are fewer ports than
+/// destinations, and after a restart.
+#[test]
+fn mapping_may_depend_on_the_endpoint() {
+    let file = |mapping: &str, ports: &str| {
+        let gateway = format!("id = \"ngw\"\nmapping = \"{mapping}\"\nsnat_ports = \"{ports}\"");
+        base(&[("id = \"ngw\"", &gateway)])
+    };
+    let dependent = "address-and-port-dependent";
+    let mut world = World::new(&file(dependent, "5000-5009"));
+    let destinations = [(SERVER, 53), (SERVER, 54), ("198.51.100.8", 53)];
+    let sent = destinations.map(|to| at("wan", world.from("a", Packet::udp((A, 5000), to))));
+    assert_eq!(sent[0].sport(), 5000, "the first keeps its port");
+    let ports: HashSet<u16> = sent.iter().map(Packet::sport).collect();
+    assert_eq!(ports.len(), destinations.len());
+    for _ in 0..2 {
+        for packet in &sent {
+            let back = at("a", world.net(packet.answer(0)));
+            assert_eq!(back.dport(), 5000);
+        }
+        assert_eq!(world.ports_used("eip-1"), [0, 3, 0]);
+        world.restart();
+    }
+    // More destinations than ports.
+    for port in 100..130 {
+        let out = at(
+            "wan",
+            world.from("a", Packet::udp((A, 5000), (SERVER, port))),
+        );
+        at("a", world.net(out.answer(0)));
+    }
+    assert_eq!(world.sessions().len(), 33);
+    // What is open stays as it is; what is new goes by one port.
+    world.apply(&file("endpoint-independent", "5000-5009"));
+    for packet in &sent {
+        at("a", world.net(packet.answer(0)));
+    }
+    let later = [200, 201, 202].map(|port| {
+        let packet = Packet::udp((A, 6000), (SERVER, port));
+        at("wan", world.from("a", packet)).sport()
+    });
+    assert_eq!(later, [later[0]; 3]);
+    world.seconds(70);
+    assert_eq!(world.ports_used("eip-1"), [0, 0, 0]);
+}

@@ -264,6 +264,7 @@ tables! {
         network: Text,
         vswitch: Text,
         eips: Texts,
+        mapping: Text,
         filtering: Text,
         max_sessions_per_source: Number,
         snat_ports: Scalar,

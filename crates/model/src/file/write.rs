@@ -435,6 +435,7 @@ impl Out<'_> {
             network,
             snat,
             dnat,
+            mapping,
             filtering,
             timeouts,
             max_sessions_per_source,
@@ -460,6 +461,7 @@ impl Out<'_> {
                 ("nat_ips", "nat_ip")
             }
         };
+        self.unless("mapping", *mapping, Mapping::default());
         self.unless("filtering", *filtering, Filtering::default());
         max_sessions_per_source
             .iter()

@@ -97,6 +97,7 @@ impl Builder {
         let id = entry.need("id", &raw.id, any);
         let vpc = entry.need("vpc", &raw.vpc, any);
         let network = read_network(&mut entry, raw);
+        let mapping = entry.read("mapping", &raw.mapping, word);
         let filtering = entry.read("filtering", &raw.filtering, word);
         let limit = limits::SESSIONS_PER_SOURCE;
         let max_sessions_per_source = entry.number(
@@ -149,6 +150,7 @@ impl Builder {
             network: network.unwrap_or_default(),
             snat: Vec::with_capacity(raw.snat.len()),
             dnat: Vec::with_capacity(raw.dnat.len()),
+            mapping: mapping.unwrap_or_default(),
             filtering: filtering.unwrap_or_default(),
             timeouts,
             max_sessions_per_source,
