@@ -130,7 +130,7 @@ impl Service for Cloud {
                 ),
             )
         })?;
-        let spread = match operation.spread(&request.params)? {
+        let spread = match operation.spread(&request.params) {
             Cow::Borrowed(_) => None,
             Cow::Owned(params) => Some(Request {
                 params,

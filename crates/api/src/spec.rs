@@ -175,36 +175,34 @@ impl Operation {
     /// # Errors
     /// `MissingParameter` or `InvalidParameter`; the message names the parameter.
     pub fn check(&self, params: &Params) -> Result<(), ApiError> {
-        self.request
-            .iter()
-            .try_for_each(|field| field.check(&field.name, params))
+        self.request.iter().try_for_each(|field| {
+            if field.has_objects() && params.get(&field.name).is_some() {
+                return Err(invalid(&field.name, "It is no JSON of objects."));
+            }
+            field.check(&field.name, params)
+        })
     }
 
-    /// The parameters with those lists and objects taken apart that came as one JSON text, as SDKs send some.
-    ///
-    /// # Errors
-    /// `InvalidParameter` if what is to be a list of objects is another text.
-    pub fn spread<'a>(&self, params: &'a Params) -> Result<Cow<'a, Params>, ApiError> {
+    /// The parameters with those lists and objects taken apart that came as one JSON text, as SDKs send some. What is
+    /// another text stays, for [`check`](Operation::check).
+    pub fn spread<'a>(&self, params: &'a Params) -> Cow<'a, Params> {
         let mut spread = Cow::Borrowed(params);
         for field in &self.request {
-            let objects = matches!(field.kind, Type::Object | Type::Objects);
             let list = matches!(field.kind, Type::Texts | Type::Ints);
-            let Some(text) = params.get(&field.name).filter(|_| objects || list) else {
+            let Some(text) = params
+                .get(&field.name)
+                .filter(|_| field.has_objects() || list)
+            else {
                 continue;
             };
             let value = serde_json::from_str(text).ok();
-            match value.filter(|it: &Value| it.is_array() || it.is_object()) {
-                Some(value) => {
-                    let spread = spread.to_mut();
-                    spread.remove(&field.name);
-                    flatten(field.name.clone(), value, spread);
-                }
-                None if objects => return Err(invalid(&field.name, "It is no JSON of objects.")),
-                // A list of one may be a plain text.
-                None => {}
+            if let Some(value) = value.filter(|it: &Value| it.is_array() || it.is_object()) {
+                let spread = spread.to_mut();
+                spread.remove(&field.name);
+                flatten(field.name.clone(), value, spread);
             }
         }
-        Ok(spread)
+        spread
     }
 
     /// Completes an answer: what the operation has not said is empty, and of the type that an SDK expects.
@@ -232,6 +230,10 @@ fn flatten(name: String, value: Value, params: &mut Params) {
 }
 
 impl Field {
+    fn has_objects(&self) -> bool {
+        matches!(self.kind, Type::Object | Type::Objects)
+    }
+
     fn check(&self, name: &str, params: &Params) -> Result<(), ApiError> {
         match self.kind {
             Type::Objects => {
