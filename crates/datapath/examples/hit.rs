@@ -19,7 +19,7 @@ use datapath::maps::{Maps, Sizes};
 use datapath::programs::{Hook, Programs};
 use flow::abi::{Station, mac_word};
 use flow::table::Table;
-use flow::{Action, Activity, Key, proto};
+use flow::{Action, Activity, Key, checksum, proto};
 use std::error::Error;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::Path;
@@ -192,6 +192,11 @@ fn frame(key: &Key) -> [u8; 60] {
     frame[36..38].copy_from_slice(&key.dport.to_ne_bytes());
     frame[46] = 5 << 4;
     frame[47] = 0x10;
+    let sum = checksum::sum(
+        &frame[34..54],
+        checksum::pseudo(key.src, key.dst, key.proto, 20),
+    );
+    frame[50..52].copy_from_slice(&(!checksum::fold(sum)).to_ne_bytes());
     frame
 }
 

@@ -111,6 +111,7 @@ impl Programs {
             }
             .meaning(|| format!("load the kernel program {name}"))?;
         }
+        set_clock(&ebpf)?;
         let links = maps.dir().join("links");
         fs::create_dir_all(&links).meaning(|| format!("create {}", links.display()))?;
         Ok(Programs { ebpf, links })
@@ -274,6 +275,21 @@ impl Programs {
             .meaning(|| format!("create {}", pin.display()))?;
         Ok(attached)
     }
+}
+
+/// Has the programs compare their clock with `CLOCK_MONOTONIC`.
+fn set_clock(ebpf: &Ebpf) -> Result<(), KernelError> {
+    const NAME: &str = "sluice_clock";
+    // No packet at all is none that the kernel takes.
+    let options = TestRunOptions {
+        data_in: Some(&[0; 64]),
+        ..Default::default()
+    };
+    let program = ebpf.program(NAME).ok_or_else(|| missing(NAME))?;
+    let what = || format!("run {NAME}");
+    let program: &Xdp = program.try_into().meaning(what)?;
+    program.test_run(options).meaning(what)?;
+    Ok(())
 }
 
 fn missing(program: &str) -> KernelError {
