@@ -48,10 +48,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     for (flows, meter) in [(1, 0), (1, METER), (1_000_000, 0), (1_000_000, METER)] {
         let _ = std::fs::remove_dir_all(DIR);
         let (maps, _) = Maps::open(Path::new(DIR), Sizes::new(slots))?;
-        let programs = Programs::load(&maps)?;
+        let mut programs = Programs::load(&maps)?;
         let ring = fill(&maps, flows, meter)?;
         for (name, hook, kind) in [("tc", Hook::Tc, SCHED_CLS), ("xdp", Hook::Xdp, XDP)] {
-            let gross = measure(&programs, &maps, hook, &ring, rounds)?;
+            let gross = measure(&mut programs, &maps, hook, &ring, rounds)?;
             let empty = empty(kind, rounds)?;
             let net = gross.saturating_sub(empty);
             let line = chase(slots as usize, flows.max(2) as usize, rounds)?;
@@ -112,7 +112,7 @@ fn fill(maps: &Maps, flows: u32, meter: u16) -> Result<Vec<Key>, Box<dyn Error>>
 }
 
 fn measure(
-    programs: &Programs,
+    programs: &mut Programs,
     maps: &Maps,
     hook: Hook,
     ring: &[Key],
