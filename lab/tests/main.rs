@@ -12,6 +12,7 @@ mod drain;
 mod firewall_domains;
 mod firewall_life;
 mod firewall_live;
+mod firewall_protocols;
 mod firewall_records;
 mod firewall_world;
 mod fragments;
