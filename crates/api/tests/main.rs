@@ -17,6 +17,7 @@ mod eips;
 mod enis;
 mod errors;
 mod firewall_assets;
+mod firewall_conditions;
 mod firewall_license;
 mod firewall_operations;
 mod firewall_sequences;

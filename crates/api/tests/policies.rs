@@ -834,6 +834,7 @@ fn checks_find_what_is_wrong_and_remember_what_became_of_it() {
     let found = shown()["Acls"][0].clone();
     assert_eq!(text(&found, "/Acl/AclUuid"), hidden);
     assert_eq!(found["Acl"]["Order"], 2);
+    assert_eq!(found["Acl"]["ApplicationName"], "ANY");
     assert_eq!(
         (&found["Firewall"], &found["AclStatus"]),
         (&json!(site.gateway), &json!("pending"))
@@ -842,7 +843,11 @@ fn checks_find_what_is_wrong_and_remember_what_became_of_it() {
         let params = [("TaskId", &*task), ("Uuid", uuid), ("Status", status)];
         world.cfw("UpdateAclCheckDetailStatus", &params)
     };
-    settle(&hidden, "ignored").unwrap();
+    let settled = settle(&hidden, "ignored").unwrap()["CheckRecord"].clone();
+    assert_eq!(text(&settled, "/Acls/0/Acl/AclUuid"), hidden);
+    assert_eq!(settled["Acls"][0]["AclStatus"], "ignored");
+    assert_eq!(settled["CheckName"], "conflicting");
+    assert_eq!(settled["PolicyTotalCount"], 1);
     assert_eq!(refused(settle("none", "ignored")), "ErrorAclNotExist");
     assert_eq!(refused(settle(&hidden, "gone")), "InvalidParameter");
     assert_eq!(shown()["Acls"][0]["AclStatus"], "ignored");
