@@ -21,6 +21,7 @@ mod firewall_conditions;
 mod firewall_license;
 mod firewall_operations;
 mod firewall_sequences;
+mod firewall_threats;
 mod hostile;
 mod instance_networks;
 mod instances;

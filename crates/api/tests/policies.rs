@@ -4,9 +4,7 @@ use crate::common::{World, refused, text};
 use crate::nat::*;
 use api::ApiError;
 use api::firewall::{Firewalls, Hits, Resolved};
-use model::{
-    ControlPolicy, EngineMode, PolicyDestination, PolicyPorts, PolicyScope, ThreatAction, Validity,
-};
+use model::{ControlPolicy, EngineMode, PolicyDestination, PolicyPorts, PolicyScope, Validity};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -582,60 +580,6 @@ fn hits_and_resolved_names_come_from_the_running_firewalls() {
     let stored = world.stored();
     assert!(stored.contains("ResetNatFirewallRuleHitCount"));
     assert!(stored.contains("AddDomainResolveRealtimeTask"));
-}
-
-#[test]
-fn threats_are_switched_by_category() {
-    let world = World::new();
-    let list = || {
-        let answer = world.cfw("DescribeThreatIntelligenceSwitch", &[]).unwrap();
-        answer["CategoryList"].as_array().unwrap().clone()
-    };
-    let tor = || {
-        let list = list();
-        let tor = list
-            .iter()
-            .find(|it| it["CategoryId"] == "IpOutThreatTorExit");
-        tor.unwrap().clone()
-    };
-    assert_eq!(tor()["EnableStatus"], 0);
-    let set = |category: &str, action: &str, enabled: &str| {
-        let params = [
-            ("CategoryList.1.CategoryId", category),
-            ("CategoryList.1.Action", action),
-            ("CategoryList.1.EnableStatus", enabled),
-        ];
-        world.cfw("ModifyThreatIntelligenceSwitch", &params)
-    };
-    set("IpOutThreatTorExit", "drop", "1").unwrap();
-    assert_eq!(
-        (&tor()["EnableStatus"], &tor()["Action"]),
-        (&json!(1), &json!("drop"))
-    );
-    let told = world
-        .control
-        .config()
-        .firewalls
-        .border
-        .settings
-        .threats
-        .clone();
-    assert_eq!(told[0].action, ThreatAction::Drop);
-    set("IpOutThreatTorExit", "", "0").unwrap();
-    assert!(
-        world
-            .control
-            .config()
-            .firewalls
-            .border
-            .settings
-            .threats
-            .is_empty()
-    );
-    assert_eq!(
-        refused(set("none", "drop", "1")),
-        "ErrorThreatCategoryNotExist"
-    );
 }
 
 #[test]
