@@ -9,6 +9,7 @@ mod cli;
 mod demo;
 mod devices;
 mod drain;
+mod firewall_cli;
 mod firewall_domains;
 mod firewall_life;
 mod firewall_live;

@@ -88,7 +88,6 @@ Examples:
   sluice intel --resolve www.example.com
   sluice intel list                 categories of threats, and what is done about each
   sluice intel set IpOutThreatTorExit drop")]
-#[command(args_conflicts_with_subcommands = true)]
 pub struct Intel {
     /// Fetch a threat list now, or all
     #[arg(long, value_name = "FEED", num_args = 0..=1, default_missing_value = "")]
