@@ -15,6 +15,9 @@ mod resolver;
 pub use counters::Counters;
 pub use feeds::Feed;
 pub(crate) use live::Live;
+pub(crate) use locations::Table;
+#[cfg(test)]
+pub(crate) use locations::tests::table as table_for_tests;
 pub use pulse::Pulse;
 pub use recording::{Recorded, Recording};
 pub use resolver::{Resolution, Resolver};
