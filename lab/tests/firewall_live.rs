@@ -3,11 +3,12 @@
 use lab::names::{Names, curl};
 use lab::puppet::{End, Puppet};
 use lab::servers::Ssh;
-use lab::site::SERVER;
+use lab::site::{SERVER, SERVER_2};
 use lab::sockets::{TcpEcho, is_alive, tcp};
 use lab::{Gateway, Host, Lab, Site, config, in_both_hooks, iperf, wait_for};
+use std::fmt::Write as _;
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, TcpStream};
 
 const DENY: &str = "domain = \"denied.test\"; protocol = \"tcp\"; action = \"drop\"";
 
@@ -194,11 +195,16 @@ in_both_hooks! {
 
 /// The daemon's memory in kB.
 fn memory(gateway: &Gateway) -> u64 {
+    status(gateway, "VmRSS:")
+}
+
+/// What the kernel tells of the daemon, in kB.
+fn status(gateway: &Gateway, name: &str) -> u64 {
     let version = gateway.cli("version --json").ok();
     let version: serde_json::Value = serde_json::from_str(&version).unwrap();
     let pid = version["gateway"]["pid"].as_u64().unwrap();
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let line = status.lines().find(|line| line.starts_with(name));
     let number = line.and_then(|line| line.split_whitespace().nth(1));
     number.and_then(|it| it.parse().ok()).unwrap()
 }
@@ -237,6 +243,56 @@ fn ten_thousand_sessions_under_inspection_take_bounded_memory() {
     let mut answer = Vec::new();
     let _ = last.read_to_end(&mut answer);
     assert!(!String::from_utf8_lossy(&answer).contains("200 OK"));
+}
+
+/// A million threat indicators, half addresses and half domains, take little memory, also while they are read and while
+/// another list takes their place; and sessions go on.
+#[test]
+fn a_million_indicators_take_bounded_memory() {
+    let lab = Lab::new("fw-million");
+    let site = Site::new(&lab, "tc");
+    let random = |n: u32| n.wrapping_mul(2_654_435_761);
+    let write = |round: u32| {
+        let mut list = format!("{SERVER_2}\nbad.test\n");
+        for n in 0..500_000 {
+            // Nobody is there: 10.0.0.0/8 is no part of the lab.
+            let address = 0x0a00_0000 | random(n + round) >> 8;
+            let name = format!("{:x}.site-{}.example", random(n) as u16, n + round);
+            writeln!(list, "{}\n{name}", Ipv4Addr::from(address)).unwrap();
+        }
+        site.gw.write("list", list)
+    };
+    let list = write(0);
+    let feed = format!(
+        "\n[[threat_feed]]\nid = \"list\"\nlocation = \"{}\"\ncategory = \"IpOutThreatMining\"\n",
+        list.display()
+    );
+    let keys = "threats = { IpOutThreatMining = \"drop\" }";
+    let gateway = site.gateway(&firewall(&site, keys, &[]));
+    let instance = gateway.instance("web-1");
+    let _server = Names::start(&site.server, &["allowed.test", "bad.test"]);
+    let page = |name: &str, to: &str| instance.run(&curl("http", name, to, "-m 3")).success();
+    assert!(page("allowed.test", SERVER_2) && page("bad.test", SERVER));
+    let before = memory(&gateway);
+    gateway.apply(&(firewall(&site, keys, &[]) + &feed));
+    for round in 0..2 {
+        if round > 0 {
+            write(round);
+        }
+        let told = gateway.cli("intel --json --refresh list").ok();
+        let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+        assert_eq!(
+            told["feeds"][0]["indicators"], 1_000_002,
+            "{}",
+            told["feeds"]
+        );
+        assert!(page("allowed.test", SERVER));
+        assert!(!page("allowed.test", SERVER_2) && !page("bad.test", SERVER));
+        let grown = memory(&gateway).saturating_sub(before);
+        let most = status(&gateway, "VmHWM:").saturating_sub(before);
+        println!("a million indicators: {grown} kB more, {most} kB at most");
+        assert!(most < 200_000, "{most} kB");
+    }
 }
 
 /// As many open files as the system lets a process have.
