@@ -22,14 +22,21 @@ fn request(name: &str) -> Vec<u8> {
     format!("GET / HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n").into_bytes()
 }
 
+/// What a client says first, over HTTP or TLS, and how an answer to it begins.
+type Opening = (u16, fn(&str) -> Vec<u8>, &'static [u8]);
+
+const OPENINGS: [Opening; 2] = [
+    (80, request, b"HTTP/1.1 200 OK"),
+    (443, lab::quic::hello, &[22, 3, 3]),
+];
+
 #[test]
-fn a_request_in_pieces_of_one_byte_is_understood_in_any_order() {
+fn a_request_and_a_hello_in_pieces_of_one_byte_are_understood_in_any_order() {
     let lab = Lab::new("fw-pieces");
     let site = Site::new(&lab, "tc");
     let gateway = site.gateway(&firewall(&site, "mode = \"strict\"", &[DENY]));
     let _server = Names::start(&site.server, &["allowed.test", "denied.test"]);
     let instance = gateway.instance("web-1");
-    let to = format!("{SERVER}:80");
     let mut port = 30_000;
     // In order, from the end, the two halves from the end, and each twice.
     let orders: [fn(usize, usize) -> usize; 3] = [
@@ -43,13 +50,17 @@ fn a_request_in_pieces_of_one_byte_is_understood_in_any_order() {
             }
         },
     ];
-    for order in orders {
+    for (order, (service, says, begins)) in orders
+        .iter()
+        .flat_map(|it| OPENINGS.map(|opening| (it, opening)))
+    {
+        let to = format!("{SERVER}:{service}");
         for twice in [false, true] {
             for (name, passes) in [("allowed.test", true), ("denied.test", false)] {
                 port += 1;
                 let from = format!("192.168.1.10:{port}");
                 let mut client = Puppet::connect(&instance, &from, &to).expect("a connection");
-                let bytes = request(name);
+                let bytes = says(name);
                 let times = if twice { 2 } else { 1 };
                 let pieces = (0..bytes.len()).flat_map(|n| {
                     let at = order(n, bytes.len());
@@ -57,9 +68,10 @@ fn a_request_in_pieces_of_one_byte_is_understood_in_any_order() {
                 });
                 client.send(pieces);
                 let (answer, end) = client.receive();
-                let came = String::from_utf8_lossy(&answer).contains("200 OK");
-                assert_eq!(came, passes, "{name} {twice}: {answer:?} {end:?}");
-                assert_eq!(end == Some(End::Reset), !passes, "{name} {twice}: {end:?}");
+                let came = answer.starts_with(begins);
+                let what = format!("{to} {name} {twice}: {answer:?} {end:?}");
+                assert_eq!(came, passes, "{what}");
+                assert_eq!(end == Some(End::Reset), !passes, "{what}");
             }
         }
     }
