@@ -31,6 +31,7 @@ mod nat_gateways;
 mod packages;
 mod peerings;
 mod policies;
+mod policy_times;
 mod quotas;
 mod routes;
 mod security_groups;
