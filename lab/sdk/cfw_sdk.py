@@ -7,57 +7,16 @@
 import sys
 
 from alibabacloud_cloudfw20171207 import models as cfw
-from alibabacloud_cloudfw20171207.client import Client as Cfw
-from alibabacloud_ecs20140526 import models as ecs
-from alibabacloud_ecs20140526.client import Client as Ecs
-from alibabacloud_tea_openapi.models import Config
 from alibabacloud_vpc20160428 import models as vpc
-from alibabacloud_vpc20160428.client import Client as Vpc
 
-from world import ENDPOINT, KEY, REGION, SECRET, ZONE, Site, fetch_from, records, same, show
+from firewall import body, c, connect, network, refused, v
+from world import REGION, Site, fetch_from, records, same, show
 
 ENFORCED = sys.argv[1:] == ["enforced"]
 
-
-def client(kind):
-    return kind(
-        Config(access_key_id=KEY, access_key_secret=SECRET, region_id=REGION, endpoint=ENDPOINT, protocol="HTTP")
-    )
-
-
-v, e, c = client(Vpc), client(Ecs), client(Cfw)
-
-
-def body(response):
-    # A wrongly nested answer does not raise in these SDKs: it gives no body.
-    assert response.body is not None, response
-    return response.body
-
-
-def refused(code, call, *args):
-    try:
-        call(*args)
-    except Exception as error:
-        same(getattr(error, "code", None), code, f"the refusal of {call.__name__}")
-        return
-    raise AssertionError(f"{call.__name__} was not refused with {code}")
-
-
-# A network with an instance and a NAT gateway.
-made = body(v.create_vpc(vpc.CreateVpcRequest(region_id=REGION, cidr_block="192.168.0.0/16", vpc_name="shop")))
-VPC, TABLE = made.vpc_id, made.route_table_id
-VSWITCH = body(v.create_vswitch(vpc.CreateVSwitchRequest(
-    region_id=REGION, vpc_id=VPC, zone_id=ZONE, cidr_block="192.168.1.0/24"))).v_switch_id
-GROUP = body(e.create_security_group(ecs.CreateSecurityGroupRequest(
-    region_id=REGION, vpc_id=VPC, security_group_name="web"))).security_group_id
-INSTANCE = body(e.run_instances(ecs.RunInstancesRequest(
-    region_id=REGION, image_id="netns", instance_type="ecs.netns", v_switch_id=VSWITCH, security_group_id=GROUP,
-    amount=1))).instance_id_sets.instance_id_set[0]
-gateway = body(v.create_nat_gateway(vpc.CreateNatGatewayRequest(
-    region_id=REGION, vpc_id=VPC, v_switch_id=VSWITCH, nat_type="Enhanced", name="out")))
-GATEWAY, STB = gateway.nat_gateway_id, gateway.snat_table_ids.snat_table_id[0]
-PRIVATE = body(e.describe_instances(ecs.DescribeInstancesRequest(
-    region_id=REGION, instance_ids=f'["{INSTANCE}"]'))).instances.instance[0].vpc_attributes.private_ip_address.ip_address[0]
+made = network()
+VPC, TABLE, INSTANCE, PRIVATE = made.vpc, made.table, made.instance, made.private
+GATEWAY, STB = made.gateway, made.snat_table
 
 
 def precheck():
@@ -77,12 +36,7 @@ def precheck():
 
 # Without EIP and SNAT entry the gateway is not ready.
 same(precheck(), ("failed", ["EipCount", "SnatEntry"]))
-allocated = body(v.allocate_eip_address(vpc.AllocateEipAddressRequest(region_id=REGION)))
-EIP, ADDRESS = allocated.allocation_id, allocated.eip_address
-v.associate_eip_address(vpc.AssociateEipAddressRequest(
-    region_id=REGION, allocation_id=EIP, instance_id=GATEWAY, instance_type="Nat"))
-v.create_snat_entry(vpc.CreateSnatEntryRequest(
-    region_id=REGION, snat_table_id=STB, source_vswitch_id=VSWITCH, snat_ip=ADDRESS))
+_, ADDRESS = connect(made)
 same(precheck(), ("passed", []))
 resources = body(c.describe_security_proxy_resources(cfw.DescribeSecurityProxyResourcesRequest(nat_gateway_id=GATEWAY)))
 ready = resources.resource_list[0].vpc_list[0].nat_gateways[0]

@@ -1,4 +1,4 @@
-//! HTTP/3 over QUIC: a server with names, and a client.
+//! HTTP/3 over QUIC: a server with names, and a client; and what a client of TLS begins with.
 
 use crate::host::Host;
 use bytes::{Buf, Bytes};
@@ -93,6 +93,20 @@ impl Web3 {
             tokio::time::timeout(PATIENCE, fetch(endpoint, to, name)).await?
         })
     }
+}
+
+/// What a client of TLS says first to a server of a name.
+pub fn hello(name: &str) -> Vec<u8> {
+    let tls = rustls::ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth();
+    let name = name.to_owned().try_into().unwrap();
+    let mut client = rustls::ClientConnection::new(Arc::new(tls), name).unwrap();
+    let mut bytes = Vec::new();
+    client.write_tls(&mut bytes).unwrap();
+    bytes
 }
 
 fn provider() -> Arc<rustls::crypto::CryptoProvider> {

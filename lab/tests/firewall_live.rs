@@ -3,11 +3,12 @@
 use lab::names::{Names, curl};
 use lab::puppet::{End, Puppet};
 use lab::servers::Ssh;
-use lab::site::SERVER;
+use lab::site::{SERVER, SERVER_2};
 use lab::sockets::{TcpEcho, is_alive, tcp};
 use lab::{Gateway, Host, Lab, Site, config, in_both_hooks, iperf, wait_for};
+use std::fmt::Write as _;
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, TcpStream};
 
 const DENY: &str = "domain = \"denied.test\"; protocol = \"tcp\"; action = \"drop\"";
 
@@ -21,14 +22,21 @@ fn request(name: &str) -> Vec<u8> {
     format!("GET / HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n").into_bytes()
 }
 
+/// What a client says first, over HTTP or TLS, and how an answer to it begins.
+type Opening = (u16, fn(&str) -> Vec<u8>, &'static [u8]);
+
+const OPENINGS: [Opening; 2] = [
+    (80, request, b"HTTP/1.1 200 OK"),
+    (443, lab::quic::hello, &[22, 3, 3]),
+];
+
 #[test]
-fn a_request_in_pieces_of_one_byte_is_understood_in_any_order() {
+fn a_request_and_a_hello_in_pieces_of_one_byte_are_understood_in_any_order() {
     let lab = Lab::new("fw-pieces");
     let site = Site::new(&lab, "tc");
     let gateway = site.gateway(&firewall(&site, "mode = \"strict\"", &[DENY]));
     let _server = Names::start(&site.server, &["allowed.test", "denied.test"]);
     let instance = gateway.instance("web-1");
-    let to = format!("{SERVER}:80");
     let mut port = 30_000;
     // In order, from the end, the two halves from the end, and each twice.
     let orders: [fn(usize, usize) -> usize; 3] = [
@@ -42,13 +50,17 @@ fn a_request_in_pieces_of_one_byte_is_understood_in_any_order() {
             }
         },
     ];
-    for order in orders {
+    for (order, (service, says, begins)) in orders
+        .iter()
+        .flat_map(|it| OPENINGS.map(|opening| (it, opening)))
+    {
+        let to = format!("{SERVER}:{service}");
         for twice in [false, true] {
             for (name, passes) in [("allowed.test", true), ("denied.test", false)] {
                 port += 1;
                 let from = format!("192.168.1.10:{port}");
                 let mut client = Puppet::connect(&instance, &from, &to).expect("a connection");
-                let bytes = request(name);
+                let bytes = says(name);
                 let times = if twice { 2 } else { 1 };
                 let pieces = (0..bytes.len()).flat_map(|n| {
                     let at = order(n, bytes.len());
@@ -56,9 +68,10 @@ fn a_request_in_pieces_of_one_byte_is_understood_in_any_order() {
                 });
                 client.send(pieces);
                 let (answer, end) = client.receive();
-                let came = String::from_utf8_lossy(&answer).contains("200 OK");
-                assert_eq!(came, passes, "{name} {twice}: {answer:?} {end:?}");
-                assert_eq!(end == Some(End::Reset), !passes, "{name} {twice}: {end:?}");
+                let came = answer.starts_with(begins);
+                let what = format!("{to} {name} {twice}: {answer:?} {end:?}");
+                assert_eq!(came, passes, "{what}");
+                assert_eq!(end == Some(End::Reset), !passes, "{what}");
             }
         }
     }
@@ -194,11 +207,16 @@ in_both_hooks! {
 
 /// The daemon's memory in kB.
 fn memory(gateway: &Gateway) -> u64 {
+    status(gateway, "VmRSS:")
+}
+
+/// What the kernel tells of the daemon, in kB.
+fn status(gateway: &Gateway, name: &str) -> u64 {
     let version = gateway.cli("version --json").ok();
     let version: serde_json::Value = serde_json::from_str(&version).unwrap();
     let pid = version["gateway"]["pid"].as_u64().unwrap();
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let line = status.lines().find(|line| line.starts_with(name));
     let number = line.and_then(|line| line.split_whitespace().nth(1));
     number.and_then(|it| it.parse().ok()).unwrap()
 }
@@ -237,6 +255,56 @@ fn ten_thousand_sessions_under_inspection_take_bounded_memory() {
     let mut answer = Vec::new();
     let _ = last.read_to_end(&mut answer);
     assert!(!String::from_utf8_lossy(&answer).contains("200 OK"));
+}
+
+/// A million threat indicators, half addresses and half domains, take little memory, also while they are read and while
+/// another list takes their place; and sessions go on.
+#[test]
+fn a_million_indicators_take_bounded_memory() {
+    let lab = Lab::new("fw-million");
+    let site = Site::new(&lab, "tc");
+    let random = |n: u32| n.wrapping_mul(2_654_435_761);
+    let write = |round: u32| {
+        let mut list = format!("{SERVER_2}\nbad.test\n");
+        for n in 0..500_000 {
+            // Nobody is there: 10.0.0.0/8 is no part of the lab.
+            let address = 0x0a00_0000 | random(n + round) >> 8;
+            let name = format!("{:x}.site-{}.example", random(n) as u16, n + round);
+            writeln!(list, "{}\n{name}", Ipv4Addr::from(address)).unwrap();
+        }
+        site.gw.write("list", list)
+    };
+    let list = write(0);
+    let feed = format!(
+        "\n[[threat_feed]]\nid = \"list\"\nlocation = \"{}\"\ncategory = \"IpOutThreatMining\"\n",
+        list.display()
+    );
+    let keys = "threats = { IpOutThreatMining = \"drop\" }";
+    let gateway = site.gateway(&firewall(&site, keys, &[]));
+    let instance = gateway.instance("web-1");
+    let _server = Names::start(&site.server, &["allowed.test", "bad.test"]);
+    let page = |name: &str, to: &str| instance.run(&curl("http", name, to, "-m 3")).success();
+    assert!(page("allowed.test", SERVER_2) && page("bad.test", SERVER));
+    let before = memory(&gateway);
+    gateway.apply(&(firewall(&site, keys, &[]) + &feed));
+    for round in 0..2 {
+        if round > 0 {
+            write(round);
+        }
+        let told = gateway.cli("intel --json --refresh list").ok();
+        let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+        assert_eq!(
+            told["feeds"][0]["indicators"], 1_000_002,
+            "{}",
+            told["feeds"]
+        );
+        assert!(page("allowed.test", SERVER));
+        assert!(!page("allowed.test", SERVER_2) && !page("bad.test", SERVER));
+        let grown = memory(&gateway).saturating_sub(before);
+        let most = status(&gateway, "VmHWM:").saturating_sub(before);
+        println!("a million indicators: {grown} kB more, {most} kB at most");
+        assert!(most < 200_000, "{most} kB");
+    }
 }
 
 /// As many open files as the system lets a process have.

@@ -104,6 +104,13 @@ fn the_sdk_of_cloud_firewall_runs_the_life_of_a_firewall() {
 }
 
 #[test]
+fn the_sdk_of_cloud_firewall_calls_every_operation() {
+    with_api("sdk-cfw2", |site, gateway, key| {
+        run(site, gateway, &key, &python("cfw_policies_sdk.py"))
+    });
+}
+
+#[test]
 fn the_old_python_sdk_runs_the_scenario() {
     with_api("sdk-core", |site, gateway, key| {
         run(site, gateway, &key, &python("core_sdk.py"))

@@ -83,6 +83,7 @@ const NARROWED: &[(&str, &[&str])] = &[
             "SourceVSwitchId",
         ],
     ),
+    ("DescribeThreatIntelligenceSwitch", &["ProxyId"]),
     ("DescribeUserData", &["InstanceId"]),
     ("DescribeVpcListLite", &["VpcId"]),
     ("DescribeVRouters", &["VRouterId"]),

@@ -4,9 +4,7 @@ use crate::common::{World, refused, text};
 use crate::nat::*;
 use api::ApiError;
 use api::firewall::{Firewalls, Hits, Resolved};
-use model::{
-    ControlPolicy, EngineMode, PolicyDestination, PolicyPorts, PolicyScope, ThreatAction, Validity,
-};
+use model::{ControlPolicy, EngineMode, PolicyDestination, PolicyPorts, PolicyScope, Validity};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -585,60 +583,6 @@ fn hits_and_resolved_names_come_from_the_running_firewalls() {
 }
 
 #[test]
-fn threats_are_switched_by_category() {
-    let world = World::new();
-    let list = || {
-        let answer = world.cfw("DescribeThreatIntelligenceSwitch", &[]).unwrap();
-        answer["CategoryList"].as_array().unwrap().clone()
-    };
-    let tor = || {
-        let list = list();
-        let tor = list
-            .iter()
-            .find(|it| it["CategoryId"] == "IpOutThreatTorExit");
-        tor.unwrap().clone()
-    };
-    assert_eq!(tor()["EnableStatus"], 0);
-    let set = |category: &str, action: &str, enabled: &str| {
-        let params = [
-            ("CategoryList.1.CategoryId", category),
-            ("CategoryList.1.Action", action),
-            ("CategoryList.1.EnableStatus", enabled),
-        ];
-        world.cfw("ModifyThreatIntelligenceSwitch", &params)
-    };
-    set("IpOutThreatTorExit", "drop", "1").unwrap();
-    assert_eq!(
-        (&tor()["EnableStatus"], &tor()["Action"]),
-        (&json!(1), &json!("drop"))
-    );
-    let told = world
-        .control
-        .config()
-        .firewalls
-        .border
-        .settings
-        .threats
-        .clone();
-    assert_eq!(told[0].action, ThreatAction::Drop);
-    set("IpOutThreatTorExit", "", "0").unwrap();
-    assert!(
-        world
-            .control
-            .config()
-            .firewalls
-            .border
-            .settings
-            .threats
-            .is_empty()
-    );
-    assert_eq!(
-        refused(set("none", "drop", "1")),
-        "ErrorThreatCategoryNotExist"
-    );
-}
-
-#[test]
 fn the_border_s_mode_is_that_of_all_eips_or_of_some() {
     let world = World::new();
     let eip = || {
@@ -834,6 +778,7 @@ fn checks_find_what_is_wrong_and_remember_what_became_of_it() {
     let found = shown()["Acls"][0].clone();
     assert_eq!(text(&found, "/Acl/AclUuid"), hidden);
     assert_eq!(found["Acl"]["Order"], 2);
+    assert_eq!(found["Acl"]["ApplicationName"], "ANY");
     assert_eq!(
         (&found["Firewall"], &found["AclStatus"]),
         (&json!(site.gateway), &json!("pending"))
@@ -842,7 +787,11 @@ fn checks_find_what_is_wrong_and_remember_what_became_of_it() {
         let params = [("TaskId", &*task), ("Uuid", uuid), ("Status", status)];
         world.cfw("UpdateAclCheckDetailStatus", &params)
     };
-    settle(&hidden, "ignored").unwrap();
+    let settled = settle(&hidden, "ignored").unwrap()["CheckRecord"].clone();
+    assert_eq!(text(&settled, "/Acls/0/Acl/AclUuid"), hidden);
+    assert_eq!(settled["Acls"][0]["AclStatus"], "ignored");
+    assert_eq!(settled["CheckName"], "conflicting");
+    assert_eq!(settled["PolicyTotalCount"], 1);
     assert_eq!(refused(settle("none", "ignored")), "ErrorAclNotExist");
     assert_eq!(refused(settle(&hidden, "gone")), "InvalidParameter");
     assert_eq!(shown()["Acls"][0]["AclStatus"], "ignored");

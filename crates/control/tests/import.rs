@@ -343,3 +343,54 @@ fn what_an_unchanged_firewall_is_told_is_the_same_and_not_only_equal() {
         assert!(Arc::ptr_eq(&before.policies, &after.policies));
     }
 }
+
+/// A file can take away the route that leads to a firewall of the API. It is told that nothing goes through it any more, it
+/// cannot be switched on again while that is so, and when the route is back, so is the firewall.
+#[test]
+fn a_firewall_whose_route_is_taken_away_is_abnormal() {
+    use control::firewall::nat::{NewDiversion, NewNatFirewall, Status};
+    let file = |more: &str| {
+        let gateway = with_policies(
+            "eips = [\"e\"]\n[[nat_gateway.snat]]\nid = \"s\"\nvpc = true\neips = [\"e\"]\n",
+        );
+        let eip = "[[eip]]\nid = \"e\"\naddress = \"203.0.113.10\"\n";
+        let table = "[[route_table]]\nid = \"v/system\"\nvpc = \"v\"\nsystem = true\n";
+        format!("{gateway}{eip}{table}{more}")
+    };
+    let routed = import(Cloud::default(), &file(""));
+    let mut draft = Draft::new(routed, 1_000);
+    let made = draft.create_nat_firewall(NewNatFirewall {
+        name: "shop_firewall".into(),
+        gateway: "n".into(),
+        tables: vec!["v/system".into()],
+        diversion: NewDiversion::Automatic {
+            cidr: None,
+            zone: None,
+        },
+        enabled: true,
+        inbound: false,
+        settings: model::FirewallSettings::default(),
+        skip_precheck: false,
+        service_mode: String::new(),
+        service_zones: Vec::new(),
+    });
+    let id = made.unwrap().id;
+    let cloud = draft.into_cloud();
+    let status = |cloud: &Cloud| cloud.firewall_status(cloud.nat_firewall(&id).unwrap());
+    let diverts = |cloud: &Cloud| {
+        let config = cloud.config();
+        let mut routes = config.route_tables.iter().flat_map(|it| &it.routes);
+        routes.any(|it| it.next_hop == model::NextHop::NatFirewall(id.clone()))
+    };
+    assert!(status(&cloud) == Status::Normal && diverts(&cloud));
+    let cloud = import(cloud, &file("default_route = false\n"));
+    assert_eq!(status(&cloud).name(), "abnormal");
+    assert!(status(&cloud).detail().contains("0.0.0.0/0"));
+    assert!(!diverts(&cloud));
+    let mut draft = Draft::new(cloud.clone(), 1_000);
+    draft.switch_nat_firewall(&id, false).unwrap();
+    let refused = draft.switch_nat_firewall(&id, true).unwrap_err();
+    assert_eq!(refused.code, "MissingNatRouteEntryList");
+    let cloud = import(cloud, &file(""));
+    assert!(status(&cloud) == Status::Normal && diverts(&cloud));
+}

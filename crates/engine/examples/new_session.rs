@@ -1,14 +1,14 @@
 //! What a new session costs the engine: time and memory.
 //!
-//! `cargo run --release -p engine --example new_session [SESSIONS [POLICIES]]` opens that many UDP sessions (a million
-//! by default) of many clients to many servers through a NAT gateway with 16 EIPs, if wanted behind a NAT firewall
-//! with so many policies about addresses, and prints how long
+//! `cargo run --release -p engine --example new_session [SESSIONS [POLICIES [INDICATORS]]]` opens that many UDP sessions (a
+//! million by default) of many clients to many servers through a NAT gateway with 16 EIPs, if wanted behind a NAT firewall
+//! with so many policies about addresses, which drops what so many threat indicators know, and prints how long
 //! one takes while there are few and while there are many, how much memory each has, and what it costs to
 //! go through all of them: to put a new configuration in force, to take them over after a restart, and to
 //! expire them.
 //!
-//! `new_session count SESSIONS` opens that many in an engine that is always the same, and does nothing else:
-//! `bench/instructions` counts what each takes.
+//! `new_session count SESSIONS [POLICIES [INDICATORS]]` opens that many in an engine that is always the same, and does
+//! nothing else: `bench/instructions` counts what each takes.
 
 use engine::{
     Account, Engine, Input, Link, Memory, Offload, Output, PortRef, Snapshot, Time, UPLINK_ZONE,
@@ -117,6 +117,32 @@ fn protect(config: &mut model::Config, policies: u32) {
     }
 }
 
+/// What the firewall drops besides.
+const THREAT: &str = "IpOutThreatC2";
+
+/// Has the firewall drop what is known to be bad: so many addresses to which nobody goes.
+fn warn(config: &mut model::Config, indicators: u32) -> policy::World {
+    let rule = model::ThreatRule {
+        category: THREAT.into(),
+        action: model::ThreatAction::Drop,
+    };
+    for firewall in &mut config.firewalls.nat {
+        firewall.settings.threats = vec![rule.clone()];
+    }
+    let bad = |n: u32| Ipv4Addr::from(0x0b00_0000 + n.wrapping_mul(2_654_435_761) % 0x7000_0000);
+    let bad = (0..indicators).map(|n| (policy::Indicator::Net(bad(n).into()), THREAT));
+    let before = resident();
+    let threats = policy::Threats::new(bad);
+    if indicators > 0 {
+        let took = (resident() - before) >> 20;
+        println!("{} indicators: {took} MiB", threats.len());
+    }
+    policy::World {
+        threats: Arc::new(threats),
+        ..policy::World::default()
+    }
+}
+
 /// The frame of a client's datagram to a server.
 fn frame(mac: [u8; 6], n: u32) -> [u8; 60] {
     let client = Ipv4Addr::from(0x0a00_8000 | (n.wrapping_mul(2_654_435_761) >> 18));
@@ -205,6 +231,11 @@ fn main() {
         Some(Ok(policies)) => protect(&mut config, policies),
         Some(Err(error)) => return eprintln!("the number of policies: {error}"),
     }
+    let world = match args.get(2).map(|n| n.parse()) {
+        None => policy::World::default(),
+        Some(Ok(indicators)) => warn(&mut config, indicators),
+        Some(Err(error)) => return eprintln!("the number of indicators: {error}"),
+    };
     let snapshot = || Arc::new(Snapshot::build(&config, &links).expect("a snapshot"));
     let accounts = accounts.leak();
     let (entries, hops, meters, accounts): (
@@ -222,6 +253,7 @@ fn main() {
     let empty = resident();
     let now = Time(1_000_000_000);
     let mut engine = Engine::new(memory(), snapshot(), now);
+    engine.know(world);
 
     let open = |engine: &mut Engine, frames: &mut [[u8; 60]]| {
         for n in 0..frames.len() {

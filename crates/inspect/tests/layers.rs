@@ -439,3 +439,36 @@ fn data_connections_of_ftp_are_related() {
     );
     assert!(flows.iter().all(|flow| flow.protocol == Protocol::Tcp));
 }
+
+#[test]
+fn what_clients_are_answered_is_told_with_its_place() {
+    let answer = [
+        b"\x7c\x0d\x81\x80\0\x01\0\x01\0\0\0\0\x03www\x07example\x03com\0\0\x01\0\x01" as &[u8],
+        b"\xc0\x0c\0\x01\0\x01\0\0\0\x3c\0\x04\xc6\x33\x64\x07",
+    ]
+    .concat();
+    let there = |from, to, payload: &[u8]| ip4((CLIENT, SERVER), 17, 0, &udp((from, to), payload));
+    let back = |from, to, payload: &[u8]| ip4((SERVER, CLIENT), 17, 0, &udp((from, to), payload));
+    let packets = [
+        request(),
+        there(40_000, 53, QUERY),
+        back(53, 40_000, &answer),
+        // Not what anybody was answered: a question, and another port.
+        back(53, 40_000, QUERY),
+        there(40_001, 54, QUERY),
+        back(54, 40_001, &answer),
+        ip4((CLIENT, SERVER), 6, 0, &tcp((40_002, 80), 1, ACK, REQUEST)),
+    ];
+    let capture = Capture::read(&pcap(101, &packets)[..], Limits::default()).unwrap();
+    let starts: Vec<u64> = capture.flows.iter().map(|it| it.start.as_secs()).collect();
+    assert_eq!(starts, [0, 1, 4, 6]);
+    let [only] = &capture.answers[..] else {
+        panic!("{:?}", capture.answers)
+    };
+    assert_eq!((only.flows, only.time.as_secs(), only.ttl), (2, 2, 60));
+    assert_eq!(
+        (only.client, &*only.name),
+        (CLIENT.into(), "www.example.com")
+    );
+    assert_eq!(only.address, std::net::IpAddr::from(SERVER));
+}

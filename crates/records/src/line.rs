@@ -100,7 +100,7 @@ pub struct Line<'a> {
     pub packets_in: u64,
     /// Their bytes.
     pub bytes_in: u64,
-    /// Why it ended: `tcp_fin`, `tcp_rst`, `idle`, `refused`, `reconfigured` or `replaced`.
+    /// Why it ended: `tcp_fin`, `tcp_rst`, `idle`, `refused`, `reconfigured`, `drained` or `replaced`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub close: Option<CloseReason>,
 }

@@ -93,7 +93,7 @@ fn priority(call: &Call, draft: &mut Draft) -> Answer {
 
 fn places(call: &Call, cloud: &Cloud) -> Answer {
     let scope = direction(call)?.ok_or_else(|| missing("Direction"))?;
-    Ok(range(cloud, &scope))
+    range(call, cloud, &scope)
 }
 
 fn delete(call: &Call, draft: &mut Draft) -> Answer {

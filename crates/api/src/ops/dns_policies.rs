@@ -30,6 +30,9 @@ pub(super) const OPERATIONS: &[(&str, Handler)] = &[
 
 const SCOPE: PolicyScope = PolicyScope::Dns;
 
+/// The firewalls that resolve names, as the API calls them.
+const FIREWALLS: [&str; 3] = ["internet", "nat", "vpc"];
+
 /// The policy that a call wants; what it does not name is as in `had`.
 fn policy(
     call: &Call,
@@ -137,7 +140,11 @@ fn texts(resolved: &Resolved) -> Vec<String> {
 
 fn resolved(call: &Call, service: &service::Cloud) -> Answer {
     let name = name("Domain", call.need("Domain")?)?;
-    let resolved = service.firewalls().resolved(&name).unwrap_or_default();
+    let resolved = match call.word("IpVersion", &["4", "6"])? {
+        Some("6") => None,
+        _ => service.firewalls().resolved(&name),
+    };
+    let resolved = resolved.unwrap_or_default();
     Ok(json!({"ResolveResult": {
         "IpAddrs": texts(&resolved).join(","),
         "UpdateTime": resolved.at,
@@ -149,7 +156,8 @@ fn resolved_by_policies(call: &Call, service: &service::Cloud) -> Answer {
     let cloud = service.control().cloud();
     let wanted = call.text("Domain").map(|text| name("Domain", text));
     let wanted = wanted.transpose()?;
-    let kind = call.word("FirewallType", &["internet", "nat", "vpc"])?;
+    let kind = call.word("FirewallType", &FIREWALLS)?;
+    let no_ipv4 = call.word("IpVersion", &["4", "6"])? == Some("6");
     let mut names = BTreeSet::new();
     for list in cloud.policies.lists() {
         let of_kind = match list.scope() {
@@ -167,7 +175,7 @@ fn resolved_by_policies(call: &Call, service: &service::Cloud) -> Answer {
             }
         }
     }
-    names.retain(|it| wanted.as_ref().is_none_or(|wanted| wanted == it));
+    names.retain(|it| !no_ipv4 && wanted.as_ref().is_none_or(|wanted| wanted == it));
     let firewalls = service.firewalls();
     let results = names.into_iter().take(1_000).map(|name| {
         let resolved = firewalls.resolved(&name).unwrap_or_default();
@@ -186,6 +194,7 @@ fn resolve(call: &Call, draft: &mut Draft, service: &service::Cloud) -> Answer {
         .text("DomainName")
         .ok_or_else(|| missing("DomainName"))?;
     let name = name("DomainName", text)?;
+    call.word("FirewallType", &FIREWALLS)?;
     if !draft.dry_run {
         service.firewalls().resolve(&name);
     }

@@ -1,6 +1,6 @@
 //! What the Internet border protects: EIPs, each with the word whether it does.
 
-use super::nat_firewalls::{account, synchronised};
+use super::nat_firewalls::{account, is_of_account, only_ours, synchronised};
 use super::{A, C, Handler, Q};
 use crate::ApiError;
 use crate::call::{Answer, Call, stamp};
@@ -26,11 +26,11 @@ pub(super) const OPERATIONS: &[(&str, Handler)] = &[
     ),
     (
         "PutEnableAllFwSwitch",
-        C(|_, draft| switch_all(draft, true)),
+        C(|call, draft| switch_all(call, draft, true)),
     ),
     (
         "PutDisableAllFwSwitch",
-        C(|_, draft| switch_all(draft, false)),
+        C(|call, draft| switch_all(call, draft, false)),
     ),
     ("SetAutoProtectNewAssets", C(auto_protect)),
 ];
@@ -123,10 +123,16 @@ fn list(call: &Call, service: &service::Cloud) -> Answer {
     let assets = cloud.eips.iter().map(|it| asset(call, &cloud, it));
     let assets = assets.filter(|it| {
         let text = call.text("SearchItem");
-        call.is("RegionNo", it.region)
+        is_of_account(call)
+            && call.is("RegionNo", it.region)
             && call.is("ResourceType", it.kind)
+            && call.is("Type", it.kind)
             && call.is("Status", it.status())
             && call.is("IpVersion", "4")
+            && call.is("UserType", "buy")
+            // Nobody has looked for sensitive data, and nothing is said of security groups.
+            && call.is("SensitiveStatus", "")
+            && call.is("SgStatus", "")
             && newest.is_none_or(|(_, limit)| age(it.eip) <= *limit)
             && text.is_none_or(|text| it.is_found_by(text))
     });
@@ -197,6 +203,7 @@ fn switch(call: &Call, draft: &mut Draft, on: bool) -> Answer {
         let why = "One of IpaddrList, RegionList and ResourceTypeList is needed.";
         return Err(ApiError::bad("MissingParameter", why));
     }
+    only_ours(call)?;
     call.word("IpVersion", &["4"])?;
     let text = |eip: &Eip| eip.address.to_string();
     let unknown: Vec<&str> = addresses
@@ -232,7 +239,8 @@ fn switch(call: &Call, draft: &mut Draft, on: bool) -> Answer {
     Ok(json!({"AbnormalResourceStatusList": unknown.collect::<Vec<Value>>()}))
 }
 
-fn switch_all(draft: &mut Draft, on: bool) -> Answer {
+fn switch_all(call: &Call, draft: &mut Draft, on: bool) -> Answer {
+    only_ours(call)?;
     let all: Vec<Id> = draft.eips.iter().map(|it| it.id.clone()).collect();
     for id in all {
         draft.protect_eip(&id, on)?;

@@ -1,6 +1,6 @@
 //! What was bought of the firewalls.
 
-use super::nat_firewalls::account;
+use super::nat_firewalls::{account, only_ours};
 use super::{C, Handler, Q};
 use crate::ApiError;
 use crate::call::{Answer, Call, stamp};
@@ -20,7 +20,8 @@ pub(super) const OPERATIONS: &[(&str, Handler)] = &[
 /// The cloud's number for what has no fixed size.
 const AS_ONE_GOES: u32 = 10;
 
-fn bought(_: &Call, cloud: &Cloud) -> Answer {
+fn bought(call: &Call, cloud: &Cloud) -> Answer {
+    only_ours(call)?;
     let license = cloud.license();
     let record = cloud.licenses.get(License::ID);
     let since = record.map(|it| it.meta.created).unwrap_or_default();

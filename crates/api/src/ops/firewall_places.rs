@@ -1,5 +1,6 @@
 //! Where Cloud Firewall can be: regions, zones, VPCs.
 
+use super::nat_firewalls::is_of_account;
 use super::{Handler, Q};
 use crate::call::{Answer, Call};
 use control::Cloud;
@@ -20,6 +21,7 @@ fn regions(_: &Call, cloud: &Cloud) -> Answer {
 
 fn zones(call: &Call, cloud: &Cloud) -> Answer {
     let zones = cloud.zones(call.region).into_iter();
+    let zones = zones.filter(|_| is_of_account(call));
     let zones =
         zones.map(|it| json!({"ZoneId": it, "LocalName": it, "ZoneType": "AvailabilityZone"}));
     Ok(json!({"ZoneList": zones.collect::<Vec<_>>()}))

@@ -130,8 +130,8 @@ fn set_defaults(call: &Call, draft: &mut Draft) -> Answer {
     Ok(json!({}))
 }
 
-fn threats(_: &Call, cloud: &Cloud) -> Answer {
-    let switches = cloud.threat_switches();
+fn threats(call: &Call, cloud: &Cloud) -> Answer {
+    let switches = cloud.threat_switches(call.text("ProxyId"))?;
     let list = switches.iter().map(|it| {
         json!({
             "CategoryId": it.category,
@@ -159,7 +159,8 @@ fn set_threats(call: &Call, draft: &mut Draft) -> Answer {
         });
         let enabled = call.word(&field("EnableStatus"), &["0", "1"])?;
         let enabled = enabled.map(|it| it == "1");
-        draft.switch_threat(call.need(&field("CategoryId"))?, action, enabled)?;
+        let category = call.need(&field("CategoryId"))?;
+        draft.switch_threat(call.text("ProxyId"), category, action, enabled)?;
     }
     Ok(json!({}))
 }

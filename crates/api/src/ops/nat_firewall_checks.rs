@@ -1,6 +1,6 @@
 //! Whether a NAT gateway can have a firewall, where that can be, and what goes around it.
 
-use super::nat_firewalls::route_entries;
+use super::nat_firewalls::{is_of_account, route_entries};
 use super::vpc::region_of;
 use super::{Handler, Q};
 use crate::ApiError;
@@ -35,13 +35,13 @@ fn groups(call: &Call, cloud: &Cloud, gateway: &NatGateway) -> Result<Vec<Group>
 /// The gateway that a call is about.
 fn gateway<'a>(call: &Call, cloud: &'a Cloud) -> Result<&'a NatGateway, ApiError> {
     let gateway = cloud.nat_gateway(call.need("NatGatewayId")?)?;
-    match call.is("VpcId", &gateway.vpc) {
-        true => Ok(gateway),
-        false => Err(invalid(
-            "VpcId",
-            format!("{} is of {}.", gateway.id, gateway.vpc),
-        )),
+    let region = region_of(call, cloud.vpc(&gateway.vpc)?);
+    for (name, is) in [("VpcId", &*gateway.vpc), ("RegionNo", region)] {
+        if !call.is(name, is) {
+            return Err(invalid(name, format!("{} is of {is}.", gateway.id)));
+        }
     }
+    Ok(gateway)
 }
 
 /// A check is made when its result is asked for: it takes no time, and what it tells is as it is then.
@@ -141,7 +141,7 @@ fn bypass(call: &Call, cloud: &Cloud) -> Answer {
 /// The gateways that could have a firewall, by region and VPC.
 fn resources(call: &Call, cloud: &Cloud) -> Answer {
     let mut regions: Vec<(&str, Vec<Value>)> = Vec::new();
-    for vpc in cloud.vpcs.iter() {
+    for vpc in cloud.vpcs.iter().filter(|_| is_of_account(call)) {
         let gateways = cloud.nat_gateways.iter();
         let gateways = gateways
             .filter(|it| it.vpc == vpc.id && !it.intranet && call.is("NatGatewayId", &it.id));
@@ -193,6 +193,10 @@ fn firewalls_of<'a>(cloud: &'a Cloud, vswitch: &str) -> Option<&'a NatFirewall> 
 fn vswitch_resources(call: &Call, cloud: &Cloud) -> Answer {
     call.word("FirewallType", &["nat"])?;
     let vpc = cloud.vpc(call.need("VpcId")?)?;
+    let region = region_of(call, vpc);
+    if !call.is("RegionNo", region) {
+        return Err(invalid("RegionNo", format!("{} is in {region}.", vpc.id)));
+    }
     let vswitches = cloud.vswitches.iter().filter(|it| it.vpc == vpc.id);
     let vswitches = vswitches.map(|vswitch| {
         let firewall = firewalls_of(cloud, &vswitch.id);
@@ -224,7 +228,8 @@ fn vswitches(call: &Call, cloud: &Cloud) -> Answer {
     let found = cloud.vswitches.iter().filter_map(|vswitch| {
         let firewall = firewalls_of(cloud, &vswitch.id)?;
         let region = region_of(call, cloud.vpcs.get(&vswitch.vpc)?);
-        let fits = call.is("FirewallId", &firewall.id)
+        let fits = is_of_account(call)
+            && call.is("FirewallId", &firewall.id)
             && call.is("VpcId", &vswitch.vpc)
             && call.is("VswitchId", &vswitch.id)
             && call.is("RegionNo", region);

@@ -8,7 +8,7 @@ use crate::service::now;
 use crate::spec::{invalid, missing, shown};
 use control::access::ACCOUNT;
 use control::firewall::nat::{NatFirewallChange, NewDiversion, NewNatFirewall};
-use control::records::{NatFirewall, NatGateway, Vpc};
+use control::records::{License, NatFirewall, NatGateway, Vpc};
 use control::routes::DEFAULT;
 use control::{Cloud, Draft};
 use model::{EngineMode, FirewallSettings, Id, NameCheck, OnDrop, Policy};
@@ -180,7 +180,8 @@ fn found<'a>(call: &'a Call, cloud: &'a Cloud) -> Vec<Protection<'a>> {
         let gateway = cloud.nat_gateways.get(&firewall.gateway)?;
         let vpc = cloud.vpcs.get(&gateway.vpc)?;
         let region = region_of(call, vpc);
-        let fits = call.is("ProxyId", &firewall.id)
+        let fits = is_of_account(call)
+            && call.is("ProxyId", &firewall.id)
             && call.is("ProxyName", &firewall.meta.name)
             && call.is("NatGatewayId", &gateway.id)
             && call.is("VpcId", &vpc.id)
@@ -216,6 +217,25 @@ fn strict(firewall: &NatFirewall) -> u8 {
 /// The number of the account.
 pub(super) fn account() -> u64 {
     ACCOUNT.parse().unwrap_or_default()
+}
+
+/// Whether a call asks for what is of this account: there are no others, which the cloud calls members.
+pub(super) fn is_of_account(call: &Call) -> bool {
+    call.is("MemberUid", ACCOUNT)
+}
+
+/// Refuses a call that would change something of another account, or means something else that was bought.
+pub(super) fn only_ours(call: &Call) -> Result<(), ApiError> {
+    if !is_of_account(call) {
+        return Err(invalid("MemberUid", "There are no other accounts."));
+    }
+    match call.text("InstanceId").filter(|it| *it != License::ID) {
+        None => Ok(()),
+        Some(other) => {
+            let why = format!("{} is not {}.", shown(other), License::ID);
+            Err(invalid("InstanceId", why))
+        }
+    }
 }
 
 fn list(call: &Call, cloud: &Cloud) -> Answer {
@@ -314,13 +334,15 @@ fn page_status(_: &Call, cloud: &Cloud) -> Answer {
 }
 
 /// Whether there can be NAT firewalls. Nothing is paid for as one goes: they are there if they were bought.
-fn postpay(_: &Call, cloud: &Cloud) -> Answer {
+fn postpay(call: &Call, cloud: &Cloud) -> Answer {
+    only_ours(call)?;
     let can_be = cloud.license().firewalls > 0 && !cloud.has_expired(now());
     Ok(json!({"Status": if can_be { "open" } else { "closed" }}))
 }
 
 /// Opens what is open, or says what it takes.
 fn open_postpay(call: &Call, draft: &mut Draft) -> Answer {
+    only_ours(call)?;
     call.need("Operate")?;
     call.word("Operate", &["open"])?;
     draft.open_nat_firewalls()?;
@@ -331,7 +353,9 @@ fn open_postpay(call: &Call, draft: &mut Draft) -> Answer {
 /// firewalls that are there.
 fn task(call: &Call, cloud: &Cloud) -> Answer {
     let firewall = call.text("ChildInstanceId");
-    let Some(firewall) = firewall.and_then(|it| cloud.nat_firewalls.get(it)) else {
+    let firewall = firewall.and_then(|it| cloud.nat_firewalls.get(it));
+    // They have no numbers.
+    let Some(firewall) = firewall.filter(|_| call.text("TaskId").is_none()) else {
         return Ok(json!({"IsFound": false}));
     };
     let time = firewall.meta.created.to_string();

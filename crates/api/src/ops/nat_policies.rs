@@ -61,16 +61,19 @@ fn place(call: &Call, draft: &mut Draft) -> Answer {
     Ok(json!({}))
 }
 
-/// The first and the last place of a firewall's policies; both 0 if it has none.
-pub(super) fn range(cloud: &Cloud, scope: &PolicyScope) -> Value {
-    let many = cloud.policies.get(scope).map_or(0, |it| it.len());
-    json!({"Start": many.min(1), "End": many})
+/// The first and the last place of a firewall's policies; both 0 if it has none, as about IPv6.
+pub(super) fn range(call: &Call, cloud: &Cloud, scope: &PolicyScope) -> Answer {
+    let many = match call.word("IpVersion", &["4", "6"])? {
+        Some("6") => 0,
+        _ => cloud.policies.get(scope).map_or(0, |it| it.len()),
+    };
+    Ok(json!({"Start": many.min(1), "End": many}))
 }
 
 fn places(call: &Call, cloud: &Cloud) -> Answer {
     let scope = scope(call)?;
     cloud.check_scope(&scope)?;
-    Ok(range(cloud, &scope))
+    range(call, cloud, &scope)
 }
 
 fn delete(call: &Call, draft: &mut Draft) -> Answer {

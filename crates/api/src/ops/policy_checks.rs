@@ -1,8 +1,9 @@
 //! Checks of policies.
 
+use super::border_policies::application_id;
 use super::nat_policies::put;
 use super::policy_shown::shown_policy;
-use super::{A, C, Handler, K, Q};
+use super::{A, Handler, K, Q};
 use crate::ApiError;
 use crate::call::{Answer, Call, stamp};
 use crate::service;
@@ -19,7 +20,7 @@ pub(super) const OPERATIONS: &[(&str, Handler)] = &[
     ("DescribeAclChecks", Q(list)),
     ("DescribeAclCheck", A(describe)),
     ("DescribeAclCheckQuota", Q(quota)),
-    ("UpdateAclCheckDetailStatus", C(update)),
+    ("UpdateAclCheckDetailStatus", K(update)),
 ];
 
 fn checked(call: &Call) -> Result<Checked, ApiError> {
@@ -124,20 +125,29 @@ fn describe(call: &Call, service: &service::Cloud) -> Answer {
     let check = cloud.policy_check(call.need("TaskId")?)?;
     let findings: Vec<&Found> = check.findings.iter().collect();
     let (page, _) = call.page_of("PageNo", findings, 100)?;
-    let findings: Vec<Value> = page
-        .into_iter()
-        .map(|found| shown_finding(&cloud, service, found))
-        .collect();
+    let mut record = shown_check(&cloud, service, check, page);
+    put(&mut record, "AclTotalCount", check.count);
+    Ok(json!({"CheckRecord": record}))
+}
+
+/// A check with some of what it has found.
+fn shown_check(
+    cloud: &Cloud,
+    service: &service::Cloud,
+    check: &PolicyCheck,
+    findings: Vec<&Found>,
+) -> Map<String, Value> {
     let about = flaw(check).map(about).unwrap_or_default();
-    Ok(json!({"CheckRecord": {
-        "TaskId": check.id,
-        "CheckName": check.flaw,
-        "Level": about.0,
-        "Description": about.1,
-        "LastCheckTime": stamp(check.time),
-        "AclTotalCount": check.count,
-        "Acls": findings,
-    }}))
+    let findings = findings.into_iter();
+    let findings = findings.map(|found| shown_finding(cloud, service, found));
+    let mut record = Map::new();
+    put(&mut record, "TaskId", check.id.clone());
+    put(&mut record, "CheckName", check.flaw.clone());
+    put(&mut record, "Level", about.0);
+    put(&mut record, "Description", about.1);
+    put(&mut record, "LastCheckTime", stamp(check.time));
+    put(&mut record, "Acls", findings.collect::<Vec<Value>>());
+    record
 }
 
 fn shown_finding(cloud: &Cloud, service: &service::Cloud, found: &Found) -> Value {
@@ -154,6 +164,14 @@ fn shown_finding(cloud: &Cloud, service: &service::Cloud, found: &Found) -> Valu
             DomainResolve::Dns => 1,
             DomainResolve::Both => 2,
         };
+        let app = filed.policy.applications.first();
+        let id = app.map_or(0, |app| application_id(*app));
+        put(
+            &mut acl,
+            "ApplicationName",
+            app.map_or("ANY", |it| it.name()),
+        );
+        put(&mut acl, "ApplicationId", id.to_string());
         put(&mut acl, "DomainResolveType", resolve);
         put(&mut acl, "SpreadCnt", cloud.spread_of(&filed.policy));
         put(&mut acl, "IpVersion", 4);
@@ -186,7 +204,7 @@ fn quota(_: &Call, cloud: &Cloud) -> Answer {
     }}))
 }
 
-fn update(call: &Call, draft: &mut Draft) -> Answer {
+fn update(call: &Call, draft: &mut Draft, service: &service::Cloud) -> Answer {
     let word = call.word("Status", &["pending", "ignored", "handled"])?;
     let status = match word {
         Some("ignored") => FoundStatus::Ignored,
@@ -194,6 +212,11 @@ fn update(call: &Call, draft: &mut Draft) -> Answer {
         Some(_) => FoundStatus::Pending,
         None => return Err(missing("Status")),
     };
-    draft.set_found_status(call.need("TaskId")?, call.need("Uuid")?, status)?;
-    Ok(json!({}))
+    let (task, policy) = (call.need("TaskId")?, call.need("Uuid")?);
+    draft.set_found_status(task, policy, status)?;
+    let check = draft.policy_check(task)?;
+    let changed = check.findings.iter().filter(|it| it.policy == policy);
+    let mut record = shown_check(draft, service, check, changed.collect());
+    put(&mut record, "PolicyTotalCount", check.count);
+    Ok(json!({"CheckRecord": record}))
 }

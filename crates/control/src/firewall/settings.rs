@@ -100,9 +100,21 @@ impl Cloud {
         record.cloned().unwrap_or_default()
     }
 
-    /// All categories of threats that are known, and what is done about each.
-    pub fn threat_switches(&self) -> Vec<ThreatSwitch> {
-        let rules = self.shared_settings().border.threats;
+    /// All categories of threats that are known, and what is done about each: by a NAT firewall, or by the Internet border
+    /// and the NAT firewalls that say nothing else.
+    ///
+    /// # Errors
+    /// If there is no such NAT firewall.
+    pub fn threat_switches(&self, firewall: Option<&str>) -> Result<Vec<ThreatSwitch>> {
+        let border = self.shared_settings().border;
+        let rules = match firewall {
+            None => border.threats,
+            Some(id) => {
+                let mut settings = self.nat_firewall(id)?.settings.clone();
+                settings.inherit_threats(&border);
+                settings.threats
+            }
+        };
         let mut categories: BTreeSet<&str> = policy::CATEGORIES.iter().map(|it| it.id).collect();
         categories.extend(self.feeds.iter().map(|it| &*it.category));
         categories.extend(rules.iter().map(|it| &*it.category));
@@ -121,7 +133,7 @@ impl Cloud {
                 enabled: rule.is_some(),
             }
         };
-        categories.into_iter().map(switch).collect()
+        Ok(categories.into_iter().map(switch).collect())
     }
 }
 
@@ -137,10 +149,6 @@ impl Draft {
     pub(super) fn change_shared(&mut self, change: impl FnOnce(&mut SharedSettings)) {
         let mut settings = self.shared_settings();
         change(&mut settings);
-        settings
-            .border
-            .threats
-            .sort_by(|a, b| a.category.cmp(&b.category));
         if settings != self.shared_settings() {
             self.set_shared(settings);
         }
@@ -190,17 +198,19 @@ impl Draft {
         Ok(())
     }
 
-    /// Switches what is done about a category of threats; `None` takes an action or a state as it is.
+    /// Switches what is done about a category of threats; `None` takes an action or a state as it is. A NAT firewall that
+    /// is to do nothing of its own does what the Internet border does.
     ///
     /// # Errors
-    /// If nothing knows the category.
+    /// If nothing knows the category, or there is no such NAT firewall.
     pub fn switch_threat(
         &mut self,
+        firewall: Option<&str>,
         category: &str,
         action: Option<ThreatAction>,
         enabled: Option<bool>,
     ) -> Result<()> {
-        let switches = self.threat_switches();
+        let switches = self.threat_switches(firewall)?;
         let known = switches.iter().find(|it| it.category == category);
         let missing = || {
             let why = format!("There is no category {category:?} of threat intelligence.");
@@ -209,8 +219,7 @@ impl Draft {
         let had = known.ok_or_else(missing)?;
         let enabled = enabled.unwrap_or(had.enabled);
         let action = action.unwrap_or(had.action);
-        self.change_shared(|settings| {
-            let threats = &mut settings.border.threats;
+        let change = |threats: &mut Vec<ThreatRule>| {
             threats.retain(|it| it.category != category);
             if enabled {
                 threats.push(ThreatRule {
@@ -218,7 +227,17 @@ impl Draft {
                     action,
                 });
             }
-        });
+            threats.sort_by(|a, b| a.category.cmp(&b.category));
+        };
+        match firewall {
+            None => self.change_shared(|settings| change(&mut settings.border.threats)),
+            Some(id) => {
+                let firewall = self.nat_firewalls.get_mut(id);
+                firewall
+                    .into_iter()
+                    .for_each(|it| change(&mut it.settings.threats));
+            }
+        }
         Ok(())
     }
 }

@@ -4,10 +4,12 @@ use super::file::Packet;
 use super::fragments::Fragments;
 use super::ip::{Datagram, Ip, Transport};
 use super::link;
+use crate::dns::Message;
 use crate::{Flags, From, Identity, Limits, Progress, Stream, Unknown};
 use model::App;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 const FIN: u8 = 0x01;
@@ -23,6 +25,27 @@ const MAX_TUNNELS: usize = 4;
 
 /// Ports of UDP services, by which the server is known if it speaks first.
 const SERVICES: [u16; 4] = [53, 443, 3389, 11_211];
+
+/// The port of DNS, and the most answers of it that are kept.
+const DNS: u16 = 53;
+const MAX_ANSWERS: usize = 1_000_000;
+
+/// That a client was answered which address a name has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answered {
+    /// How many sessions had begun before.
+    pub flows: usize,
+    /// When, since 1970 UTC.
+    pub time: Duration,
+    /// Whom.
+    pub client: IpAddr,
+    /// The name that it had asked for, as [`model::domain::normalise`] gives it.
+    pub name: Arc<str>,
+    /// An address of that name.
+    pub address: IpAddr,
+    /// For how many seconds.
+    pub ttl: u32,
+}
 
 /// What a session runs over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -52,6 +75,8 @@ pub struct Flow {
     pub client: (IpAddr, u16),
     /// The other end.
     pub server: (IpAddr, u16),
+    /// When its first packet was captured, since 1970 UTC; 0, if the capture does not tell.
+    pub start: Duration,
     /// How many packets it has.
     pub packets: u64,
     /// How many of them it took until all was known; None, if it was only given up at the end.
@@ -133,6 +158,7 @@ pub(super) struct Flows {
     active: VecDeque<usize>,
     /// Where data connections of FTP are expected.
     expected: HashSet<(IpAddr, u16)>,
+    answers: Vec<Answered>,
     now: Duration,
 }
 
@@ -145,6 +171,7 @@ impl Flows {
             flows: Vec::new(),
             active: VecDeque::new(),
             expected: HashSet::new(),
+            answers: Vec::new(),
             now: Duration::ZERO,
         }
     }
@@ -179,8 +206,13 @@ impl Flows {
             Some(at) => *at,
             None => {
                 let related = self.expected.contains(&dst) || self.expected.contains(&src);
-                self.flows
-                    .push(Active::new(protocol, datagram, related, self.limits));
+                self.flows.push(Active::new(
+                    protocol,
+                    datagram,
+                    related,
+                    self.limits,
+                    self.now,
+                ));
                 self.index.insert(key, self.flows.len() - 1);
                 self.active.push_back(self.flows.len() - 1);
                 self.flows.len() - 1
@@ -188,6 +220,10 @@ impl Flows {
         };
         let active = &mut self.flows[at];
         active.take(datagram, self.limits, self.now);
+        if protocol == Protocol::Udp && src.1 == DNS && active.opener == dst {
+            self.answered(dst.0, datagram.payload);
+        }
+        let active = &mut self.flows[at];
         let ends = [
             active.opener,
             if active.opener == active.flow.client {
@@ -211,23 +247,46 @@ impl Flows {
         }
     }
 
-    /// All sessions, with what is known of them at the end.
-    pub fn finish(mut self) -> Vec<Flow> {
+    /// Notes what a client was answered.
+    fn answered(&mut self, client: IpAddr, message: &[u8]) {
+        let Some(message) = Message::parse(message).filter(|it| it.response) else {
+            return;
+        };
+        let name: Arc<str> = message.question.name.into();
+        let room = MAX_ANSWERS.saturating_sub(self.answers.len());
+        let addresses = message.addresses.iter().take(room);
+        self.answers.extend(addresses.map(|it| Answered {
+            flows: self.flows.len(),
+            time: self.now,
+            client,
+            name: Arc::clone(&name),
+            address: it.address,
+            ttl: it.ttl,
+        }));
+    }
+
+    /// All sessions, with what is known of them at the end, and what clients were answered.
+    pub fn finish(mut self) -> (Vec<Flow>, Vec<Answered>) {
         while let Some(part) = self.fragments.oldest() {
             self.ip(part.ip(), 0);
         }
         let flows = self.flows.into_iter();
-        flows
-            .map(|mut active| {
-                active.end();
-                active.flow
-            })
-            .collect()
+        let flows = flows.map(|mut active| {
+            active.end();
+            active.flow
+        });
+        (flows.collect(), self.answers)
     }
 }
 
 impl Active {
-    fn new(protocol: Protocol, first: &Datagram, related: bool, limits: Limits) -> Active {
+    fn new(
+        protocol: Protocol,
+        first: &Datagram,
+        related: bool,
+        limits: Limits,
+        now: Duration,
+    ) -> Active {
         let (src, dst) = (first.src, first.dst);
         let reversed = match first.transport {
             Transport::Tcp { flags, .. } => flags & (SYN | ACK) == SYN | ACK,
@@ -244,6 +303,7 @@ impl Active {
                 protocol,
                 client: src,
                 server: dst,
+                start: now,
                 packets: 0,
                 packets_needed: None,
                 progress: Progress::Analysing,

@@ -10,7 +10,7 @@ mod ip;
 mod link;
 
 pub use file::Error;
-pub use flows::{Flow, Protocol};
+pub use flows::{Answered, Flow, Protocol};
 
 use crate::Limits;
 use flows::Flows;
@@ -21,6 +21,8 @@ use std::io::Read;
 pub struct Capture {
     /// Its sessions, in the order of their first packets.
     pub flows: Vec<Flow>,
+    /// What clients were answered by DNS over UDP, in the order in which it came; a million at most.
+    pub answers: Vec<Answered>,
     /// How many packets it has.
     pub packets: u64,
     /// It ends within a packet.
@@ -35,8 +37,10 @@ impl Capture {
     pub fn read(from: impl Read + Send, limits: Limits) -> Result<Capture, Error> {
         let mut flows = Flows::new(limits);
         let read = file::packets(from, |packet| flows.packet(packet))?;
+        let (flows, answers) = flows.finish();
         Ok(Capture {
-            flows: flows.finish(),
+            flows,
+            answers,
             packets: read.packets,
             truncated: read.truncated,
         })

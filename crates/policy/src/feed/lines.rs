@@ -155,8 +155,11 @@ fn csv(text: &str, number: u64, sink: &mut Sink) -> Result<(), FeedError> {
     Ok(())
 }
 
-/// The fields of a line of CSV (RFC 4180, where a field does not go on in the next line): between commas, or between
-/// semicolons or tabs if there are no commas; in quotes or not; within quotes, two stand for one.
+/// What stands between the fields of a line.
+const SEPARATORS: [char; 3] = [',', ';', '\t'];
+
+/// The fields of a line of CSV (RFC 4180, where a field does not go on in the next line): between commas, semicolons or
+/// tabs; in quotes or not; within quotes, two stand for one.
 struct Fields<'a>(Option<&'a str>);
 
 impl<'a> Iterator for Fields<'a> {
@@ -177,14 +180,14 @@ impl<'a> Iterator for Fields<'a> {
                 }
             };
             let after = quoted.get(end + 1..).unwrap_or_default();
-            self.0 = after.find(',').map(|comma| &after[comma + 1..]);
+            self.0 = after.find(SEPARATORS).map(|at| &after[at + 1..]);
             let field = &quoted[..end];
             return Some(match field.contains("\"\"") {
                 true => Cow::Owned(field.replace("\"\"", "\"")),
                 false => Cow::Borrowed(field),
             });
         }
-        let (field, after) = match rest.split_once([',', ';', '\t']) {
+        let (field, after) = match rest.split_once(SEPARATORS) {
             Some((field, after)) => (field, Some(after)),
             None => (rest, None),
         };

@@ -98,6 +98,19 @@ fn tables_with_quotes_and_comments() {
 }
 
 #[test]
+fn tables_with_semicolons_and_tabs() {
+    let (found, skipped) = list(
+        FeedFormat::Csv,
+        "\"first seen\";\"address\"\n\
+         \"2026-01-01\";\"192.0.2.2\";\"a; b\"\n\
+         2026-01-01;192.0.2.3\n\
+         \"2026-01-01\"\t\"x.test\"\n",
+    );
+    assert_eq!(found, ["192.0.2.2/32", "192.0.2.3/32", "x.test"]);
+    assert_eq!(skipped, [0; 0]);
+}
+
+#[test]
 fn stix_bundles() {
     let bundle = |patterns: &[&str]| {
         let mut objects = vec![serde_json::json!({"type": "identity", "name": "x"})];

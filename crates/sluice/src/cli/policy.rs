@@ -127,6 +127,9 @@ pub enum PolicyVerb {
 pub enum IntelVerb {
     /// List the categories of threats, and what firewalls do about each
     List {
+        /// What this NAT firewall does; none: the Internet border
+        #[arg(long, value_name = "ID")]
+        firewall: Option<String>,
         /// Print JSON: one array
         #[arg(long)]
         json: bool,
@@ -135,8 +138,14 @@ pub enum IntelVerb {
     #[command(after_help = "\
 Examples:
   sluice intel set IpOutThreatTorExit drop
-  sluice intel set DomainOutThreatMining off")]
+  sluice intel set DomainOutThreatMining off
+  sluice intel set IpOutThreatTorExit alert --firewall proxy-nat1
+
+A NAT firewall of which nothing is said, and one that is set to off, does what the Internet border does.")]
     Set {
+        /// Of this NAT firewall; none: of the Internet border, and of NAT firewalls of which nothing else is said
+        #[arg(long, value_name = "ID")]
+        firewall: Option<String>,
         /// The category
         category: String,
         /// drop, alert (let it pass and record it) or off

@@ -88,7 +88,6 @@ Examples:
   sluice intel --resolve www.example.com
   sluice intel list                 categories of threats, and what is done about each
   sluice intel set IpOutThreatTorExit drop")]
-#[command(args_conflicts_with_subcommands = true)]
 pub struct Intel {
     /// Fetch a threat list now, or all
     #[arg(long, value_name = "FEED", num_args = 0..=1, default_missing_value = "")]
@@ -110,8 +109,9 @@ pub struct Intel {
 /// Show what policies would have done with the sessions in a capture: a dry run.
 ///
 /// Reads pcap and pcapng, and needs no gateway. The policies are those of a configuration file, or of a file with nothing
-/// but [[policy]] and [[address_book]] (`firewall = "border-out"` needs nothing else). A capture does not tell what names
-/// stand for, where addresses are and what threat lists hold, so policies by these match nothing; times are those of now.
+/// but [[policy]] and [[address_book]] (`firewall = "border-out"` needs nothing else). Times are those of the capture; what
+/// names stand for is what clients were answered in it, over UDP; threats and locations are those of the files that the
+/// policies' file names. The DNS firewall sees questions only, of a session the first.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

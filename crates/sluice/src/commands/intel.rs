@@ -33,6 +33,11 @@ const ADDRESSES: usize = 4;
 
 pub fn run(args: &Intel, out: &mut impl Write) -> Result<(), Error> {
     if let Some(verb) = &args.verb {
+        if args.json || args.refresh.is_some() || args.resolve.is_some() {
+            let why =
+                "--json stands behind the command, and --refresh and --resolve go without one";
+            return Err(Error::Other(why.into()));
+        }
         return super::policy::intel(&args.daemon.find()?, verb, out);
     }
     let socket = args.daemon.daemon.path();

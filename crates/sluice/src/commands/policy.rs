@@ -369,11 +369,18 @@ fn check(gateway: &Gateway, whose: &str, json: bool, out: &mut impl Write) -> Re
     })
 }
 
+/// Which NAT firewall a call is about, if it is about one.
+fn of_firewall(id: Option<&str>) -> Params {
+    let id = id.into_iter();
+    id.map(|id| ("ProxyId".to_owned(), id.to_owned())).collect()
+}
+
 /// What `sluice intel` does about categories of threats.
 pub fn intel(gateway: &Gateway, verb: &IntelVerb, out: &mut impl Write) -> Result<(), Error> {
     match verb {
-        IntelVerb::List { json } => {
-            let answer = cfw(gateway, "DescribeThreatIntelligenceSwitch", Params::new())?;
+        IntelVerb::List { firewall, json } => {
+            let params = of_firewall(firewall.as_deref());
+            let answer = cfw(gateway, "DescribeThreatIntelligenceSwitch", params)?;
             let list = items(&answer, "CategoryList");
             print(out, *json, &list, CATEGORIES, |it| {
                 let action = match it.get("EnableStatus").and_then(Value::as_i64) {
@@ -384,8 +391,13 @@ pub fn intel(gateway: &Gateway, verb: &IntelVerb, out: &mut impl Write) -> Resul
                 cells.map(str::to_owned).into()
             })
         }
-        IntelVerb::Set { category, action } => {
-            let mut params = pairs(&[("CategoryList.1.CategoryId", category)]);
+        IntelVerb::Set {
+            firewall,
+            category,
+            action,
+        } => {
+            let mut params = of_firewall(firewall.as_deref());
+            params.push(("CategoryList.1.CategoryId".into(), category.clone()));
             match &**action {
                 "off" => params.push(("CategoryList.1.EnableStatus".into(), "0".into())),
                 action => params.extend(pairs(&[

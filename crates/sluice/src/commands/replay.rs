@@ -1,26 +1,27 @@
 //! `sluice replay`
 
+mod judge;
+
 use crate::cli::records::Replay;
 use crate::error::Error;
 use crate::output::table::{Column, Table};
 use crate::output::units::{count, plural};
 use crate::state::read_config;
 use inspect::Limits;
-use inspect::capture::{Capture, Flow, Protocol};
-use model::text::{TCP, UDP};
-use model::{App, Config, EngineMode, FirewallSettings, PolicyAction, PolicyScope};
-use policy::{Because, Facts, Identity, Needs, Policies, Subject, Threats, Verdict};
+use inspect::capture::{Capture, Flow};
+use judge::{Judge, Judgement};
+use model::{App, Config, PolicyAction, PolicyScope};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::IpAddr;
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 const COLUMNS: &[Column] = &[
     Column::Text("VERDICT"),
     Column::Text("POLICY"),
+    Column::Text("THREAT"),
     Column::Text("WHY"),
     Column::Text("PROTO"),
     Column::Text("CLIENT"),
@@ -35,7 +36,9 @@ const COLUMNS: &[Column] = &[
 struct Line<'a> {
     verdict: PolicyAction,
     #[serde(skip_serializing_if = "Option::is_none")]
-    policy: Option<&'a str>,
+    policy: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    threat: Option<String>,
     why: &'static str,
     proto: &'static str,
     client: IpAddr,
@@ -45,6 +48,25 @@ struct Line<'a> {
     application: Option<App>,
     domain: Option<&'a str>,
     state: &'static str,
+}
+
+impl<'a> Line<'a> {
+    fn new(flow: &'a Flow, judgement: &Judgement) -> Line<'a> {
+        Line {
+            verdict: judgement.verdict,
+            policy: judgement.policy.map(str::to_owned),
+            threat: judgement.threat.map(str::to_owned),
+            why: judgement.why,
+            proto: flow.protocol.name(),
+            client: flow.client.0,
+            client_port: flow.client.1,
+            server: flow.server.0,
+            server_port: flow.server.1,
+            application: flow.application(),
+            domain: flow.domain().or(flow.query()),
+            state: flow.state(),
+        }
+    }
 }
 
 pub fn run(args: &Replay, out: &mut impl Write) -> Result<(), Error> {
@@ -58,12 +80,9 @@ pub fn run(args: &Replay, out: &mut impl Write) -> Result<(), Error> {
         Error::Other(format!("{path}: {error}"))
     })?;
     let scope = scope(&config, args.firewall.as_deref())?;
-    let settings = settings(&config, &scope);
-    let mode = args.mode.unwrap_or(settings.mode);
-    let policies = config.firewalls.policies(&scope);
-    let policies = Policies::compile(policies, &config.firewalls.books);
-    let judge = |flow| judge(flow, &policies, mode, settings.default_action);
-    let lines: Vec<Line> = capture.flows.iter().filter_map(judge).collect();
+    let mut judge = Judge::new(&config, scope, args.mode).map_err(Error::Other)?;
+    let mut lines = Vec::new();
+    judge.judge(&capture, |flow, it| lines.push(Line::new(flow, &it)));
     let text = match args.json {
         true => {
             let lines: Result<Vec<String>, _> = lines.iter().map(serde_json::to_string).collect();
@@ -111,91 +130,6 @@ fn scope(config: &Config, given: Option<&str>) -> Result<PolicyScope, Error> {
     }
 }
 
-fn settings(config: &Config, scope: &PolicyScope) -> FirewallSettings {
-    let firewalls = &config.firewalls;
-    let all = firewalls.nat.iter().chain(&firewalls.nat_off);
-    match scope {
-        PolicyScope::NatGateway(id) => {
-            let mut of_gateway = all.filter(|it| it.gateway == *id);
-            of_gateway.next().map(|it| it.settings.clone())
-        }
-        PolicyScope::BorderIn | PolicyScope::BorderOut => Some(firewalls.border.settings.clone()),
-        PolicyScope::Dns => Some(FirewallSettings {
-            default_action: firewalls.dns.default_action,
-            ..FirewallSettings::default()
-        }),
-    }
-    .unwrap_or_default()
-}
-
-/// What the policies say of a session. Those of IPv6 no firewall sees.
-fn judge<'a>(
-    flow: &'a Flow,
-    policies: &'a Policies,
-    mode: EngineMode,
-    default: model::Policy,
-) -> Option<Line<'a>> {
-    let (IpAddr::V4(source), IpAddr::V4(destination)) = (flow.client.0, flow.server.0) else {
-        return None;
-    };
-    let identity = match flow.identity() {
-        Some(known) if known.is_nameless() => Identity::Nameless(known.app),
-        Some(known) => Identity::Known {
-            app: known.app,
-            domain: known.domain.as_deref(),
-        },
-        None => Identity::Unknown,
-    };
-    let subject = Subject {
-        source,
-        destination,
-        protocol: match flow.protocol {
-            Protocol::Tcp => TCP,
-            Protocol::Udp => UDP,
-        },
-        port: Some(flow.server.1),
-        identity,
-    };
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let threats = Threats::default();
-    let facts = Facts {
-        names: &(),
-        locations: &(),
-        threats: &threats,
-        now: now.map_or(0, |it| it.as_secs()),
-    };
-    let default = match default {
-        model::Policy::Accept => PolicyAction::Accept,
-        model::Policy::Drop => PolicyAction::Drop,
-    };
-    let (verdict, place, why) = match policies.check(&subject, &facts, mode, default) {
-        Verdict::Decided { action, because } => match because {
-            Because::Policy(place) => (action, Some(place), "it matches"),
-            Because::Default => (action, None, "none matches"),
-            Because::Unidentified(place, Needs::App) => {
-                (action, Some(place), "application unknown")
-            }
-            Because::Unidentified(place, Needs::Domain) => (action, Some(place), "domain unknown"),
-        },
-        // Nothing more will be known of what is in a file.
-        Verdict::Pending(place, _) => (default, Some(place), "not decided"),
-    };
-    let policy = place.and_then(|place| policies.get(place));
-    Some(Line {
-        verdict,
-        policy: policy.map(|it| &*it.id),
-        why,
-        proto: flow.protocol.name(),
-        client: flow.client.0,
-        client_port: flow.client.1,
-        server: flow.server.0,
-        server_port: flow.server.1,
-        application: flow.application(),
-        domain: flow.domain(),
-        state: flow.state(),
-    })
-}
-
 fn render(lines: &[Line], flows: usize) -> String {
     let mut table = Table::new(COLUMNS);
     let mut verdicts: BTreeMap<String, u64> = BTreeMap::new();
@@ -204,7 +138,8 @@ fn render(lines: &[Line], flows: usize) -> String {
         *verdicts.entry(verdict.clone()).or_default() += 1;
         table.row([
             verdict,
-            line.policy.unwrap_or_default().to_owned(),
+            line.policy.clone().unwrap_or_default(),
+            line.threat.clone().unwrap_or_default(),
             line.why.to_owned(),
             line.proto.to_owned(),
             format!("{}:{}", line.client, line.client_port),
@@ -223,7 +158,7 @@ fn render(lines: &[Line], flows: usize) -> String {
     let left = (flows - lines.len()) as u64;
     if left > 0 {
         sums.push(format!(
-            "{} of IPv6, which no firewall sees",
+            "{} that the firewall does not see",
             plural(left, "session")
         ));
     }
@@ -252,71 +187,5 @@ mod tests {
         assert_eq!(found, PolicyScope::BorderIn);
         assert!(scope(&config(one), Some("dns")).is_err());
         assert!(scope(&config(""), None).is_err());
-    }
-
-    #[test]
-    fn a_session_is_judged_by_what_is_known_of_it() {
-        let policies = "[[policy]]\nid = \"web\"\nfirewall = \"border-out\"\nprotocol = \"tcp\"\nports = 443\n\
-                        applications = [\"HTTPS\"]\naction = \"accept\"\n\
-                        [[policy]]\nid = \"rest\"\nfirewall = \"border-out\"\naction = \"drop\"\n";
-        let config = config(policies);
-        let policies = config.firewalls.policies(&PolicyScope::BorderOut);
-        let policies = Policies::compile(policies, &[]);
-        let flow = |app: Option<App>, client: &str| Flow {
-            protocol: Protocol::Tcp,
-            client: (client.parse().unwrap(), 40_000),
-            server: ("198.51.100.7".parse().unwrap(), 443),
-            packets: 3,
-            packets_needed: None,
-            progress: match app {
-                None => inspect::Progress::GaveUp(inspect::Unknown::NoPayload),
-                Some(app) => inspect::Progress::Done(inspect::Identity {
-                    app,
-                    domain: None,
-                    hidden: false,
-                    details: inspect::Details::default(),
-                }),
-            },
-            related: false,
-        };
-        for (app, mode, verdict, policy, why) in [
-            (
-                Some(App::Https),
-                EngineMode::Loose,
-                PolicyAction::Accept,
-                "web",
-                "it matches",
-            ),
-            (
-                Some(App::Ssh),
-                EngineMode::Loose,
-                PolicyAction::Drop,
-                "rest",
-                "it matches",
-            ),
-            (
-                None,
-                EngineMode::Loose,
-                PolicyAction::Accept,
-                "web",
-                "application unknown",
-            ),
-            (
-                None,
-                EngineMode::Strict,
-                PolicyAction::Drop,
-                "rest",
-                "it matches",
-            ),
-        ] {
-            let flow = flow(app, "192.168.1.10");
-            let line = judge(&flow, &policies, mode, model::Policy::Accept).unwrap();
-            assert_eq!(
-                (line.verdict, line.policy, line.why),
-                (verdict, Some(policy), why)
-            );
-        }
-        let six = flow(None, "2001:db8::1");
-        assert!(judge(&six, &policies, EngineMode::Loose, model::Policy::Accept).is_none());
     }
 }

@@ -3,6 +3,9 @@
 //! What was fetched and can be read is put into a file of the state directory, and from there the table is built. So a
 //! list that cannot be had, or has become nonsense, leaves the last good one in force, also after a restart; and
 //! only the table is in memory.
+//!
+//! Reading a list and building the table may take seconds. Nobody waits for that: it is done on copies of what is to be
+//! done ([`prepare`], [`Plan`]), and only its outcome is taken in.
 
 use crate::state::hash;
 use model::ThreatFeed;
@@ -13,6 +16,7 @@ use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
+use tempfile::NamedTempFile;
 
 /// The largest list in bytes.
 const MAX_SIZE: u64 = 256 << 20;
@@ -44,7 +48,26 @@ pub struct Feeds {
     feeds: BTreeMap<String, Feed>,
     /// Whether the table is not what the files are.
     stale: bool,
+    /// Whether a table is being built.
+    building: bool,
 }
+
+/// A list that was fetched and can be read.
+pub enum Prepared {
+    /// It is the one that is kept.
+    Same,
+    /// It is another, in a file beside that.
+    New(NamedTempFile),
+}
+
+/// What a table is built of: lists with their files.
+pub struct Plan(Vec<(ThreatFeed, PathBuf)>);
+
+/// What became of a list while a table was built; `None` if there is no file of it.
+pub struct Outcome(
+    ThreatFeed,
+    Option<Result<(feed::Report, Option<SystemTime>), String>>,
+);
 
 impl Feeds {
     /// With files in a directory, which is made when it is needed.
@@ -54,6 +77,7 @@ impl Feeds {
             feeds: BTreeMap::new(),
             // The lists that are built in.
             stale: true,
+            building: false,
         }
     }
 
@@ -104,7 +128,7 @@ impl Feeds {
 
     /// Whether something is still to be fetched or built.
     pub fn busy(&self) -> bool {
-        self.stale || self.due().is_some()
+        self.stale || self.building || self.due().is_some()
     }
 
     /// A list that has to be fetched now.
@@ -121,23 +145,22 @@ impl Feeds {
         due.min().map(|it| it.saturating_duration_since(now))
     }
 
+    /// Where lists are kept.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// Takes in what became of fetching a list.
-    pub fn fetched(&mut self, feed: &ThreatFeed, result: Result<Vec<u8>, String>) {
-        let result = result.and_then(|content| {
-            let report = feed::read(&content[..], feed.format, &mut |_, _| ());
-            let report = report.map_err(|error| error.to_string())?;
-            match report.first_skipped.first() {
-                Some(first) if report.indicators == 0 => Err(format!(
-                    "there is no indicator in it; line {}: {}",
-                    first.line, first.why
-                )),
-                _ => self.write(feed, &content).map_err(|error| {
-                    let directory = self.directory.display();
-                    format!("it cannot be kept in {directory}: {error}")
-                }),
-            }
+    pub fn fetched(&mut self, feed: &ThreatFeed, result: Result<Prepared, String>) {
+        // It may be another one meanwhile.
+        if self.feeds.get(&feed.id).is_none_or(|it| it.feed != *feed) {
+            return;
+        }
+        let result = result.and_then(|it| {
+            let kept = self.write(feed, it);
+            kept.map_err(|error| not_kept(&self.directory, &error))
         });
-        let Some(known) = self.feeds.get_mut(&feed.id).filter(|it| it.feed == *feed) else {
+        let Some(known) = self.feeds.get_mut(&feed.id) else {
             return;
         };
         match result {
@@ -157,59 +180,56 @@ impl Feeds {
     }
 
     /// Puts a list into its file; whether it is another than before.
-    fn write(&self, feed: &ThreatFeed, content: &[u8]) -> io::Result<bool> {
+    fn write(&self, feed: &ThreatFeed, prepared: Prepared) -> io::Result<bool> {
         let path = self.path(feed);
-        if fs::read(&path).is_ok_and(|before| before == content) {
+        match prepared {
             // Its age is told by the file.
-            File::open(&path)?.set_modified(SystemTime::now())?;
-            return Ok(false);
+            Prepared::Same => File::open(&path)?
+                .set_modified(SystemTime::now())
+                .map(|()| false),
+            Prepared::New(file) => Ok(file.persist(path).map(|_| true)?),
         }
-        fs::create_dir_all(&self.directory)?;
-        let mut file = tempfile::NamedTempFile::new_in(&self.directory)?;
-        file.write_all(content)?;
-        file.persist(path)?;
-        Ok(true)
     }
 
     fn path(&self, feed: &ThreatFeed) -> PathBuf {
-        // An identifier may have a `/` in it.
-        self.directory.join(hash(&feed.id))
+        file_of(&self.directory, feed)
     }
 
-    /// The table of all lists, if it is another than before.
-    pub fn table(&mut self) -> Option<Threats> {
+    /// What a table of all lists is to be built of, if it is another than before. Its outcome is to be
+    /// [taken in](Feeds::built).
+    pub fn plan(&mut self) -> Option<Plan> {
         if !std::mem::take(&mut self.stale) {
             return None;
         }
         self.tidy();
-        let directory = self.directory.clone();
-        let builtin = policy::test_indicators();
-        let mut all: Vec<(_, Arc<str>)> = builtin.map(|(it, of)| (it, of.into())).collect();
-        for known in self.feeds.values_mut() {
-            let path = directory.join(hash(&known.feed.id));
-            let Ok(file) = File::open(&path) else {
+        self.building = true;
+        let feeds = self.feeds.values();
+        Some(Plan(
+            feeds
+                .map(|it| (it.feed.clone(), self.path(&it.feed)))
+                .collect(),
+        ))
+    }
+
+    /// Takes in what became of lists while a table was built.
+    pub fn built(&mut self, outcomes: Vec<Outcome>) {
+        self.building = false;
+        for Outcome(feed, read) in outcomes {
+            let known = self.feeds.get_mut(&feed.id);
+            let Some(known) = known.filter(|it| it.feed == feed) else {
                 continue;
             };
-            let at = file.metadata().and_then(|it| it.modified());
-            let category: Arc<str> = known.feed.category.as_str().into();
-            let before = all.len();
-            let read = feed::read(BufReader::new(file), known.feed.format, &mut |it, of| {
-                all.push((it, of.map_or_else(|| Arc::clone(&category), Arc::from)));
-            });
             match read {
-                Ok(report) => {
+                None => {}
+                Some(Ok((report, at))) => {
                     known.indicators = report.indicators;
                     known.skipped = report.skipped;
-                    known.at = at.ok();
+                    known.at = at;
                 }
                 // It was read to its end once: the disk fails.
-                Err(error) => {
-                    all.truncate(before);
-                    known.error = Some(error.to_string());
-                }
+                Some(Err(error)) => known.error = Some(error),
             }
         }
-        Some(Threats::new(all))
     }
 
     /// Removes the files of lists that there are no more.
@@ -225,6 +245,68 @@ impl Feeds {
             }
         }
     }
+}
+
+impl Plan {
+    /// Builds the table.
+    pub fn build(self) -> (Threats, Vec<Outcome>) {
+        let builtin = policy::test_indicators();
+        let mut all: Vec<(_, Arc<str>)> = builtin.map(|(it, of)| (it, of.into())).collect();
+        let mut outcomes = Vec::with_capacity(self.0.len());
+        for (feed, path) in self.0 {
+            let Ok(file) = File::open(&path) else {
+                outcomes.push(Outcome(feed, None));
+                continue;
+            };
+            let at = file.metadata().and_then(|it| it.modified());
+            let category: Arc<str> = feed.category.as_str().into();
+            let before = all.len();
+            let read = feed::read(BufReader::new(file), feed.format, &mut |it, of| {
+                all.push((it, of.map_or_else(|| Arc::clone(&category), Arc::from)));
+            });
+            if read.is_err() {
+                all.truncate(before);
+            }
+            let read = read.map(|report| (report, at.ok()));
+            outcomes.push(Outcome(feed, Some(read.map_err(|it| it.to_string()))));
+        }
+        (Threats::new(all), outcomes)
+    }
+}
+
+/// Reads a list that was fetched, and puts it beside the one that is kept in a directory.
+///
+/// # Errors
+/// If it cannot be read, or there is nothing but nonsense in it.
+pub fn prepare(directory: &Path, feed: &ThreatFeed, content: &[u8]) -> Result<Prepared, String> {
+    let report = feed::read(content, feed.format, &mut |_, _| ());
+    let report = report.map_err(|error| error.to_string())?;
+    if let (0, Some(first)) = (report.indicators, report.first_skipped.first()) {
+        return Err(format!(
+            "there is no indicator in it; line {}: {}",
+            first.line, first.why
+        ));
+    }
+    let write = || {
+        if fs::read(file_of(directory, feed)).is_ok_and(|before| before == content) {
+            return Ok(Prepared::Same);
+        }
+        fs::create_dir_all(directory)?;
+        let mut file = NamedTempFile::new_in(directory)?;
+        file.write_all(content)?;
+        Ok(Prepared::New(file))
+    };
+    write().map_err(|error: io::Error| not_kept(directory, &error))
+}
+
+fn not_kept(directory: &Path, error: &io::Error) -> String {
+    format!("it cannot be kept in {}: {error}", directory.display())
+}
+
+/// The file of a list.
+fn file_of(directory: &Path, feed: &ThreatFeed) -> PathBuf {
+    // An identifier may have a `/` in it.
+    directory.join(hash(&feed.id))
 }
 
 /// Whether the same content would be something else.
@@ -285,9 +367,17 @@ mod tests {
     fn run(feeds: &mut Feeds) -> Option<Threats> {
         while let Some(due) = feeds.due() {
             let fetched = fetch(&due.location);
-            feeds.fetched(&due, fetched);
+            let prepared = fetched.and_then(|it| prepare(feeds.directory(), &due, &it));
+            feeds.fetched(&due, prepared);
         }
-        feeds.table()
+        rebuilt(feeds)
+    }
+
+    fn rebuilt(feeds: &mut Feeds) -> Option<Threats> {
+        let (table, outcomes) = feeds.plan()?.build();
+        assert!(feeds.busy());
+        feeds.built(outcomes);
+        Some(table)
     }
 
     #[test]
@@ -317,11 +407,34 @@ mod tests {
         assert!(feeds.all()[0].error.is_some());
         let mut next = Feeds::new(state.clone());
         next.keep(&[feed(&list)]);
-        let table = next.table().unwrap();
+        let table = rebuilt(&mut next).unwrap();
         assert_eq!(table.find_address(BAD), Some("IpOutThreatMining"));
         // A list that is not wanted any more leaves nothing behind.
         assert!(next.keep(&[]));
-        assert_eq!(next.table().unwrap().find_address(BAD), None);
+        assert_eq!(rebuilt(&mut next).unwrap().find_address(BAD), None);
+        assert_eq!(fs::read_dir(&state).unwrap().count(), 0);
+    }
+
+    /// A list that is another one when it has been fetched leaves nothing behind, nor does what is built meanwhile count.
+    #[test]
+    fn what_is_not_wanted_any_more_when_it_is_there_is_passed_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let (state, list) = (dir.path().join("feeds"), dir.path().join("list"));
+        let mut feeds = Feeds::new(state.clone());
+        let (old, new) = (feed(&list), feed(&dir.path().join("other")));
+        feeds.keep(std::slice::from_ref(&old));
+        let prepared = prepare(&state, &old, b"198.51.100.66\n");
+        feeds.fetched(&old, prepared);
+        let (before, outcomes) = feeds.plan().unwrap().build();
+        assert!(before.find_address(BAD).is_some());
+        let late = prepare(&state, &old, b"198.51.100.66\n198.51.100.67\n");
+        feeds.keep(std::slice::from_ref(&new));
+        feeds.built(outcomes);
+        feeds.fetched(&old, late);
+        assert_eq!(feeds.due(), Some(new));
+        assert_eq!(feeds.all()[0].indicators, 0);
+        let after = rebuilt(&mut feeds).unwrap();
+        assert_eq!(after.find_address(BAD), None);
         assert_eq!(fs::read_dir(&state).unwrap().count(), 0);
     }
 

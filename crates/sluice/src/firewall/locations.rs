@@ -121,7 +121,7 @@ impl Watched {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     fn text(text: &str) -> Vec<u8> {
@@ -157,7 +157,7 @@ mod tests {
     }
 
     /// A table (as the format's specification, version 2.0, has it) that knows 203.0.113.0/24 alone.
-    fn table(country: &str, part: &str) -> Vec<u8> {
+    pub(crate) fn table(country: &str, part: &str) -> Vec<u8> {
         let (net, nodes) = (u32::from(Ipv4Addr::new(203, 0, 113, 0)), 24u32);
         let mut bytes = Vec::new();
         for n in 0..nodes {

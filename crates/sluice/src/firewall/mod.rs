@@ -15,6 +15,9 @@ mod resolver;
 pub use counters::Counters;
 pub use feeds::Feed;
 pub(crate) use live::Live;
+pub(crate) use locations::Table;
+#[cfg(test)]
+pub(crate) use locations::tests::table as table_for_tests;
 pub use pulse::Pulse;
 pub use recording::{Recorded, Recording};
 pub use resolver::{Resolution, Resolver};
@@ -277,30 +280,39 @@ fn gather(intel: &Intel, knowledge: &Knowledge) {
         let IntelState {
             feeds: Some(feeds),
             changed,
-            indicators,
             ..
         } = &mut *state
         else {
             return;
         };
         let due = feeds.due();
+        // Others may ask and tell while lists are read and fetched.
         if (std::mem::take(changed) || due.is_none())
-            && let Some(table) = feeds.table()
+            && let Some(plan) = feeds.plan()
         {
-            *indicators = table.len();
+            drop(state);
+            let (table, outcomes) = plan.build();
+            let len = table.len();
             let threats = Arc::new(table);
             knowledge.change(|world| world.threats = threats);
+            state = lock(&intel.state);
+            state.indicators = len;
+            if let Some(feeds) = &mut state.feeds {
+                feeds.built(outcomes);
+            }
             intel.news.notify_all();
+            continue;
         }
         let idle = feeds.idle().unwrap_or(LOOK).min(LOOK);
         match due {
-            // Others may ask and tell meanwhile.
             Some(feed) => {
+                let directory = feeds.directory().to_owned();
                 drop(state);
                 let fetched = feeds::fetch(&feed.location);
+                let prepared = fetched.and_then(|it| feeds::prepare(&directory, &feed, &it));
                 state = lock(&intel.state);
                 if let Some(feeds) = &mut state.feeds {
-                    feeds.fetched(&feed, fetched);
+                    feeds.fetched(&feed, prepared);
                 }
             }
             None => {
