@@ -127,7 +127,7 @@ pub struct FilePolicy {
     firewall: Id,
     /// What its identifier is made of, if it has none.
     said: Option<u64>,
-    policy: Arc<ControlPolicy>,
+    policy: ControlPolicy,
 }
 
 impl FilePolicy {
@@ -137,7 +137,7 @@ impl FilePolicy {
         Some(FilePolicy {
             firewall: firewall?,
             said: raw.id.is_none().then(|| said(&policy)),
-            policy: Arc::new(policy),
+            policy,
         })
     }
 }
@@ -183,12 +183,13 @@ impl Lists {
             }
         };
         let (scope, policies) = &mut self.lists[n];
-        if let (Some(said), Some(policy)) = (said, Arc::get_mut(&mut policy)) {
+        if let Some(said) = said {
             let alike = self.alike.entry((n, said)).or_default();
             *alike += 1;
             policy.id = made_id(scope, said, *alike);
         }
-        policies.push(policy);
+        // Only now, so that they lie side by side.
+        policies.push(Arc::new(policy));
         Item::Policy(n, policies.len() - 1)
     }
 
