@@ -6,7 +6,7 @@ use crate::{Params, Principal, Request};
 use control::Cloud;
 use control::audit::{Actor, Event};
 use control::records::Seconds;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 /// The most bytes of a call's parameters that are kept: what is longer is cut off.
@@ -56,33 +56,23 @@ pub(crate) fn event(
 }
 
 /// Adds the resources that an answer names: those that were made.
-pub(crate) fn add_made(event: &mut Event, answer: &Value) {
-    match answer {
-        Value::Object(fields) => {
-            for (name, value) in fields {
-                let of_ids =
-                    is_identifier(name) || name.ends_with("IdSet") || name.ends_with("Uuid");
-                match value {
-                    Value::String(id) if of_ids => add(&mut event.resources, id),
-                    Value::Array(list) if of_ids => {
-                        for id in list.iter().filter_map(Value::as_str) {
-                            add(&mut event.resources, id);
-                        }
-                        add_made_of(event, list);
+pub(crate) fn add_made(event: &mut Event, answer: &Map<String, Value>) {
+    for (name, value) in answer {
+        let of_ids = is_identifier(name) || name.ends_with("IdSet") || name.ends_with("Uuid");
+        match value {
+            Value::String(id) if of_ids => add(&mut event.resources, id),
+            Value::Array(list) => {
+                for value in list {
+                    match value {
+                        Value::String(id) if of_ids => add(&mut event.resources, id),
+                        Value::Object(fields) => add_made(event, fields),
+                        _ => {}
                     }
-                    Value::Array(list) => add_made_of(event, list),
-                    value => add_made(event, value),
                 }
             }
+            Value::Object(fields) => add_made(event, fields),
+            _ => {}
         }
-        Value::Array(list) => add_made_of(event, list),
-        _ => {}
-    }
-}
-
-fn add_made_of(event: &mut Event, list: &[Value]) {
-    for value in list.iter().filter(|it| it.is_object()) {
-        add_made(event, value);
     }
 }
 
@@ -169,12 +159,12 @@ mod tests {
             },
         };
         let mut event = event(&cloud, &request, product, operation, 1);
-        add_made(
-            &mut event,
-            &json!({"NatGatewayId": "ngw-1", "SnatTableIds": {"SnatTableId": ["stb-1"]},
-                    "InstanceIdSets": {"InstanceIdSet": ["i-1"]}, "List": [{"VpcId": "vpc-1"}],
-                    "AccessKeySecret": "secret"}),
-        );
+        let answer = json!({
+            "NatGatewayId": "ngw-1", "SnatTableIds": {"SnatTableId": ["stb-1"]},
+            "InstanceIdSets": {"InstanceIdSet": ["i-1"]}, "List": [{"VpcId": "vpc-1"}],
+            "AccessKeySecret": "secret"
+        });
+        add_made(&mut event, answer.as_object().unwrap());
         let mut resources = event.resources;
         resources.sort();
         assert_eq!(resources, ["i-1", "ngw-1", "stb-1", "vpc-1"]);

@@ -138,24 +138,21 @@ impl Service for Cloud {
             }),
         };
         let request = spread.as_ref().unwrap_or(request);
-        let answer = match handler {
+        match handler {
             Handler::Query(query) => self.ask(request, product, operation, |call, cloud| {
                 query(call, cloud)
-            })?,
-            Handler::Ask(ask) => {
-                self.ask(request, product, operation, |call, _| ask(call, self))?
-            }
-            Handler::Change(change) => self.change(request, product, operation, change)?,
+            }),
+            Handler::Ask(ask) => self.ask(request, product, operation, |call, _| ask(call, self)),
+            Handler::Change(change) => self.change(request, product, operation, change),
             Handler::Act(act) => {
                 let act = |call: &Call, draft: &mut Draft| act(call, draft, self);
-                self.change(request, product, operation, act)?
+                self.change(request, product, operation, act)
             }
             Handler::Seal(change) => {
                 let change = |call: &Call, draft: &mut Draft| change(call, draft, &self.sealer);
-                self.change(request, product, operation, change)?
+                self.change(request, product, operation, change)
             }
-        };
-        completed(operation, request, answer)
+        }
     }
 
     fn secret(&self, access_key_id: &str) -> Option<String> {
@@ -173,7 +170,7 @@ impl Cloud {
         product: &'static Product,
         operation: &Operation,
         ask: impl FnOnce(&Call, &control::Cloud) -> Answer,
-    ) -> Answer {
+    ) -> Result<Map<String, Value>, ApiError> {
         let cloud = self.control.cloud();
         access::check(&cloud, request, &product.product, operation, false)?;
         operation.check(&request.params)?;
@@ -187,7 +184,7 @@ impl Cloud {
         let answer = ask(&call, &cloud)?;
         match dry_run {
             true => Err(Refusal::dry_run().into()),
-            false => Ok(answer),
+            false => completed(operation, request, answer),
         }
     }
 
@@ -198,7 +195,7 @@ impl Cloud {
         product: &'static Product,
         operation: &Operation,
         change: impl FnOnce(&Call, &mut Draft) -> Answer,
-    ) -> Answer {
+    ) -> Result<Map<String, Value>, ApiError> {
         let now = now();
         let event = audit::event(&self.control.cloud(), request, product, operation, now);
         let answer = self.control.change(now, |draft| {
@@ -212,7 +209,7 @@ impl Cloud {
             && refusal.is_dry_run()
             && operation.response.iter().any(|it| it.name == "DryRun")
         {
-            return Ok(json!({"DryRun": true}));
+            return completed(operation, request, json!({"DryRun": true}));
         }
         answer.map_err(|refusal| {
             // A dry run changes nothing, whatever comes of it.
@@ -243,14 +240,15 @@ fn completed(
     Ok(fields)
 }
 
-/// Performs a change on a draft, or repeats the answer to the same call with the same client token.
+/// Performs a change on a draft, or repeats the answer to the same call with the same client token. A change that
+/// cannot be answered is not made.
 fn perform(
     request: &Request,
     product: &'static Product,
     operation: &Operation,
     draft: &mut Draft,
     change: impl FnOnce(&Call, &mut Draft) -> Answer,
-) -> Answer {
+) -> Result<Map<String, Value>, ApiError> {
     let now = draft.now;
     access::check(draft, request, &product.product, operation, true)?;
     operation.check(&request.params)?;
@@ -268,12 +266,10 @@ fn perform(
             .get(id)
             .filter(|it| it.created + TOKEN_LIFE > now)
     {
-        return Ok(repeat(known, parameters)?);
+        return completed(operation, request, repeat(known, parameters)?);
     }
     draft.dry_run = call.flag("DryRun")? == Some(true);
     let answer = change(&call, draft)?;
-    // A change that cannot be answered is not made.
-    completed(operation, request, answer.clone())?;
     if let Some((id, parameters)) = token {
         forget_tokens(draft, now);
         draft.tokens.put(Token {
@@ -283,7 +279,7 @@ fn perform(
             created: now,
         });
     }
-    Ok(answer)
+    completed(operation, request, answer)
 }
 
 /// Operations refuse with the API's error; the control plane carries it through as its own.
@@ -422,5 +418,72 @@ pub(crate) fn one_of<'a>(
         (None, None) => Err(missing(a)),
         (Some(_), Some(_)) => Err(invalid(b, format!("Give {a} or {b}, not both."))),
         given => Ok(given),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Caller, Principal};
+    use control::{DataPlane, StartError};
+
+    struct Anything;
+
+    impl DataPlane for Anything {
+        fn apply(&self, _: &model::Config) -> Result<(), String> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_change_whose_answer_cannot_be_given_is_not_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store::Sqlite::open(dir.path().join("state.db")).unwrap();
+        let first = |_: &mut Draft| Ok::<_, StartError>(());
+        let control = Control::start(Arc::new(store), 1, first, |_| Ok(Box::new(Anything)));
+        let sealer = Sealer::open(&dir.path().join("key")).unwrap();
+        let cloud = Cloud::new(Arc::new(control.unwrap()), sealer);
+        let (product, operation) = spec::operation("2016-04-28", "CreateVpc").unwrap();
+        let request = Request {
+            id: "R".into(),
+            version: "2016-04-28".into(),
+            action: "CreateVpc".into(),
+            params: [("RegionId", "cn-hangzhou"), ("ClientToken", "t")]
+                .into_iter()
+                .collect(),
+            caller: Caller {
+                principal: Principal::Local { uid: 0 },
+                address: [127, 0, 0, 1].into(),
+                user_agent: String::new(),
+            },
+        };
+        let call = |answer: Value| {
+            cloud.change(&request, product, operation, |_, draft| {
+                draft.tokens.put(Token {
+                    id: "made".into(),
+                    parameters: String::new(),
+                    answer: String::new(),
+                    created: now(),
+                });
+                Ok(answer)
+            })
+        };
+        let before = cloud.control.cloud();
+
+        let refused = call(json!({"VpcId": "vpc-1", "Odd": 1})).unwrap_err();
+        assert_eq!((refused.status, &*refused.code), (500, "InternalError"));
+        assert_eq!(cloud.control.cloud(), before);
+
+        let fields = call(json!({"VpcId": "vpc-1"})).unwrap();
+        assert_eq!(fields["VpcId"], "vpc-1");
+        assert_eq!(fields["VRouterId"], "", "what was not said is empty");
+        assert_eq!(cloud.control.cloud().tokens.iter().count(), 2);
+        // The token's answer is completed as the first one was.
+        assert_eq!(call(json!({"Odd": 1})).unwrap(), fields);
+
+        let events = cloud.control.events(None, true, 10).unwrap().events;
+        let codes: Vec<&str> = events.iter().map(|(_, it)| &*it.code).collect();
+        assert_eq!(codes, ["InternalError", "", ""]);
+        assert_eq!(events[1].1.resources, ["vpc-1"]);
     }
 }

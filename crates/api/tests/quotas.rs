@@ -105,3 +105,46 @@ fn a_vpc_has_at_most_64_blocks() {
     (1..64).for_each(|n| drop(add(n).unwrap()));
     assert_eq!(refused(add(64)), "QuotaExceeded.SecondaryCidrBlock");
 }
+
+fn gateway(world: &World, vpc: &str, more: &[(&str, &str)]) -> Result<Value, api::ApiError> {
+    world.vpc("CreateNatGateway", &[&[("VpcId", vpc)], more].concat())
+}
+
+#[test]
+fn quotas_hold() {
+    let world = World::new();
+    set_quotas(
+        &world,
+        &[
+            ("nat-gateways-per-vpc", 1),
+            ("vpcs", 2),
+            ("vswitches-per-vpc", 1),
+        ],
+    );
+    let site = site(&world);
+    let more = gateway(&world, &site.vpc, &[("VSwitchId", &site.vswitch)]);
+    assert_eq!(refused(more), "QuotaExceeded.NatGateway");
+    let params = [
+        ("VpcId", &*site.vpc),
+        ("CidrBlock", "192.168.2.0/24"),
+        ("ZoneId", "cn-hangzhou-h"),
+    ];
+    assert_eq!(
+        refused(world.vpc("CreateVSwitch", &params)),
+        "QuotaExceeded.VSwitch"
+    );
+    network(&world);
+    let params = [("CidrBlock", "10.0.0.0/16")];
+    assert_eq!(
+        refused(world.vpc("CreateVpc", &params)),
+        "QuotaExceeded.Vpc"
+    );
+    let cloud = control::quota::Quota::of_the_cloud();
+    let cloud: Vec<(&str, u32)> = cloud.iter().map(|(name, most)| (&**name, *most)).collect();
+    set_quotas(&world, &cloud);
+    for _ in 1..5 {
+        gateway(&world, &site.vpc, &[("VSwitchId", &site.vswitch)]).unwrap();
+    }
+    let more = gateway(&world, &site.vpc, &[("VSwitchId", &site.vswitch)]);
+    assert_eq!(refused(more), "QuotaExceeded.NatGateway");
+}

@@ -1,6 +1,7 @@
 //! VPCs, vSwitches and routes, through the API.
 
 use crate::common::{World, refused, text};
+use crate::nat::{network, set_regions};
 
 fn world_with_vpc() -> (World, String) {
     let world = World::new();
@@ -230,4 +231,44 @@ fn everything_survives_a_restart() {
     let before = world.control.cloud();
     let world = world.restart();
     assert_eq!(*world.control.cloud(), *before);
+}
+
+#[test]
+fn a_region_has_its_own_networks() {
+    let world = World::new();
+    set_regions(&world, &["cn-hangzhou", "cn-beijing"]);
+    let (vpc, vswitch) = network(&world);
+    let there = |action: &str, params: &[(&str, &str)]| {
+        let region = [("RegionId", "cn-beijing")];
+        world.call("2016-04-28", action, &[&region, params].concat())
+    };
+    let of = [("VpcId", &*vpc)];
+    let more = [("ZoneId", "cn-beijing-h"), ("CidrBlock", "192.168.2.0/24")];
+    for (action, params, code) in [
+        (
+            "CreateVSwitch",
+            [&of[..], &more].concat(),
+            "InvalidVpcId.NotFound",
+        ),
+        ("CreateRouteTable", of.to_vec(), "InvalidVpcId.NotFound"),
+        ("DeleteVpc", of.to_vec(), "InvalidVpcId.NotFound"),
+        (
+            "DeleteVSwitch",
+            vec![("VSwitchId", &*vswitch)],
+            "InvalidVSwitchId.NotFound",
+        ),
+        (
+            "CreateNatGateway",
+            vec![("VpcId", &*vpc), ("VSwitchId", &vswitch)],
+            "InvalidVpcId.NotFound",
+        ),
+    ] {
+        assert_eq!(refused(there(action, &params)), code, "{action}");
+    }
+    let shown = there("DescribeVpcs", &of).unwrap();
+    assert_eq!(shown["TotalCount"], 0);
+    // In its own they are there, also if a call leaves the region out.
+    let params = [("VSwitchId", &*vswitch)];
+    world.call("2016-04-28", "DeleteVSwitch", &params).unwrap();
+    world.vpc("DeleteVpc", &of).unwrap();
 }

@@ -1,20 +1,16 @@
 //! What the passing of time asks of the control plane: licenses end or are renewed.
 
 use crate::error::Error;
+use crate::periodic::Periodic;
 use control::Control;
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How often it is looked whether something is due.
 const PERIOD: Duration = Duration::from_secs(10);
 
 /// Looks again and again until it is stopped.
-pub struct Clock {
-    stop: Sender<()>,
-    thread: Mutex<Option<JoinHandle<()>>>,
-}
+pub struct Clock(Periodic);
 
 impl Clock {
     /// Looks at once, and then every ten seconds.
@@ -22,31 +18,20 @@ impl Clock {
     /// # Errors
     /// If the system gives no thread.
     pub fn start(control: Arc<Control>) -> Result<Clock, Error> {
-        let (stop, stopped) = channel();
-        let thread = std::thread::Builder::new()
-            .name("sluice-clock".into())
-            .spawn(move || {
-                loop {
-                    tick(&control);
-                    if stopped.recv_timeout(PERIOD) != Err(RecvTimeoutError::Timeout) {
-                        break;
-                    }
+        let looks = Periodic::start("sluice-clock", move |stop| {
+            loop {
+                tick(&control);
+                if stop.within(PERIOD) {
+                    break;
                 }
-            })
-            .map_err(Error::io("start a thread"))?;
-        Ok(Clock {
-            stop,
-            thread: Mutex::new(Some(thread)),
-        })
+            }
+        })?;
+        Ok(Clock(looks))
     }
 
     /// Ends, after what is being done.
     pub fn stop(&self) {
-        let _ = self.stop.send(());
-        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(thread) = thread.take() {
-            let _ = thread.join();
-        }
+        self.0.stop();
     }
 }
 

@@ -171,8 +171,7 @@ impl Daemon {
                 Arc::clone(&plane),
                 Arc::clone(&services),
             )));
-        let pulse = Pulse::start(Arc::clone(&plane), Arc::clone(&services));
-        let pulse = pulse.map_err(Error::io("start a thread"))?;
+        let pulse = Pulse::start(Arc::clone(&plane), Arc::clone(&services))?;
         Ok(Daemon {
             name,
             started: Instant::now(),

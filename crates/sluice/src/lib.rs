@@ -22,6 +22,7 @@ pub mod firewall;
 pub mod gateway;
 pub mod metering;
 pub mod output;
+mod periodic;
 pub mod remote;
 pub mod serve;
 pub mod socket;

@@ -1,12 +1,11 @@
 //! What keeps the metering going: the engine's totals are read at the beginning of each minute.
 
 use crate::error::Error;
+use crate::periodic::{Periodic, Stop};
 use control::metering::{Account, Amounts, Metering, Reading, Source, Totals};
 use engine::UsageView;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use store::Series;
 
@@ -57,8 +56,7 @@ fn sources(of: engine::GatewaySources) -> (String, Vec<Source>) {
 /// The metering of a running gateway.
 pub struct Meter {
     metering: Arc<Metering>,
-    stop: Sender<()>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    ticks: Periodic,
 }
 
 impl Meter {
@@ -69,19 +67,11 @@ impl Meter {
     pub fn start(path: &Path, totals: Box<dyn Totals>) -> Result<Meter, Error> {
         let series = Series::open(path).map_err(control::metering::Error::Series)?;
         let metering = Arc::new(Metering::open(series, totals)?);
-        let (stop, stopped) = channel();
-        let thread = std::thread::Builder::new()
-            .name("sluice-metering".into())
-            .spawn({
-                let metering = Arc::clone(&metering);
-                move || run(&metering, &stopped)
-            })
-            .map_err(Error::io("start a thread"))?;
-        Ok(Meter {
-            metering,
-            stop,
-            thread: Mutex::new(Some(thread)),
-        })
+        let ticks = Periodic::start("sluice-metering", {
+            let metering = Arc::clone(&metering);
+            move |stop| run(&metering, stop)
+        })?;
+        Ok(Meter { metering, ticks })
     }
 
     /// What tells what has gone by.
@@ -91,15 +81,11 @@ impl Meter {
 
     /// Writes what there is, and ends.
     pub fn stop(&self) {
-        let _ = self.stop.send(());
-        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(thread) = thread.take() {
-            let _ = thread.join();
-        }
+        self.ticks.stop();
     }
 }
 
-fn run(metering: &Metering, stopped: &Receiver<()>) {
+fn run(metering: &Metering, stop: &Stop) {
     loop {
         if let Err(error) = metering.tick(seconds()) {
             tracing::warn!(
@@ -110,7 +96,7 @@ fn run(metering: &Metering, stopped: &Receiver<()>) {
         let into = now.map_or(Duration::ZERO, |it| {
             Duration::from_millis((it.as_millis() % MINUTE.as_millis()) as u64)
         });
-        if stopped.recv_timeout(MINUTE - into) != Err(RecvTimeoutError::Timeout) {
+        if stop.within(MINUTE - into) {
             break;
         }
     }

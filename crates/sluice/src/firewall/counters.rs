@@ -5,13 +5,12 @@
 
 use crate::error::Error;
 use crate::gateway::Plane;
+use crate::periodic::{Periodic, Stop};
 use engine::PolicyHits;
 use model::{Id, PolicyScope};
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
+use std::sync::Arc;
 use std::time::Duration;
 use store::{Batch, Series};
 
@@ -19,10 +18,7 @@ use store::{Batch, Series};
 const PERIOD: Duration = Duration::from_secs(5);
 
 /// The thread that writes them.
-pub struct Counters {
-    stop: Sender<()>,
-    thread: Mutex<Option<JoinHandle<()>>>,
-}
+pub struct Counters(Periodic);
 
 impl Counters {
     /// Goes on with what is in the database at `path`: the engine has it when this returns.
@@ -36,29 +32,19 @@ impl Counters {
             let gone = plane.engine(move |engine, _| engine.restore_hits(&whose, counted));
             kept.forget(&scope, gone.map_err(Error::Other)?);
         }
-        let (stop, stopped) = channel();
-        let thread = std::thread::Builder::new()
-            .name("sluice-counters".into())
-            .spawn(move || run(&mut kept, &plane, &stopped))
-            .map_err(Error::io("start a thread"))?;
-        Ok(Counters {
-            stop,
-            thread: Mutex::new(Some(thread)),
-        })
+        let writes = Periodic::start("sluice-counters", move |stop| run(&mut kept, &plane, stop))?;
+        Ok(Counters(writes))
     }
 
     /// Writes what there is, and ends.
     pub fn stop(&self) {
-        let _ = self.stop.send(());
-        if let Some(thread) = super::lock(&self.thread).take() {
-            let _ = thread.join();
-        }
+        self.0.stop();
     }
 }
 
-fn run(kept: &mut Kept, plane: &Plane, stopped: &Receiver<()>) {
+fn run(kept: &mut Kept, plane: &Plane, stop: &Stop) {
     loop {
-        let goes_on = stopped.recv_timeout(PERIOD) == Err(RecvTimeoutError::Timeout);
+        let ends = stop.within(PERIOD);
         // While the gateway stops there is nobody to ask, and nothing is counted.
         while let Ok((changed, all)) = plane.engine(|engine, _| engine.changed_hits()) {
             kept.take(changed);
@@ -69,7 +55,7 @@ fn run(kept: &mut Kept, plane: &Plane, stopped: &Receiver<()>) {
         if let Err(error) = kept.write() {
             tracing::warn!("the counters of policies are not kept until this is better: {error}");
         }
-        if !goes_on {
+        if ends {
             break;
         }
     }

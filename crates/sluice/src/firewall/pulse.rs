@@ -1,47 +1,35 @@
 //! What the engine is told and asked each second: the time of day, and the names that sessions have told.
 
 use super::Services;
+use crate::error::Error;
 use crate::gateway::Plane;
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
+use crate::periodic::Periodic;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const BEAT: Duration = Duration::from_secs(1);
 
 /// The thread that does it.
-pub struct Pulse {
-    stop: Sender<()>,
-    thread: Mutex<Option<JoinHandle<()>>>,
-}
+pub struct Pulse(Periodic);
 
 impl Pulse {
     /// Starts it; the first beat has been when this returns.
     ///
     /// # Errors
     /// If there can be no more threads.
-    pub(crate) fn start(plane: Arc<Plane>, services: Arc<Services>) -> std::io::Result<Pulse> {
-        let (stop, stopped) = channel();
+    pub(crate) fn start(plane: Arc<Plane>, services: Arc<Services>) -> Result<Pulse, Error> {
         beat(&plane, &services);
-        let thread = std::thread::Builder::new()
-            .name("sluice-pulse".into())
-            .spawn(move || {
-                while stopped.recv_timeout(BEAT) == Err(RecvTimeoutError::Timeout) {
-                    beat(&plane, &services);
-                }
-            })?;
-        Ok(Pulse {
-            stop,
-            thread: Mutex::new(Some(thread)),
-        })
+        let beats = Periodic::start("sluice-pulse", move |stop| {
+            while !stop.within(BEAT) {
+                beat(&plane, &services);
+            }
+        })?;
+        Ok(Pulse(beats))
     }
 
     /// Ends it.
     pub fn stop(&self) {
-        let _ = self.stop.send(());
-        if let Some(thread) = super::lock(&self.thread).take() {
-            let _ = thread.join();
-        }
+        self.0.stop();
     }
 }
 

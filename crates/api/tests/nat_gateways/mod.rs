@@ -1,9 +1,10 @@
 //! NAT gateways, through the API.
 
+mod settings;
+
 use crate::common::{World, refused, text};
 use crate::nat::*;
 use serde_json::{Value, json};
-use std::time::Duration;
 
 fn create(world: &World, vpc: &str, more: &[(&str, &str)]) -> Result<Value, api::ApiError> {
     world.vpc("CreateNatGateway", &[&[("VpcId", vpc)], more].concat())
@@ -400,144 +401,6 @@ fn what_the_eips_of_a_gateway_are_used_for() {
 }
 
 #[test]
-fn settings_that_the_cloud_does_not_have() {
-    let world = World::new();
-    let (vpc, vswitch) = network(&world);
-    let of = ("VSwitchId", &*vswitch);
-    let params = [
-        of,
-        ("TcpEstablishedTimeout", "7200"),
-        ("UdpTimeout", "120"),
-        ("Filtering", "endpointindependent"),
-        ("Mapping", "AddressAndPortDependent"),
-        ("MaxSessionsPerSource", "1000"),
-        ("SnatPorts", "2000/3000"),
-    ];
-    let made = create(&world, &vpc, &params).unwrap();
-    let id = text(&made, "/NatGatewayId");
-    let told = || world.control.config().nat_gateways[0].clone();
-    let gateway = told();
-    assert_eq!(gateway.timeouts.tcp_established, Duration::from_secs(7200));
-    assert_eq!(gateway.timeouts.udp, Duration::from_secs(120));
-    assert_eq!(
-        gateway.timeouts.icmp,
-        Duration::from_secs(30),
-        "the default"
-    );
-    assert_eq!(gateway.filtering, model::Filtering::EndpointIndependent);
-    assert_eq!(gateway.mapping, model::Mapping::AddressAndPortDependent);
-    assert_eq!(gateway.max_sessions_per_source, Some(1000));
-    assert_eq!(gateway.snat_ports, 2000..=3000);
-
-    let modify = |params: &[(&str, &str)]| on(&world, "ModifyNatGatewayAttribute", &id, params);
-    let params = [
-        ("TcpTransitoryTimeout", "10"),
-        ("IcmpTimeout", "5"),
-        ("OtherTimeout", "15"),
-        ("Filtering", "AddressAndPortDependent"),
-        ("MaxSessionsPerSource", "0"),
-        ("TcpOutOfState", "Drop"),
-    ];
-    modify(&params).unwrap();
-    let gateway = told();
-    assert_eq!(gateway.timeouts.tcp_transitory, Duration::from_secs(10));
-    assert_eq!(gateway.timeouts.other, Duration::from_secs(15));
-    assert_eq!(gateway.timeouts.udp, Duration::from_secs(120), "as it was");
-    assert_eq!(gateway.filtering, model::Filtering::AddressAndPortDependent);
-    assert_eq!(gateway.max_sessions_per_source, None);
-    assert_eq!(gateway.snat_ports, 2000..=3000, "as they were");
-    assert_eq!(gateway.tcp_out_of_state, model::OutOfState::Drop);
-    let one = attributes(&world, &id);
-    for (field, value) in [
-        ("TcpEstablishedTimeout", json!(7200)),
-        ("TcpTransitoryTimeout", json!(10)),
-        ("UdpTimeout", json!(120)),
-        ("IcmpTimeout", json!(5)),
-        ("OtherTimeout", json!(15)),
-        ("Filtering", json!("AddressAndPortDependent")),
-        ("Mapping", json!("AddressAndPortDependent")),
-        ("MaxSessionsPerSource", json!(0)),
-        ("SnatPorts", json!("2000/3000")),
-        ("TcpOutOfState", json!("Drop")),
-    ] {
-        assert_eq!(one[field], value, "{field}");
-    }
-
-    for wrong in [
-        ("UdpTimeout", "0"),
-        ("UdpTimeout", "-1"),
-        ("UdpTimeout", "604801"),
-        ("UdpTimeout", "soon"),
-        ("Filtering", "Strict"),
-        ("Mapping", "Symmetric"),
-        ("MaxSessionsPerSource", "-1"),
-        ("MaxSessionsPerSource", "4294967296"),
-        ("SnatPorts", "0/100"),
-        ("SnatPorts", "200/100"),
-        ("SnatPorts", "1024"),
-        ("SnatPorts", "1024/65536"),
-        ("TcpOutOfState", "Ignore"),
-    ] {
-        assert_eq!(refused(modify(&[wrong])), "InvalidParameter", "{wrong:?}");
-        let refusal = refused(create(&world, &vpc, &[of, wrong]));
-        assert_eq!(refusal, "InvalidParameter", "{wrong:?}");
-    }
-    assert_eq!(told(), gateway);
-}
-
-#[test]
-fn the_bind_mode_changes_one_way_and_there_is_no_session_log() {
-    let world = World::new();
-    let site = site(&world);
-    let modify =
-        |params: &[(&str, &str)]| on(&world, "ModifyNatGatewayAttribute", &site.gateway, params);
-    modify(&[("EipBindMode", "MULTI_BINDED")]).unwrap();
-    modify(&[("EipBindMode", "NAT")]).unwrap();
-    assert_eq!(shown(&world, &site.gateway)["EipBindMode"], "NAT");
-    assert_eq!(
-        refused(modify(&[("EipBindMode", "MULTI_BINDED")])),
-        "OperationUnsupported.EipBindMode"
-    );
-    assert_eq!(
-        refused(modify(&[("EnableSessionLog", "true")])),
-        "OperationUnsupported.SessionLog"
-    );
-    modify(&[("EnableSessionLog", "false")]).unwrap();
-}
-
-#[test]
-fn a_standard_gateway_becomes_an_enhanced_one() {
-    let world = World::new();
-    let (vpc, vswitch) = network(&world);
-    let (_, elsewhere) = network(&world);
-    let made = create(&world, &vpc, &[("NatType", "Standard")]).unwrap();
-    let id = text(&made, "/NatGatewayId");
-    let one = shown(&world, &id);
-    assert_eq!(one["NatType"], "Normal");
-    assert_eq!(one["NatGatewayPrivateInfo"]["PrivateIpAddress"], "");
-    let update = |kind, vswitch| {
-        let params = [("NatType", kind), ("VSwitchId", vswitch)];
-        on(&world, "UpdateNatGatewayNatType", &id, &params)
-    };
-    assert_eq!(refused(update("Normal", &vswitch)), "InvalidParameter");
-    assert_eq!(
-        refused(update("Enhanced", &elsewhere)),
-        "OperationFailed.VswNotBelongToVpc"
-    );
-    update("Enhanced", &vswitch).unwrap();
-    let one = shown(&world, &id);
-    assert_eq!(one["NatType"], "Enhanced");
-    assert_eq!(
-        one["NatGatewayPrivateInfo"]["PrivateIpAddress"],
-        "192.168.1.1"
-    );
-    assert_eq!(
-        refused(update("Enhanced", &vswitch)),
-        "OperationUnsupported.NatType"
-    );
-}
-
-#[test]
 fn gateways_are_found_by_what_they_are() {
     let world = World::new();
     let (vpc, vswitch) = network(&world);
@@ -590,45 +453,6 @@ fn gateways_are_found_by_what_they_are() {
 }
 
 #[test]
-fn quotas_hold() {
-    let world = World::new();
-    set_quotas(
-        &world,
-        &[
-            ("nat-gateways-per-vpc", 1),
-            ("vpcs", 2),
-            ("vswitches-per-vpc", 1),
-        ],
-    );
-    let site = site(&world);
-    let more = create(&world, &site.vpc, &[("VSwitchId", &site.vswitch)]);
-    assert_eq!(refused(more), "QuotaExceeded.NatGateway");
-    let params = [
-        ("VpcId", &*site.vpc),
-        ("CidrBlock", "192.168.2.0/24"),
-        ("ZoneId", "cn-hangzhou-h"),
-    ];
-    assert_eq!(
-        refused(world.vpc("CreateVSwitch", &params)),
-        "QuotaExceeded.VSwitch"
-    );
-    network(&world);
-    let params = [("CidrBlock", "10.0.0.0/16")];
-    assert_eq!(
-        refused(world.vpc("CreateVpc", &params)),
-        "QuotaExceeded.Vpc"
-    );
-    let cloud = control::quota::Quota::of_the_cloud();
-    let cloud: Vec<(&str, u32)> = cloud.iter().map(|(name, most)| (&**name, *most)).collect();
-    set_quotas(&world, &cloud);
-    for _ in 1..5 {
-        create(&world, &site.vpc, &[("VSwitchId", &site.vswitch)]).unwrap();
-    }
-    let more = create(&world, &site.vpc, &[("VSwitchId", &site.vswitch)]);
-    assert_eq!(refused(more), "QuotaExceeded.NatGateway");
-}
-
-#[test]
 fn a_restart_keeps_everything() {
     let world = World::new();
     let site = site(&world);
@@ -662,44 +486,4 @@ fn a_restart_keeps_everything() {
         attributes(&world, &site.gateway),
     );
     assert_eq!(again, described);
-}
-
-#[test]
-fn a_region_has_its_own_networks() {
-    let world = World::new();
-    set_regions(&world, &["cn-hangzhou", "cn-beijing"]);
-    let (vpc, vswitch) = network(&world);
-    let there = |action: &str, params: &[(&str, &str)]| {
-        let region = [("RegionId", "cn-beijing")];
-        world.call("2016-04-28", action, &[&region, params].concat())
-    };
-    let of = [("VpcId", &*vpc)];
-    let more = [("ZoneId", "cn-beijing-h"), ("CidrBlock", "192.168.2.0/24")];
-    for (action, params, code) in [
-        (
-            "CreateVSwitch",
-            [&of[..], &more].concat(),
-            "InvalidVpcId.NotFound",
-        ),
-        ("CreateRouteTable", of.to_vec(), "InvalidVpcId.NotFound"),
-        ("DeleteVpc", of.to_vec(), "InvalidVpcId.NotFound"),
-        (
-            "DeleteVSwitch",
-            vec![("VSwitchId", &*vswitch)],
-            "InvalidVSwitchId.NotFound",
-        ),
-        (
-            "CreateNatGateway",
-            vec![("VpcId", &*vpc), ("VSwitchId", &vswitch)],
-            "InvalidVpcId.NotFound",
-        ),
-    ] {
-        assert_eq!(refused(there(action, &params)), code, "{action}");
-    }
-    let shown = there("DescribeVpcs", &of).unwrap();
-    assert_eq!(shown["TotalCount"], 0);
-    // In its own they are there, also if a call leaves the region out.
-    let params = [("VSwitchId", &*vswitch)];
-    world.call("2016-04-28", "DeleteVSwitch", &params).unwrap();
-    world.vpc("DeleteVpc", &of).unwrap();
 }
