@@ -14,7 +14,7 @@ use crate::sessions::{SessionIx, Way};
 use crate::snapshot::Snapshot;
 use crate::tuple;
 use crate::verdicts::Outcome;
-use crate::wire::Ipv4;
+use crate::wire::{self, Ipv4};
 use flow::reason::Reason;
 use flow::{Key, proto, seen};
 use hashbrown::HashMap;
@@ -255,7 +255,7 @@ impl Core {
                 payload
             }
             _ => {
-                let payload = frame.get(packet.l4 + 8..packet.end).unwrap_or(&[]);
+                let payload = wire::udp_payload(frame, packet);
                 it.stream.datagram(from, payload, duration(now));
                 payload
             }
