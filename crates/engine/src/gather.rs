@@ -7,10 +7,11 @@
 use crate::curtain::Curtain;
 use crate::engine::{Arrival, Core, Fate};
 use crate::fragments::{Datagram, Held};
+use crate::heard;
 use crate::io::{Offload, Output};
 use crate::sessions::{SessionIx, Way};
 use crate::snapshot::Snapshot;
-use crate::wire::{self, Ipv4};
+use crate::wire::Ipv4;
 use flow::reason::Reason;
 
 impl Core {
@@ -107,7 +108,7 @@ impl Core {
         match self.curtain(ix) {
             Curtain::Open => Ok(()),
             // What its receiver does not take must not be taken for what it is told.
-            Curtain::Inspect | Curtain::Dns if !wire::is_heard(frame, packet, offload) => {
+            Curtain::Inspect | Curtain::Dns if !heard::is_heard(frame, packet, offload) => {
                 Err(Reason::Malformed)
             }
             Curtain::Inspect => self.inspect(s, at, ix, way, frame, packet, out),

@@ -4,10 +4,9 @@
 //! in the frame. Nothing here allocates but the builders of small answers, which write into a buffer
 //! of the caller.
 
-use crate::io::Offload;
 use crate::tuple;
 use flow::abi::Punt;
-use flow::header::{Checksum, ETH, ETHERTYPE_ARP, ETHERTYPE_IPV4, IP};
+use flow::header::{ETH, ETHERTYPE_ARP, ETHERTYPE_IPV4, IP};
 use flow::{Key, checksum, proto};
 use std::net::Ipv4Addr;
 
@@ -271,40 +270,8 @@ pub(crate) fn icmp_error(
     len
 }
 
-/// Whether its receiver will take a whole packet for what it is here. It drops what has a wrong checksum or a length that
-/// cannot be, and data of TCP that acknowledges nothing; data that comes with a SYN it may take or not.
-pub(crate) fn is_heard(frame: &[u8], packet: &Ipv4, offload: Offload) -> bool {
-    let Some(segment) = frame.get(packet.l4..packet.end) else {
-        return false;
-    };
-    let covered = match packet.proto {
-        proto::TCP if segment.len() >= 20 => {
-            let (header, flags) = (usize::from(segment[12] >> 4) * 4, segment[13]);
-            let data = segment.len() > header;
-            let (syn, rst, ack) = (flags & 0x02 != 0, flags & 0x04 != 0, flags & 0x10 != 0);
-            let taken = match syn {
-                true => !data,
-                false => ack || rst,
-            };
-            ((20..=segment.len()).contains(&header) && taken).then_some(segment)
-        }
-        proto::UDP => datagram_of(segment),
-        _ => None,
-    };
-    let Some(covered) = covered else { return false };
-    // Checksums that are left to hardware will be right, and UDP may have none.
-    if offload.checksum == Checksum::Partial
-        || packet.proto == proto::UDP && covered[6..8] == [0, 0]
-    {
-        return true;
-    }
-    let len = covered.len() as u16;
-    let pseudo = checksum::pseudo(packet.src, packet.dst, packet.proto, len);
-    checksum::sum(covered, pseudo) == 0xffff
-}
-
 /// A datagram of UDP with its header, without what may come after it in the packet.
-fn datagram_of(packet: &[u8]) -> Option<&[u8]> {
+pub(crate) fn datagram_of(packet: &[u8]) -> Option<&[u8]> {
     let len = usize::from(be16(packet.get(..8)?, 4));
     packet.get(..len).filter(|it| it.len() >= 8)
 }

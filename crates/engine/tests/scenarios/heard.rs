@@ -61,6 +61,72 @@ fn a_segment_with_a_header_longer_than_it_is_says_nothing() {
     });
 }
 
+/// It passes the gateway, and expires before the server.
+#[test]
+fn what_may_not_arrive_says_nothing() {
+    says_two_things(|world, it| {
+        let segment = it.client_says(ACK, &hello("www.good.example"));
+        world.from("a", segment.ttl(5))
+    });
+}
+
+#[test]
+fn what_acknowledges_what_was_never_sent_says_nothing() {
+    for by in [1, 1 << 30, u32::MAX] {
+        says_two_things(|world, it| {
+            let heard = it.server_next;
+            it.server_next = heard.wrapping_add(by);
+            let segment = it.client_says(ACK, &hello("www.good.example"));
+            it.server_next = heard;
+            world.from("a", segment)
+        });
+    }
+}
+
+/// A segment with options, and the checksum that it has then.
+fn with_options(packet: &mut [u8], options: &[u8]) {
+    packet[32] = (((20 + options.len()) / 4) << 4) as u8;
+    packet[36..38].fill(0);
+    let len = (packet.len() as u16 - 20).to_be_bytes();
+    let sum = checksum(&[&packet[12..20], &[0, 6], &len, &packet[20..]]);
+    packet[36..38].copy_from_slice(&sum.to_be_bytes());
+}
+
+fn says_with(world: &mut World, it: &mut Connection, options: &[u8], data: &[u8]) -> Vec<Seen> {
+    let next = it.client_next + data.len() as u32;
+    let segment = it.client_says(ACK, &[options, data].concat());
+    it.client_next = next;
+    sends(world, &segment, |packet| with_options(packet, options))
+}
+
+fn stamp(time: u32) -> Vec<u8> {
+    [&[1, 1, 8, 10][..], &time.to_be_bytes(), &[0; 4]].concat()
+}
+
+#[test]
+fn what_is_older_than_what_came_before_says_nothing() {
+    says_two_things(|world, it| {
+        one(says_with(world, it, &stamp(1_000), b""));
+        says_with(world, it, &stamp(900), &hello("www.good.example"))
+    });
+    let mut world = only_good();
+    let mut it = Connection::open(&mut world, 5000, SERVER, 443);
+    one(says_with(&mut world, &mut it, &stamp(u32::MAX), b""));
+    one(says_with(
+        &mut world,
+        &mut it,
+        &stamp(3),
+        &hello("www.good.example"),
+    ));
+    assert!(one(world.from("a", it.client_says(ACK, b"more"))).fast);
+}
+
+#[test]
+fn what_is_signed_says_nothing() {
+    let signature = [&[19, 18][..], &[7; 16], &[0, 0]].concat();
+    says_two_things(|world, it| says_with(world, it, &signature, &hello("www.good.example")));
+}
+
 /// Some servers take data that comes with a SYN, and some do not. The next SYN has none.
 #[test]
 fn data_with_a_syn_does_not_pass() {
