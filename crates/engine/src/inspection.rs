@@ -252,7 +252,10 @@ impl Core {
                 let Some(segment) = Segment::read(frame, packet) else {
                     return false;
                 };
-                if !it.ear.takes(way, frame, packet, &segment, it.next, inside) {
+                let payload = segment.payload;
+                if !it.ear.takes(way, frame, packet, &segment, it.next, inside)
+                    || it.stream.contradicts(from, segment.seq, payload)
+                {
                     return false;
                 }
                 let (syn, ack) = (segment.flags & 0x02 != 0, segment.flags & 0x10 != 0);
@@ -267,7 +270,6 @@ impl Core {
                     syn,
                     fin: segment.flags & 0x05 != 0,
                 };
-                let payload = segment.payload;
                 it.stream
                     .segment(from, segment.seq, flags, payload, duration(now));
                 payload

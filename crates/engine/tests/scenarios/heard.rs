@@ -127,6 +127,29 @@ fn what_is_signed_says_nothing() {
     says_two_things(|world, it| says_with(world, it, &signature, &hello("www.good.example")));
 }
 
+/// Of a part that comes again with other bytes, some servers take the first and some the last. What comes again as it was
+/// passes.
+#[test]
+fn what_contradicts_what_was_said_does_not_pass() {
+    let (good, evil) = (hello("www.good.example"), hello("www.evil.example"));
+    assert_eq!(good.len(), evil.len());
+    let mut world = only_good();
+    let mut it = Connection::open(&mut world, 5000, SERVER, 443);
+    let begin = it.client_next;
+    let mut says = |world: &mut World, at: usize, data: &[u8]| {
+        it.client_next = begin + at as u32;
+        world.from("a", it.client_says(ACK, data))
+    };
+    // The end comes first, and then all of it, with another name.
+    assert_eq!(one(says(&mut world, 40, &good[40..])).at, "wan");
+    none(says(&mut world, 0, &evil));
+    none(says(&mut world, 30, &evil[30..]));
+    assert_eq!(world.dropped(Reason::Malformed), 2);
+    assert_eq!(one(says(&mut world, 60, &good[60..])).at, "wan");
+    assert_eq!(one(says(&mut world, 0, &good)).at, "wan");
+    assert!(one(says(&mut world, good.len(), b"more")).fast);
+}
+
 /// Some servers take data that comes with a SYN, and some do not. The next SYN has none.
 #[test]
 fn data_with_a_syn_does_not_pass() {
