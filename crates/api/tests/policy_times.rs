@@ -10,6 +10,9 @@ use serde_json::{Value, json};
 const FROM: u64 = 1_796_083_200;
 const UNTIL: u64 = 1_798_761_600;
 
+/// Parameters.
+type Says<'a> = &'a [(&'a str, &'a str)];
+
 fn create(site: &Site, more: &[(&str, &str)]) -> Result<String, ApiError> {
     let usual = [
         ("NatGatewayId", &*site.gateway),
@@ -92,7 +95,7 @@ fn a_policy_counts_once_or_again_and_again() {
         ("RepeatTimeZone", "-03:30"),
     ];
     let minute = |hour: u16, minute: u16| hour * 60 + minute;
-    let cases: [(&[(&str, &str)], Validity, Value); 4] = [
+    let cases: [(Says, Validity, Value); 4] = [
         (
             &once,
             Validity::Once {
@@ -176,7 +179,7 @@ fn times_that_cannot_be_are_refused() {
         ("RepeatEndTime", "09:00"),
     ];
     let monthly = [("RepeatType", "Monthly"), weekly[1], weekly[2]];
-    let cases: [(&[(&str, &str)], &[(&str, &str)]); 7] = [
+    let cases: [(Says, Says); 7] = [
         (&daily, &[("RepeatEndTime", "24:00")]),
         (
             &daily,
