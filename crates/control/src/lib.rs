@@ -40,6 +40,7 @@ pub mod snat;
 mod table;
 pub mod tags;
 pub mod vpc;
+mod written;
 
 pub use cloud::Cloud;
 pub use control::{Control, DataPlane, StartError};

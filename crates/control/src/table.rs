@@ -1,5 +1,6 @@
 //! A table of records of one kind.
 
+use crate::written;
 use imbl::OrdMap;
 use imbl::ordmap::DiffItem;
 use model::Id;
@@ -90,7 +91,7 @@ impl<T: Record> Table<T> {
                 DiffItem::Add(id, record)
                 | DiffItem::Update {
                     new: (id, record), ..
-                } => (id, Some(serde_json::to_vec(&**record)?)),
+                } => (id, Some(written::write(&**record)?)),
                 DiffItem::Remove(id, _) => (id, None),
             };
             out.push((format!("{prefix}{}/{id}", T::KIND), value));
@@ -100,7 +101,7 @@ impl<T: Record> Table<T> {
 
     /// Takes a record in from the store.
     pub(crate) fn load(&mut self, id: &str, value: &[u8]) -> std::result::Result<(), String> {
-        let record: T = serde_json::from_slice(value).map_err(|error| error.to_string())?;
+        let record: T = written::read(value)?;
         if record.id() != id {
             return Err(format!("it holds {:?}", record.id()));
         }

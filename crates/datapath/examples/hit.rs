@@ -19,7 +19,7 @@ use datapath::maps::{Maps, Sizes};
 use datapath::programs::{Hook, Programs};
 use flow::abi::{Station, mac_word};
 use flow::table::Table;
-use flow::{Action, Activity, Key, proto};
+use flow::{Action, Activity, Key, checksum, proto};
 use std::error::Error;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::Path;
@@ -48,10 +48,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     for (flows, meter) in [(1, 0), (1, METER), (1_000_000, 0), (1_000_000, METER)] {
         let _ = std::fs::remove_dir_all(DIR);
         let (maps, _) = Maps::open(Path::new(DIR), Sizes::new(slots))?;
-        let programs = Programs::load(&maps)?;
+        let mut programs = Programs::load(&maps)?;
         let ring = fill(&maps, flows, meter)?;
         for (name, hook, kind) in [("tc", Hook::Tc, SCHED_CLS), ("xdp", Hook::Xdp, XDP)] {
-            let gross = measure(&programs, &maps, hook, &ring, rounds)?;
+            let gross = measure(&mut programs, &maps, hook, &ring, rounds)?;
             let empty = empty(kind, rounds)?;
             let net = gross.saturating_sub(empty);
             let line = chase(slots as usize, flows.max(2) as usize, rounds)?;
@@ -112,7 +112,7 @@ fn fill(maps: &Maps, flows: u32, meter: u16) -> Result<Vec<Key>, Box<dyn Error>>
 }
 
 fn measure(
-    programs: &Programs,
+    programs: &mut Programs,
     maps: &Maps,
     hook: Hook,
     ring: &[Key],
@@ -192,6 +192,11 @@ fn frame(key: &Key) -> [u8; 60] {
     frame[36..38].copy_from_slice(&key.dport.to_ne_bytes());
     frame[46] = 5 << 4;
     frame[47] = 0x10;
+    let sum = checksum::sum(
+        &frame[34..54],
+        checksum::pseudo(key.src, key.dst, key.proto, 20),
+    );
+    frame[50..52].copy_from_slice(&(!checksum::fold(sum)).to_ne_bytes());
     frame
 }
 

@@ -3,9 +3,11 @@
 use crate::maps::Sizes;
 use aya::{Ebpf, EbpfLoader, Pod};
 use flow::abi;
+use nix::time::{ClockId, clock_getres};
 use std::error::Error as StdError;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The programs' object file.
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../kernel/sluice.bpf.o");
@@ -192,8 +194,16 @@ pub(crate) fn load(dir: &Path, config: &abi::Config, sizes: Sizes) -> Result<Ebp
         .map_max_entries("FLOWS", sizes.slots)
         .map_max_entries("PUNTS", sizes.queue)
         .override_global("CONFIG", &Config(*config), true)
+        .override_global("TICK", &tick()?, true)
         .load(OBJECT)
         .meaning(|| "load the kernel programs' maps".into())
+}
+
+/// Nanoseconds of a kernel's tick: the resolution of its coarse clocks.
+fn tick() -> Result<u64, KernelError> {
+    let resolution = clock_getres(ClockId::CLOCK_MONOTONIC_COARSE)
+        .meaning(|| "read the resolution of CLOCK_MONOTONIC_COARSE".into())?;
+    Ok(Duration::from(resolution).as_nanos() as u64)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::tc::{SchedClassifierLink, TcAttachOptions};
 use aya::programs::xdp::{XdpLink, XdpMode};
 use aya::programs::{
-    LinkOrder, Program, SchedClassifier, TcAttachType, TestRun, TestRunOptions, TestRunResult, Xdp,
+    LinkOrder, SchedClassifier, TcAttachType, TestRun, TestRunOptions, TestRunResult, Xdp,
 };
 use nix::net::if_::if_indextoname;
 use std::error::Error;
@@ -92,7 +92,7 @@ const SOFTWARE: [&str; 9] = [
     "virtio_net",
 ];
 
-/// The loaded programs.
+/// The programs. Each is given to the kernel when it is first wanted, for its verifier takes 30 ms for one.
 #[derive(Debug)]
 pub struct Programs {
     ebpf: Ebpf,
@@ -100,17 +100,17 @@ pub struct Programs {
 }
 
 impl Programs {
-    /// Loads the programs on `maps`.
+    /// The programs on `maps`, with their clock set.
     pub fn load(maps: &Maps) -> Result<Programs, KernelError> {
         let mut ebpf = maps.object()?;
-        for (name, program) in ebpf.programs_mut() {
-            match program {
-                Program::SchedClassifier(tc) => tc.load(),
-                Program::Xdp(xdp) => xdp.load(),
-                _ => continue,
-            }
-            .meaning(|| format!("load the kernel program {name}"))?;
-        }
+        // No packet at all is none that the kernel takes.
+        let options = TestRunOptions {
+            data_in: Some(&[0; 64]),
+            ..Default::default()
+        };
+        xdp(&mut ebpf, "sluice_clock")?
+            .test_run(options)
+            .meaning(|| "set the kernel programs' clock".into())?;
         let links = maps.dir().join("links");
         fs::create_dir_all(&links).meaning(|| format!("create {}", links.display()))?;
         Ok(Programs { ebpf, links })
@@ -184,24 +184,15 @@ impl Programs {
     /// Runs a program on a packet that is made up, without an interface: for tests and measurement.
     /// `hook` must be TC or XDP.
     pub fn test_run(
-        &self,
+        &mut self,
         hook: Hook,
         options: TestRunOptions<'_>,
     ) -> Result<TestRunResult, KernelError> {
-        let what = || "run a program on a test packet".to_owned();
         match hook {
-            Hook::Tc => <&SchedClassifier>::try_from(self.program("sluice_tc")?)
-                .meaning(what)?
-                .test_run(options),
-            Hook::Xdp | Hook::Auto => <&Xdp>::try_from(self.program("sluice_xdp")?)
-                .meaning(what)?
-                .test_run(options),
+            Hook::Tc => tc(&mut self.ebpf)?.test_run(options),
+            Hook::Xdp | Hook::Auto => xdp(&mut self.ebpf, XDP)?.test_run(options),
         }
-        .meaning(what)
-    }
-
-    fn program(&self, name: &str) -> Result<&Program, KernelError> {
-        self.ebpf.program(name).ok_or_else(|| missing(name))
+        .meaning(|| "run a program on a test packet".into())
     }
 
     fn pin(&self, ifindex: u32, attached: Attached) -> Result<PathBuf, KernelError> {
@@ -211,10 +202,7 @@ impl Programs {
 
     fn attach_tc(&mut self, ifindex: u32, interface: &str) -> Result<Attached, KernelError> {
         let pin = self.pin(ifindex, Attached::Tc)?;
-        let program = self.ebpf.program_mut("sluice_tc");
-        let program = program.ok_or_else(|| missing("sluice_tc"))?;
-        let program: &mut SchedClassifier =
-            program.try_into().meaning(|| "load sluice_tc".into())?;
+        let program = tc(&mut self.ebpf)?;
         let refused = |error: &(dyn Error + 'static)| refused(interface, "tc", error);
 
         if let Some(link) = pinned::<SchedClassifierLink>(&pin)? {
@@ -246,9 +234,7 @@ impl Programs {
         attached: Attached,
     ) -> Result<Attached, KernelError> {
         let pin = self.pin(ifindex, attached)?;
-        let program = self.ebpf.program_mut("sluice_xdp");
-        let program = program.ok_or_else(|| missing("sluice_xdp"))?;
-        let program: &mut Xdp = program.try_into().meaning(|| "load sluice_xdp".into())?;
+        let program = xdp(&mut self.ebpf, XDP)?;
         let (hook, mode) = match attached {
             Attached::XdpGeneric => ("generic XDP", XdpMode::Skb),
             _ => ("XDP", XdpMode::Driver),
@@ -274,6 +260,32 @@ impl Programs {
             .meaning(|| format!("create {}", pin.display()))?;
         Ok(attached)
     }
+}
+
+/// The names of the programs in the object.
+const TC: &str = "sluice_tc";
+const XDP: &str = "sluice_xdp";
+
+/// The program for traffic control, loaded.
+fn tc(ebpf: &mut Ebpf) -> Result<&mut SchedClassifier, KernelError> {
+    let what = || format!("load the kernel program {TC}");
+    let program = ebpf.program_mut(TC).ok_or_else(|| missing(TC))?;
+    let program: &mut SchedClassifier = program.try_into().meaning(what)?;
+    if program.fd().is_err() {
+        program.load().meaning(what)?;
+    }
+    Ok(program)
+}
+
+/// A program for XDP, loaded.
+fn xdp<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp, KernelError> {
+    let what = || format!("load the kernel program {name}");
+    let program = ebpf.program_mut(name).ok_or_else(|| missing(name))?;
+    let program: &mut Xdp = program.try_into().meaning(what)?;
+    if program.fd().is_err() {
+        program.load().meaning(what)?;
+    }
+    Ok(program)
 }
 
 fn missing(program: &str) -> KernelError {

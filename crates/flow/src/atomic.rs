@@ -27,6 +27,11 @@ mod bpf {
             unsafe impl Sync for $name {}
 
             impl $name {
+                /// A cell with this value.
+                pub const fn new(value: $inner) -> $name {
+                    $name(UnsafeCell::new(value))
+                }
+
                 /// Reads the value. The ordering is that of the machine.
                 #[inline(always)]
                 pub fn load(&self, _: Ordering) -> $inner {

@@ -119,6 +119,16 @@ pub unsafe fn ttl(eth: *const u8) -> u8 {
     unsafe { get(eth, ETH + 8) }
 }
 
+/// What the IP header says of the packet's length, itself included. Nobody has checked that.
+///
+/// # Safety
+/// `eth` must point at [`PREFIX`] readable bytes.
+#[inline(always)]
+pub unsafe fn packet_len(eth: *const u8) -> u16 {
+    // SAFETY: below PREFIX.
+    u16::from_be(unsafe { get(eth, ETH + 2) })
+}
+
 /// The flags of a TCP header behind an IPv4 header without options.
 ///
 /// # Safety
@@ -206,27 +216,52 @@ pub const fn transport_delta(proto: u8, action: &Action) -> u16 {
     }
 }
 
+/// Whether the TCP or UDP checksum of a frame without IP options, with the addresses of `key`, may be the sum of
+/// the pseudo-header only ([`Checksum::Partial`]). If not, it is complete or there is none; of those that are
+/// complete one in 65,535 looks the same.
+///
+/// # Safety
+/// The transport header at `l4` must be readable up to the end of its checksum field.
+#[inline(always)]
+pub unsafe fn may_be_partial(eth: *const u8, l4: usize, proto: u8, key: &Key) -> bool {
+    // SAFETY: the field is in the readable part.
+    let (field, len): (u16, u16) = unsafe {
+        let offset = if proto == proto::TCP { 16 } else { 6 };
+        (get(eth, l4 + offset), packet_len(eth))
+    };
+    let len = len.wrapping_sub(IP as u16);
+    let pseudo = checksum::fold(checksum::pseudo(key.src, key.dst, proto, len));
+    // The two ways to write zero.
+    pseudo == if field == 0 { 0xffff } else { field }
+}
+
 /// Brings a complete transport checksum up to date. A UDP checksum of zero says that there is none
-/// and stays (RFC 768); one that becomes zero is written as all ones.
+/// and stays (RFC 768); one that becomes zero is written as all ones. Gives what this and the action's ports
+/// together do to the sum of the whole frame.
 ///
 /// # Safety
 /// The transport header at `l4` must be writable up to the end of its checksum field.
 #[inline(always)]
-pub unsafe fn update_checksum(eth: *mut u8, l4: usize, proto: u8, action: &Action) {
+pub unsafe fn update_checksum(eth: *mut u8, l4: usize, proto: u8, action: &Action) -> u16 {
     let Some(offset) = checksum_offset(proto) else {
-        return;
+        return 0;
     };
     // SAFETY: the field is in the writable part.
     unsafe {
         let field: u16 = get(eth, l4 + offset);
         if proto == proto::UDP && field == 0 {
-            return;
+            return action.port_delta;
         }
         let mut new = checksum::update(field, transport_delta(proto, action));
         if proto == proto::UDP && new == 0 {
             new = 0xffff;
         }
         put(eth, l4 + offset, new);
+    }
+    // The field outweighs the ports, and the addresses, which the IP header's own checksum has outweighed.
+    match proto {
+        proto::ICMP => 0,
+        _ => !action.addr_delta,
     }
 }
 
@@ -271,7 +306,9 @@ pub fn rewrite(frame: &mut [u8], action: &Action, checksum: Checksum) -> Result<
     unsafe { rewrite_ports(eth, l4, proto, action) };
     match checksum {
         // SAFETY: as above.
-        Checksum::Complete => unsafe { update_checksum(eth, l4, proto, action) },
+        Checksum::Complete => unsafe {
+            update_checksum(eth, l4, proto, action);
+        },
         Checksum::Partial if proto != proto::ICMP => {
             let at = l4 + offset;
             let field = u16::from_ne_bytes([frame[at], frame[at + 1]]);

@@ -1,8 +1,8 @@
 //! The header rewrite against a slow and obvious one, which takes the packet apart, changes the fields and
 //! works every checksum out from scratch.
 
-use flow::header::{Checksum, ETH, TooShort, rewrite};
-use flow::{Action, Key, flags, proto};
+use flow::header::{self, Checksum, ETH, L4, TCP_PREFIX, TooShort, rewrite};
+use flow::{Action, Key, checksum, flags, proto};
 use proptest::prelude::*;
 
 /// An IPv4 packet, taken apart. Numbers as people say them.
@@ -355,6 +355,27 @@ proptest! {
             _ => Checksum::Partial,
         };
         prop_assert_eq!(apply(frame, &packet.action(&new), checksum), expected);
+    }
+
+    /// What the sum over the whole packet changes by, which a card may have told the kernel.
+    #[test]
+    fn the_sum_of_the_whole((packet, new) in translation()) {
+        if !packet.options.is_empty() {
+            return Ok(());
+        }
+        let (proto, action) = (packet.proto(), packet.action(&new));
+        let mut frame = packet.frame(Checksum::Complete, 0, usize::MAX);
+        frame.resize(frame.len().max(TCP_PREFIX), 0);
+        let before = checksum::sum(&frame[ETH..], 0);
+        let eth = frame.as_mut_ptr();
+        // SAFETY: the frame has TCP_PREFIX bytes.
+        let change = unsafe {
+            header::rewrite_l3(eth, &action);
+            header::rewrite_ports(eth, L4, proto, &action);
+            header::update_checksum(eth, L4, proto, &action)
+        };
+        let after = checksum::sum(&frame[ETH..], 0);
+        prop_assert_eq!(after % 0xffff, (before + u32::from(change)) % 0xffff);
     }
 
     /// There and back is the identity but for the time to live.

@@ -1,9 +1,9 @@
 //! The body of both programs.
 
+use crate::clock;
 use crate::hook::Hook;
 use crate::maps::{EIPS, FLOWS, HOPS, METERS, PORTS, config, count};
 use crate::punt::punt;
-use aya_ebpf::helpers::bpf_ktime_get_coarse_ns;
 use core::sync::atomic::Ordering::Relaxed;
 use flow::abi::{PORT_SLOTS, Port, Punt, counter, hop, port};
 use flow::header::{
@@ -208,7 +208,8 @@ fn hit<H: Hook>(hook: &H, key: &Key, entry: &Entry) -> Verdict {
     if ifindex == 0 {
         return Verdict::Drop(Reason::HopGone);
     }
-    let len = hook.len();
+    // SAFETY: PREFIX bytes are in reach.
+    let len = unsafe { hook.len_of_packet(eth) };
     let mtu = hop.mtu.load(Relaxed) as u32;
     // What fits the link counts as one packet: whether a small frame stands for several is written in a
     // cache line of its own.
@@ -225,8 +226,7 @@ fn hit<H: Hook>(hook: &H, key: &Key, entry: &Entry) -> Verdict {
         };
     }
 
-    // SAFETY: the helper takes nothing.
-    let now = unsafe { bpf_ktime_get_coarse_ns() };
+    let now = clock::now();
     let tick = (now >> 20) as u32;
     if entry.last_seen.load(Relaxed) != tick {
         entry.last_seen.store(tick, Relaxed);
@@ -244,7 +244,7 @@ fn hit<H: Hook>(hook: &H, key: &Key, entry: &Entry) -> Verdict {
         header::rewrite_macs(eth, hop.dst_mac.load(Relaxed), hop.src_mac.load(Relaxed));
         header::rewrite_l3(eth, &action);
         header::rewrite_ports(eth, L4, key.proto, &action);
-        hook.update_checksum(key.proto, &action);
+        hook.update_checksum(key, &action);
     }
     count(counter::HIT);
     let peer = hop.flags.load(Relaxed) & hop::PEER != 0;

@@ -6,17 +6,19 @@
 //! * [`forward`]: the one body of both programs: which port, which flow, what to do;
 //! * [`hook`]: what differs between TC and XDP;
 //! * [`punt`]: handing a packet to the daemon;
-//! * [`maps`]: the memory shared with it.
+//! * [`clock`]: what time it is;
+//! * [`maps`]: the memory shared with the daemon.
 #![no_std]
 #![no_main]
 #![feature(asm_experimental_arch)]
 
+mod clock;
 mod forward;
 mod hook;
 mod maps;
 mod punt;
 
-use aya_ebpf::bindings::{__sk_buff, xdp_md};
+use aya_ebpf::bindings::{__sk_buff, xdp_action, xdp_md};
 
 /// Traffic control, on ingress (TCX).
 #[unsafe(no_mangle)]
@@ -30,6 +32,14 @@ pub extern "C" fn sluice_tc(ctx: *mut __sk_buff) -> u32 {
 #[unsafe(link_section = "xdp.frags")]
 pub extern "C" fn sluice_xdp(ctx: *mut xdp_md) -> u32 {
     forward::run(hook::Xdp(ctx))
+}
+
+/// Sets the programs' clock. The loader runs it, on no packet of anybody's.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "xdp")]
+pub extern "C" fn sluice_clock(_: *mut xdp_md) -> u32 {
+    clock::set();
+    xdp_action::XDP_PASS
 }
 
 #[panic_handler]

@@ -213,8 +213,10 @@ fn a_policy_without_an_identifier_keeps_the_one_that_is_made_for_it_wherever_it_
         policies.map(|it| it.id.clone()).collect()
     };
     let alone = ids(&with(one));
-    let last = ids(&with(&format!("{other}{one}{one}")));
+    let elsewhere = one.replace("\"n\"", "\"border-out\"");
+    let last = ids(&with(&format!("{other}{one}{elsewhere}{one}{one}")));
     assert_eq!(alone[0], last[1]);
     assert_eq!(last[2], format!("{}-2", alone[0]));
+    assert_eq!(last[3], format!("{}-3", alone[0]));
     assert_ne!(last[0], last[1]);
 }

@@ -1,5 +1,5 @@
 //! Where the time of a commit of many policies goes: what `sluice apply` and the daemon do with a file, without the socket
-//! and without packets; and what one policy more costs then.
+//! and without packets; and what one policy more costs then, and a change of something else.
 //!
 //! `cargo run --release -p sluice --example commit [POLICIES...]`. With `read`, `first` or `more` in front, only that is
 //! done, once, for a profiler.
@@ -168,6 +168,17 @@ impl Site {
         Ok(())
     }
 
+    /// Gives a VPC another name.
+    fn rename(&self, name: String) -> Result<(), Failure> {
+        self.control.change(4, |draft| {
+            let vpc = draft.vpcs.get_mut("v");
+            vpc.into_iter()
+                .for_each(|it| it.meta.name.clone_from(&name));
+            Ok(())
+        })?;
+        Ok(())
+    }
+
     /// What compiling took the last time, and writing.
     fn parts(&self) -> [Duration; 2] {
         let compiled = self.compiler.0.lock();
@@ -227,6 +238,9 @@ fn tell(many: usize) -> Result<(), Failure> {
     println!(
         "  the same again {again:.1?}; one more {more:.1?}: compiled {compiled:.1?}, written {written:.1?}"
     );
+    let mut names = (0..).map(|n| format!("v{n}"));
+    let (other, ()) = best(10, || site.rename(names.next().unwrap_or_default()))?;
+    println!("  a change elsewhere {other:.1?}");
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! What is different between two configurations.
 
 use crate::socket::protocol::Change;
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 use model::{Config, Detail, Kind, NatGateway};
 
 /// What a change from `old` to `new` adds, removes and changes: one [`Change`] for each kind of resource
@@ -162,21 +162,20 @@ fn compare<'a, T: PartialEq, I: IntoIterator<Item = (&'a str, T)>>(
         kind: kind.to_string(),
         ..Change::default()
     };
-    let before: HashMap<&str, T> = resources(old).into_iter().collect();
-    let mut kept = HashSet::new();
+    let mut before: HashMap<&str, T> = resources(old).into_iter().collect();
     for (id, resource) in resources(new) {
-        kept.insert(id);
-        match before.get(id) {
+        match before.remove(id) {
             None => change.added.push(id.to_owned()),
-            Some(was) if *was != resource => change.changed.push(id.to_owned()),
+            Some(was) if was != resource => change.changed.push(id.to_owned()),
             Some(_) => {}
         }
     }
-    let gone = resources(old).into_iter().map(|(id, _)| id);
-    change.removed = gone
-        .filter(|id| !kept.contains(id))
-        .map(str::to_owned)
-        .collect();
+    // What is left of them; told in their order.
+    if !before.is_empty() {
+        let gone = resources(old).into_iter().map(|(id, _)| id);
+        let gone = gone.filter(|id| before.contains_key(id));
+        change.removed = gone.map(str::to_owned).collect();
+    }
     let same = [&change.added, &change.removed, &change.changed].map(Vec::is_empty);
     (same != [true; 3]).then_some(change)
 }

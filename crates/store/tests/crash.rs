@@ -28,19 +28,17 @@ fn options() -> Options {
     }
 }
 
-/// The n-th item of a writer: of all sizes, up to some pages.
+/// The n-th item of a writer: of all sizes, up to some pages, and now and then so large that the log becomes long.
 fn item(writer: u64, n: u64) -> Vec<u8> {
     let mut random = Random(writer << 32 | n);
-    let size = random.next() % 10_000;
+    let size = random.next() as usize % 10_000;
     let byte = random.next() as u8;
-    vec![
-        byte;
-        if n.is_multiple_of(4) {
-            size as usize
-        } else {
-            size as usize % 200
-        }
-    ]
+    let size = match n {
+        n if n.is_multiple_of(64) => size * 100,
+        n if n.is_multiple_of(4) => size,
+        _ => size % 200,
+    };
+    vec![byte; size]
 }
 
 /// The n-th transaction of a writer. It is refused unless the one before it is the last that was done.

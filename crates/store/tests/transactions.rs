@@ -1,5 +1,8 @@
 //! What get, list and transact promise, one by one.
 
+use std::path::Path;
+use std::time::{Duration, Instant};
+
 use store::{
     Compare, Error, KeyValue, List, MAX_CHANGES, MAX_KEY, MAX_OPERATIONS, MAX_TRANSACTION,
     MAX_VALUE, Op, OpResult, Options, Outcome, Range, Relation, Revision, Sqlite, Store, Txn,
@@ -372,6 +375,45 @@ fn the_largest_transaction_fits() {
         .transact(Txn::new().then(Op::delete_prefix("m")))
         .unwrap();
     assert_eq!(outcome.results, [OpResult::Deleted(MAX_CHANGES)]);
+}
+
+/// A transaction that makes the log long.
+fn large(n: u8) -> Txn {
+    let puts = (0..8).map(|i| Op::put(format!("k{i}"), vec![n; 300_000]));
+    puts.fold(Txn::new(), Txn::then)
+}
+
+fn size(path: &Path) -> u64 {
+    std::fs::metadata(path).unwrap().len()
+}
+
+#[test]
+fn a_long_log_is_brought_into_the_database_soon() {
+    let (_dir, store) = fresh();
+    let empty = size(store.path());
+    store.transact(large(1)).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while size(store.path()) == empty {
+        assert!(Instant::now() < deadline, "it stays in the log");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    put(&store, "after", "it");
+    assert_eq!(store.get("k7").unwrap().unwrap().value, vec![1; 300_000]);
+}
+
+#[test]
+fn who_does_not_stop_to_write_makes_the_log_no_longer() {
+    let (_dir, store) = fresh();
+    let log = store.path().with_extension("db-wal");
+    store.transact(large(0)).unwrap();
+    let first = size(&log);
+    assert!(first > 4 << 20, "{first}");
+    for n in 1..20 {
+        store.transact(large(n)).unwrap();
+    }
+    // Pages that go free and a state that grows make some difference.
+    assert!(size(&log) < 2 * first, "{} {first}", size(&log));
+    assert_eq!(store.get("k0").unwrap().unwrap().value, vec![19; 300_000]);
 }
 
 #[test]

@@ -50,26 +50,26 @@ impl Draft {
         let had = self.policies_of(scope);
         let by_id: HashMap<&str, &FiledPolicy> =
             had.iter().map(|it| (&*it.policy.id, *it)).collect();
-        let mut policies = Vec::with_capacity(had.len());
-        let mut named = HashSet::new();
-        for policy in list.iter().flat_map(|it| it.policies.iter()) {
-            named.insert(&*policy.id);
-            policies.push(match by_id.get(&*policy.id) {
-                Some(had) if had.policy == *policy => FiledPolicy {
-                    of_file: true,
-                    ..(*had).clone()
-                },
-                had => FiledPolicy {
-                    policy: Arc::clone(policy),
-                    created: had.map_or(self.now, |it| it.created),
-                    modified: had.map_or(0, |_| self.now),
-                    of_file: true,
-                },
-            });
+        let named = list.map_or(&[][..], |it| &it.policies);
+        let filed = named.iter().map(|policy| match by_id.get(&*policy.id) {
+            Some(had) if had.policy == *policy => FiledPolicy {
+                of_file: true,
+                ..(*had).clone()
+            },
+            had => FiledPolicy {
+                policy: Arc::clone(policy),
+                created: had.map_or(self.now, |it| it.created),
+                modified: had.map_or(0, |_| self.now),
+                of_file: true,
+            },
+        });
+        let mut policies: Vec<FiledPolicy> = filed.collect();
+        if had.iter().any(|it| !it.of_file) {
+            let named: HashSet<&str> = named.iter().map(|it| &*it.id).collect();
+            let others = had.into_iter();
+            let others = others.filter(|it| !it.of_file && !named.contains(&*it.policy.id));
+            policies.extend(others.cloned());
         }
-        let others = had.into_iter();
-        let others = others.filter(|it| !it.of_file && !named.contains(&*it.policy.id));
-        policies.extend(others.cloned());
         drop(by_id);
         self.policies.set(scope, policies);
     }

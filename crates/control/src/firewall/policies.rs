@@ -9,6 +9,7 @@
 
 use crate::records::Seconds;
 use crate::table::{Change, Record};
+use crate::written;
 use hashbrown::{HashMap, HashSet};
 use imbl::OrdMap;
 use model::{ControlPolicy, Id, PolicyList, PolicyScope};
@@ -379,7 +380,7 @@ impl Policies {
             for page in &list.pages {
                 let had = old.get(&*page.id);
                 if had.is_none_or(|had| !Arc::ptr_eq(had, page) && *had != page) {
-                    out.push((key(page), Some(serde_json::to_vec(&**page)?)));
+                    out.push((key(page), Some(written::write(&**page)?)));
                 }
             }
         }
@@ -388,7 +389,7 @@ impl Policies {
 
     /// Takes a page in from the store.
     pub(crate) fn load(&mut self, id: &str, value: &[u8]) -> std::result::Result<(), String> {
-        let page: PolicyPage = serde_json::from_slice(value).map_err(|error| error.to_string())?;
+        let page: PolicyPage = written::read(value)?;
         if page.id != id || page.id != page_id(&page.scope, page.rank) {
             return Err(format!("it holds {:?}", page.id));
         }

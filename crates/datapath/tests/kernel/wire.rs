@@ -339,6 +339,35 @@ fn a_checksum_that_is_left_to_hardware_stays_so() {
     }
 }
 
+/// One complete checksum in 65,535 is the same number as the pseudo-header's sum.
+#[test]
+fn a_complete_checksum_that_looks_as_if_it_were_left_to_hardware() {
+    for (proto, header) in [(proto::UDP, 8), (proto::TCP, 20)] {
+        Namespace::new().inside(move || {
+            let bench = Bench::new(Hook::Tc, proto, false);
+            let mut frame = frame(proto, 900, false);
+            let (payload, field) = (34 + header, 34 + if header == 8 { 6 } else { 16 });
+            frame[payload..payload + 2].fill(0);
+            frame[field..field + 2].fill(0);
+            let pseudo = checksum::fold(checksum::pseudo(
+                OLD.src,
+                OLD.dst,
+                proto,
+                header as u16 + 900,
+            ));
+            let sum = checksum::fold(checksum::sum(&frame[34..], pseudo.into()));
+            let word = checksum::add(!pseudo, !sum);
+            frame[payload..payload + 2].copy_from_slice(&word.to_ne_bytes());
+            frame[field..field + 2].copy_from_slice(&pseudo.to_ne_bytes());
+            let all = checksum::sum(&frame[34..], pseudo.into());
+            assert_eq!(all, 0xffff, "the checksum is complete");
+            bench.into.send(VnetHeader::default(), &frame);
+            let (_, got) = bench.out.receive();
+            assert_eq!(got, bench.expected(&frame, Checksum::Complete));
+        });
+    }
+}
+
 #[test]
 fn a_frame_that_stands_for_many_goes_on_as_one() {
     for peer in [false, true] {

@@ -5,6 +5,7 @@
 //! * `query`: lists and comparisons;
 //! * `change`: what a transaction writes, and how much history stays;
 //! * `writer`: the connection that writes, and who shares a commit;
+//! * `log`: keeping SQLite's log short;
 //! * `pool`: the connections that read, and the news that something was committed;
 //! * `watch`: reading the history as it grows;
 //! * `backup`: copies while running, and back.
@@ -13,6 +14,7 @@ mod backup;
 mod change;
 pub(crate) mod files;
 mod format;
+mod log;
 mod pool;
 mod query;
 mod watch;
@@ -21,6 +23,7 @@ mod writer;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
 use rusqlite::{ErrorCode, ffi};
 
@@ -37,7 +40,7 @@ pub struct Options {
     /// How many bytes of changes are kept, roughly. Those of the last transaction always are.
     pub history_bytes: u64,
     /// How large the database may grow in bytes, history included. Beyond it transactions give
-    /// [`Error::Full`]. The log beside it comes on top: usually 4 MiB, more while large transactions run.
+    /// [`Error::Full`]. The log beside it comes on top: usually 4 MiB, more after large transactions.
     pub max_bytes: u64,
 }
 
@@ -65,7 +68,9 @@ impl Default for Options {
 pub struct Sqlite {
     path: PathBuf,
     pool: Arc<Pool>,
-    writer: Writer,
+    writer: Arc<Writer>,
+    /// The thread that keeps the log short.
+    keeper: Option<JoinHandle<()>>,
     options: Options,
     // Last, so that it goes free when all connections are closed.
     _lock: File,
@@ -90,11 +95,15 @@ impl Sqlite {
         let connection = format::open(&path, options.max_bytes)?;
         files::restrict(&path)?;
         let pool = Arc::new(Pool::new(path.clone()));
-        let writer = Writer::new(path.clone(), options, Arc::clone(&pool), connection);
+        let (writer, news) = Writer::new(path.clone(), options, Arc::clone(&pool), connection)?;
+        let writer = Arc::new(writer);
+        let keeper = log::keep_short(Arc::clone(&writer), news);
+        let keeper = keeper.map_err(|error| Error::io(&path, "start a thread for", error))?;
         let store = Sqlite {
             path,
             pool,
             writer,
+            keeper: Some(keeper),
             options,
             _lock: lock,
         };
@@ -111,6 +120,11 @@ impl Sqlite {
 impl Drop for Sqlite {
     fn drop(&mut self) {
         self.pool.close();
+        // It has the connection, too.
+        self.writer.leave_log();
+        if let Some(keeper) = self.keeper.take() {
+            let _ = keeper.join();
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
+use super::log::{Log, News};
 use super::pool::Pool;
 use super::{Fault, Options, change};
 use crate::{Error, Outcome, Revision, Txn};
@@ -29,6 +30,7 @@ pub struct Writer {
 
 struct Core {
     connection: Connection,
+    log: Log,
     /// A write did not reach the disk. The kernel may have dropped it, and would not tell again.
     failed: bool,
 }
@@ -57,19 +59,29 @@ struct Job {
 }
 
 impl Writer {
-    pub fn new(path: PathBuf, options: Options, pool: Arc<Pool>, connection: Connection) -> Writer {
+    /// With the news that [`keep_short`](super::log::keep_short) goes by.
+    pub fn new(
+        path: PathBuf,
+        options: Options,
+        pool: Arc<Pool>,
+        mut connection: Connection,
+    ) -> Result<(Writer, News), Error> {
+        let log = Log::watch(&mut connection);
+        let (log, news) = log.map_err(|error| Fault::from(error).at(&path, "open"))?;
         let core = Mutex::new(Core {
             connection,
+            log,
             failed: false,
         });
-        Writer {
+        let writer = Writer {
             path,
             options,
             pool,
             queue: Mutex::default(),
             free: Condvar::new(),
             core,
-        }
+        };
+        Ok((writer, news))
     }
 
     /// Does a transaction, perhaps with those of others.
@@ -108,10 +120,30 @@ impl Writer {
 
     /// Forgets history.
     pub fn compact(&self, revision: Revision) -> Result<(), Error> {
+        let mut turn = self.wait();
+        self.attempt(&mut turn.core, "compact", |t| change::compact(t, revision))
+    }
+
+    /// Shortens the log, if it is long and nobody has done it since.
+    pub fn shorten_log(&self) {
+        let turn = self.wait();
+        if !turn.core.failed {
+            turn.core.log.shorten(&turn.core.connection);
+        }
+    }
+
+    /// Ends the news of the log.
+    pub fn leave_log(&self) {
+        // It cannot fail: no statement is run.
+        let _ = Log::leave(&mut self.wait().core.connection);
+    }
+
+    /// The connection, when it is free.
+    fn wait(&self) -> Turn<'_> {
         let mut queue = lock(&self.queue);
-        let mut turn = loop {
+        loop {
             match self.turn() {
-                Some(turn) => break turn,
+                Some(turn) => return turn,
                 None => {
                     queue = self
                         .free
@@ -119,9 +151,7 @@ impl Writer {
                         .unwrap_or_else(PoisonError::into_inner)
                 }
             }
-        };
-        drop(queue);
-        self.attempt(&mut turn.core, "compact", |t| change::compact(t, revision))
+        }
     }
 
     /// The connection, if it is free. To be asked for with the queue locked, so that no wake-up is missed.
@@ -172,6 +202,7 @@ impl Writer {
         if core.failed {
             return Err(self.failed());
         }
+        core.log.shorten(&core.connection);
         let run = || {
             let mut transaction = core
                 .connection

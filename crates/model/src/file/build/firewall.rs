@@ -161,8 +161,8 @@ pub fn read_policies(
 pub(super) struct Lists {
     lists: Vec<(PolicyScope, Vec<Arc<ControlPolicy>>)>,
     numbers: HashMap<Id, usize>,
-    /// The identifiers that were made.
-    made: HashSet<Id>,
+    /// How many of a list say the same and have no identifier.
+    alike: HashMap<(usize, u64), u32>,
 }
 
 impl Lists {
@@ -184,8 +184,11 @@ impl Lists {
         };
         let (scope, policies) = &mut self.lists[n];
         if let Some(said) = said {
-            policy.id = made_id(scope, said, &mut self.made);
+            let alike = self.alike.entry((n, said)).or_default();
+            *alike += 1;
+            policy.id = made_id(scope, said, *alike);
         }
+        // Only now, so that they lie side by side.
         policies.push(Arc::new(policy));
         Item::Policy(n, policies.len() - 1)
     }
@@ -482,14 +485,11 @@ fn said(policy: &ControlPolicy) -> u64 {
     hash.0
 }
 
-/// An identifier for a policy that has none: it depends on what the policy says, not on where it stands.
-fn made_id(scope: &PolicyScope, said: u64, made: &mut HashSet<Id>) -> Id {
-    let first = format!("{scope}/{said:016x}");
-    let mut id = first.clone();
-    let mut n = 1;
-    while !made.insert(id.clone()) {
-        n += 1;
-        id = format!("{first}-{n}");
+/// An identifier for a policy that has none: it depends on what the policy says, not on where it stands. It is the
+/// `nth` of its firewall that says so.
+fn made_id(scope: &PolicyScope, said: u64, nth: u32) -> Id {
+    match nth {
+        1 => format!("{scope}/{said:016x}"),
+        n => format!("{scope}/{said:016x}-{n}"),
     }
-    id
 }
