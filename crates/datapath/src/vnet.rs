@@ -55,6 +55,11 @@ fn is_partial(frame: &[u8]) -> Option<bool> {
     let len = u16::from_be_bytes([ip[2], ip[3]]).checked_sub((l4 - ETH) as u16)?;
     let src = u32::from_ne_bytes([ip[12], ip[13], ip[14], ip[15]]);
     let dst = u32::from_ne_bytes([ip[16], ip[17], ip[18], ip[19]]);
+    // The two ways to write zero; of UDP one of them says that there is none.
+    let field = match field {
+        0 if protocol == proto::TCP => 0xffff,
+        field => field,
+    };
     Some(field == checksum::fold(checksum::pseudo(src, dst, protocol, len)))
 }
 

@@ -244,7 +244,7 @@ impl Core {
                 self.release_gathered(s, at, ix, way, packet, out);
             }
             Curtain::Open => {}
-            _ => self.look(s, at, ix, way, frame, packet, out)?,
+            _ => self.look(s, at, ix, way, frame, packet, offload, out)?,
         }
         self.forward(s, at, ix, way, frame, packet, offload, counted, out)
     }

@@ -121,7 +121,7 @@ impl Core {
             }
             return Ok(());
         }
-        let message = frame.get(packet.l4 + 8..packet.end).unwrap_or(&[]);
+        let message = wire::udp_payload(frame, packet);
         let Some(ruling) = self.name(s, ix, way, message, packet, at.now) else {
             return Ok(());
         };

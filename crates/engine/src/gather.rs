@@ -7,6 +7,7 @@
 use crate::curtain::Curtain;
 use crate::engine::{Arrival, Core, Fate};
 use crate::fragments::{Datagram, Held};
+use crate::heard;
 use crate::io::{Offload, Output};
 use crate::sessions::{SessionIx, Way};
 use crate::snapshot::Snapshot;
@@ -48,7 +49,7 @@ impl Core {
             return Ok(Fate::Held);
         };
         let parts = self.fragments.take(&datagram);
-        let looked = self.look(s, at, ix, way, &joined, &whole, out);
+        let looked = self.look(s, at, ix, way, &joined, &whole, Offload::NONE, out);
         let mut last = Ok(Fate::Held);
         for (n, mut part) in (1..).zip(parts) {
             if n > 1 {
@@ -101,10 +102,15 @@ impl Core {
         way: Way,
         frame: &[u8],
         packet: &Ipv4,
+        offload: Offload,
         out: &mut impl Output,
     ) -> Result<(), Reason> {
         match self.curtain(ix) {
             Curtain::Open => Ok(()),
+            // What its receiver does not take must not be taken for what it is told.
+            Curtain::Inspect | Curtain::Dns if !heard::is_heard(frame, packet, offload) => {
+                Err(Reason::Malformed)
+            }
             Curtain::Inspect => self.inspect(s, at, ix, way, frame, packet, out),
             Curtain::Dns => self.look_at_names(s, at, ix, way, frame, packet, out),
             Curtain::Refused => Err(self.at_the_wall(s, at, ix, way, frame, packet, out)),

@@ -8,13 +8,14 @@
 
 use crate::curtain::{Mark, Segment};
 use crate::engine::{Arrival, Core};
-use crate::io::{Output, Time};
+use crate::heard::Ear;
+use crate::io::{Output, Time, UPLINK_ZONE};
 use crate::record::{AppState, Identified, Unknown};
 use crate::sessions::{SessionIx, Way};
 use crate::snapshot::Snapshot;
 use crate::tuple;
 use crate::verdicts::Outcome;
-use crate::wire::Ipv4;
+use crate::wire::{self, Ipv4};
 use flow::reason::Reason;
 use flow::{Key, proto, seen};
 use hashbrown::HashMap;
@@ -59,6 +60,8 @@ struct Inspection {
     silent: bool,
     /// Sequence numbers that come next, of what goes either way.
     next: [u32; 2],
+    /// Which of its opener's data arrive.
+    ear: Ear,
 }
 
 impl Inspection {
@@ -93,6 +96,7 @@ impl Inspections {
             spoken: false,
             silent: false,
             next: [0; 2],
+            ear: Ear::default(),
         };
         self.live.insert(ix, inspection);
         self.order.push_back((self.number, ix));
@@ -206,7 +210,9 @@ impl Core {
         packet: &Ipv4,
         out: &mut impl Output,
     ) -> Result<(), Reason> {
-        self.show_inspection(ix, way, frame, packet, at.now);
+        if !self.show_inspection(ix, way, frame, packet, at.now) {
+            return Err(Reason::Malformed);
+        }
         self.take_related(ix, at.now);
         let outcome = self.learn(s, ix, at.now);
         if let Outcome::Refused(ruling) = outcome {
@@ -224,9 +230,18 @@ impl Core {
         self.is_refused(session).map_or(Ok(()), Err)
     }
 
-    fn show_inspection(&mut self, ix: SessionIx, way: Way, frame: &[u8], packet: &Ipv4, now: Time) {
+    /// Whether the receiver takes it: nothing else is shown.
+    fn show_inspection(
+        &mut self,
+        ix: SessionIx,
+        way: Way,
+        frame: &[u8],
+        packet: &Ipv4,
+        now: Time,
+    ) -> bool {
+        let inside = self.sessions.session(ix).keys[0].zone != UPLINK_ZONE;
         let Some(it) = self.watch.inspections.live.get_mut(&ix) else {
-            return;
+            return true;
         };
         let from = match way {
             Way::Original => From::Client,
@@ -235,8 +250,14 @@ impl Core {
         let payload = match packet.proto {
             proto::TCP => {
                 let Some(segment) = Segment::read(frame, packet) else {
-                    return;
+                    return false;
                 };
+                let payload = segment.payload;
+                if !it.ear.takes(way, frame, packet, &segment, it.next, inside)
+                    || it.stream.contradicts(from, segment.seq, payload)
+                {
+                    return false;
+                }
                 let (syn, ack) = (segment.flags & 0x02 != 0, segment.flags & 0x10 != 0);
                 let next = &mut it.next[way as usize];
                 if syn || segment.end().wrapping_sub(*next) < 1 << 31 || *next == 0 {
@@ -249,13 +270,12 @@ impl Core {
                     syn,
                     fin: segment.flags & 0x05 != 0,
                 };
-                let payload = segment.payload;
                 it.stream
                     .segment(from, segment.seq, flags, payload, duration(now));
                 payload
             }
             _ => {
-                let payload = frame.get(packet.l4 + 8..packet.end).unwrap_or(&[]);
+                let payload = wire::udp_payload(frame, packet);
                 it.stream.datagram(from, payload, duration(now));
                 payload
             }
@@ -265,6 +285,7 @@ impl Core {
         let more = room.min(payload.len() as u32);
         it.bytes += more;
         self.watch.inspections.bytes += u64::from(more);
+        true
     }
 
     /// Judges a session by what its inspection has found, if that is new.

@@ -46,6 +46,7 @@ mod firewall_query;
 mod forward;
 mod fragments;
 mod gather;
+mod heard;
 mod hits;
 mod icmp;
 mod inbound;

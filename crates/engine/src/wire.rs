@@ -270,6 +270,18 @@ pub(crate) fn icmp_error(
     len
 }
 
+/// A datagram of UDP with its header, without what may come after it in the packet.
+pub(crate) fn datagram_of(packet: &[u8]) -> Option<&[u8]> {
+    let len = usize::from(be16(packet.get(..8)?, 4));
+    packet.get(..len).filter(|it| it.len() >= 8)
+}
+
+/// What a whole packet of UDP carries.
+pub(crate) fn udp_payload<'a>(frame: &'a [u8], packet: &Ipv4) -> &'a [u8] {
+    let datagram = frame.get(packet.l4..packet.end).and_then(datagram_of);
+    datagram.and_then(|it| it.get(8..)).unwrap_or_default()
+}
+
 /// Turns an ICMP echo request into its reply, in place: addresses, type, checksums, TTL. The Ethernet
 /// header is left alone.
 pub(crate) fn echo_reply(frame: &mut [u8], packet: &Ipv4) {

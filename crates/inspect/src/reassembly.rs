@@ -82,6 +82,20 @@ impl Half {
         }
     }
 
+    /// Whether a segment says something else where something was said before.
+    pub fn contradicts(&self, seq: u32, payload: &[u8]) -> bool {
+        let (Origin::Guessed(origin) | Origin::Known(origin)) = self.origin else {
+            return false;
+        };
+        let begin = i64::from(seq.wrapping_sub(origin) as i32);
+        let end = begin + payload.len() as i64;
+        self.ranges.iter().any(|&(from, to)| {
+            let (start, end) = (begin.max(from.into()), end.min(to.into()));
+            let part = |first: i64| (start - first) as usize..(end - first) as usize;
+            start < end && self.bytes.get(part(0)) != payload.get(part(begin))
+        })
+    }
+
     /// Takes bytes at a place of the stream, as far as there is room.
     pub fn at(&mut self, offset: u64, bytes: &[u8], room: usize) {
         let end = self.bytes.len().saturating_add(room);

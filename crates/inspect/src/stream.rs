@@ -93,6 +93,15 @@ impl Stream {
         &self.progress
     }
 
+    /// Whether a TCP segment has other bytes where some came before, as far as these are remembered. Which of them its
+    /// receiver takes, it alone knows: who must not be deceived does not let it pass.
+    pub fn contradicts(&self, from: From, seq: u32, payload: &[u8]) -> bool {
+        match &self.transport {
+            Transport::Tcp(tcp) => tcp.contradicts(from, seq, payload),
+            Transport::Udp(_) => false,
+        }
+    }
+
     /// Takes a UDP datagram.
     pub fn datagram(&mut self, from: From, payload: &[u8], now: Duration) -> &Progress {
         if self.is_wanted(payload, now)

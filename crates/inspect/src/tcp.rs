@@ -103,6 +103,10 @@ impl Tcp {
         tcp
     }
 
+    pub fn contradicts(&self, from: From, seq: u32, payload: &[u8]) -> bool {
+        self.halves[side(from)].contradicts(seq, payload)
+    }
+
     pub fn segment(
         &mut self,
         from: From,

@@ -36,7 +36,7 @@ pub fn answer(name: &str, address: &str, ttl: u32) -> Vec<u8> {
     bytes
 }
 
-fn datagram(sport: u16, data: &[u8]) -> Packet {
+pub fn datagram(sport: u16, data: &[u8]) -> Packet {
     let mut packet = Packet::udp((A, sport), (RESOLVER, 53));
     packet.set_data(data);
     packet
@@ -119,7 +119,7 @@ fn a_domain_is_known_by_our_own_resolution() {
     );
 }
 
-fn dns_firewall(refusal: DnsRefusal) -> model::Config {
+pub fn dns_firewall(refusal: DnsRefusal) -> model::Config {
     let mut config = parse(BASE);
     config.firewalls.dns.refusal = refusal;
     set_policies(

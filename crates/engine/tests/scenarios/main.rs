@@ -12,6 +12,7 @@ mod drain;
 mod firewall;
 mod fragments;
 mod gather;
+mod heard;
 mod icmp;
 mod inside;
 mod inspection;
