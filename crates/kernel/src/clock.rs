@@ -14,7 +14,9 @@ use flow::atomic::AtomicU64;
 #[unsafe(no_mangle)]
 static TICK: Global<u64> = Global::new(4_000_000);
 
-/// What the time of the ticks since boot must be given to be that of `CLOCK_MONOTONIC`.
+/// What the time of the ticks since boot must be given to be that of `CLOCK_MONOTONIC`. Under its plain name, or the
+/// object would depend on the folder that it is built in.
+#[unsafe(no_mangle)]
 static OFFSET: AtomicU64 = AtomicU64::new(0);
 
 /// The time of the ticks since boot.
