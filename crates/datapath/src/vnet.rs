@@ -29,8 +29,7 @@ fn transport(frame: &[u8]) -> Option<(usize, u8)> {
 /// What was left to hardware in a frame as the kernel copied it, of which it tells the segment size
 /// only.
 ///
-/// A transport checksum left to hardware looks like this: the field holds the sum of the pseudo-header,
-/// not complemented. One checksum in 65,536 that is complete looks the same. To take it for partial
+/// A transport checksum left to hardware holds the sum of the pseudo-header only. To take a whole one for such
 /// does no harm: the checksum is then computed anew, and comes out as it was if the packet is intact.
 /// Where several packets stand in one frame it is always left.
 pub(crate) fn offload(frame: &[u8], gso_size: u16) -> Offload {
@@ -55,12 +54,7 @@ fn is_partial(frame: &[u8]) -> Option<bool> {
     let len = u16::from_be_bytes([ip[2], ip[3]]).checked_sub((l4 - ETH) as u16)?;
     let src = u32::from_ne_bytes([ip[12], ip[13], ip[14], ip[15]]);
     let dst = u32::from_ne_bytes([ip[16], ip[17], ip[18], ip[19]]);
-    // The two ways to write zero; of UDP one of them says that there is none.
-    let field = match field {
-        0 if protocol == proto::TCP => 0xffff,
-        field => field,
-    };
-    Some(field == checksum::fold(checksum::pseudo(src, dst, protocol, len)))
+    Some(checksum::may_be_partial(field, src, dst, protocol, len))
 }
 
 /// The header for a frame that is sent. All zeroes, "as it is", unless the frame is IPv4 with TCP or

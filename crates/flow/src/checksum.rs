@@ -3,6 +3,8 @@
 //! One's complement sums do not depend on byte order as long as it is one and the
 //! same throughout, so everything here works on words as they lie in the packet.
 
+use crate::key::proto;
+
 /// Folds a sum of 16-bit words to 16 bits, carries added back.
 #[inline(always)]
 pub const fn fold(mut sum: u32) -> u16 {
@@ -63,6 +65,18 @@ pub const fn pseudo(src: u32, dst: u32, proto: u8, len: u16) -> u32 {
     let proto = u16::from_ne_bytes([0, proto]) as u32;
     let len = len.to_be() as u32;
     (src & 0xffff) + (src >> 16) + (dst & 0xffff) + (dst >> 16) + proto + len
+}
+
+/// Whether a TCP or UDP checksum field may hold the sum of the pseudo-header only, since the rest is left to hardware. If
+/// not, it is a whole checksum, or there is none; of whole ones one in 65,535 looks the same.
+#[inline(always)]
+pub const fn may_be_partial(field: u16, src: u32, dst: u32, proto: u8, len: u16) -> bool {
+    // The two ways to write zero; of UDP one of them says that there is none.
+    let field = match field {
+        0 if proto == proto::TCP => 0xffff,
+        field => field,
+    };
+    field == fold(pseudo(src, dst, proto, len))
 }
 
 #[cfg(test)]

@@ -216,23 +216,19 @@ pub const fn transport_delta(proto: u8, action: &Action) -> u16 {
     }
 }
 
-/// Whether the TCP or UDP checksum of a frame without IP options, with the addresses of `key`, may be the sum of
-/// the pseudo-header only ([`Checksum::Partial`]). If not, it is complete or there is none; of those that are
-/// complete one in 65,535 looks the same.
+/// [`checksum::may_be_partial`] of a frame of a key, without IP options.
 ///
 /// # Safety
 /// The transport header at `l4` must be readable up to the end of its checksum field.
 #[inline(always)]
 pub unsafe fn may_be_partial(eth: *const u8, l4: usize, proto: u8, key: &Key) -> bool {
-    // SAFETY: the field is in the readable part.
-    let (field, len): (u16, u16) = unsafe {
-        let offset = if proto == proto::TCP { 16 } else { 6 };
-        (get(eth, l4 + offset), packet_len(eth))
+    let Some(offset) = checksum_offset(proto) else {
+        return false;
     };
+    // SAFETY: the field is in the readable part.
+    let (field, len): (u16, u16) = unsafe { (get(eth, l4 + offset), packet_len(eth)) };
     let len = len.wrapping_sub(IP as u16);
-    let pseudo = checksum::fold(checksum::pseudo(key.src, key.dst, proto, len));
-    // The two ways to write zero.
-    pseudo == if field == 0 { 0xffff } else { field }
+    checksum::may_be_partial(field, key.src, key.dst, proto, len)
 }
 
 /// Brings a complete transport checksum up to date. A UDP checksum of zero says that there is none

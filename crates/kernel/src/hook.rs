@@ -5,8 +5,8 @@ use aya_ebpf::bindings::{
     xdp_md,
 };
 use aya_ebpf::helpers::{
-    bpf_csum_update, bpf_l4_csum_replace, bpf_redirect, bpf_redirect_peer, bpf_skb_load_bytes, bpf_skb_pull_data,
-    bpf_xdp_get_buff_len, bpf_xdp_load_bytes,
+    bpf_csum_update, bpf_l4_csum_replace, bpf_redirect, bpf_redirect_peer, bpf_skb_load_bytes,
+    bpf_skb_pull_data, bpf_xdp_get_buff_len, bpf_xdp_load_bytes,
 };
 use core::arch::asm;
 use core::ptr::{addr_of, read_volatile};
@@ -54,8 +54,8 @@ pub trait Hook {
     /// `to` must have room for `len` bytes.
     unsafe fn copy(&self, to: *mut u8, len: u32) -> bool;
 
-    /// Brings the transport checksum of a packet of `key` up to date with `action`. What [`Hook::frame`] gave must not be
-    /// used any more.
+    /// Brings the transport checksum of a packet of `key` up to date with `action`. What [`Hook::frame`] gave
+    /// must not be used any more.
     /// The frame must be an IPv4 packet without options.
     fn update_checksum(&self, key: &Key, action: &Action);
 
@@ -106,7 +106,10 @@ impl Tc {
     /// holds: its helper is several calls, a third of what a hit costs.
     #[inline(always)]
     fn update<const WANT: usize>(&self, proto: u8, flags: u32, key: &Key, action: &Action) {
-        let offset = L4 + if proto == proto::TCP { 16 } else { 6 };
+        // Within a VPC nothing is translated.
+        if action.addr_delta == 0 && action.port_delta == 0 {
+            return;
+        }
         if self.gso_size() == 0
             && let Some(eth) = self.linear::<WANT>()
         {
@@ -122,8 +125,10 @@ impl Tc {
         }
         // The helper knows whether the field holds the sum of the pseudo-header only; the ports are
         // none of that.
-        self.csum_replace(offset, action.addr_delta, flags | BPF_F_PSEUDO_HDR);
-        self.csum_replace(offset, action.port_delta, flags);
+        if let Some(offset) = header::checksum_offset(proto) {
+            self.csum_replace(L4 + offset, action.addr_delta, flags | BPF_F_PSEUDO_HDR);
+            self.csum_replace(L4 + offset, action.port_delta, flags);
+        }
     }
 
     #[inline(always)]
