@@ -2,6 +2,7 @@
 
 use crate::common::firewall::{Site, site};
 use crate::common::text;
+use crate::policies;
 use api::ApiError;
 use model::{PolicyScope, RepeatDays, Validity};
 use serde_json::{Value, json};
@@ -14,21 +15,10 @@ const UNTIL: u64 = 1_798_761_600;
 type Params<'a> = &'a [(&'a str, &'a str)];
 
 fn create(site: &Site, more: &[(&str, &str)]) -> Result<String, ApiError> {
-    let usual = [
-        ("NatGatewayId", &*site.gateway),
-        ("Direction", "out"),
-        ("NewOrder", "-1"),
-        ("Description", "a policy"),
-        ("AclAction", "drop"),
-        ("Proto", "TCP"),
-        ("SourceType", "net"),
-        ("Source", "192.168.0.0/16"),
-        ("DestinationType", "net"),
-        ("Destination", "0.0.0.0/0"),
-        ("ApplicationNameList.1", "ANY"),
-        ("DestPort", "443"),
-    ];
-    let made = site.cfw("CreateNatFirewallControlPolicy", &[&usual, more].concat())?;
+    let made = site.cfw(
+        "CreateNatFirewallControlPolicy",
+        &policies::params(&site.gateway, more),
+    )?;
     Ok(text(&made, "/AclUuid"))
 }
 

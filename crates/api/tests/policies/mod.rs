@@ -13,10 +13,10 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// A policy with these parameters, and for the rest one that allows everything.
-fn params<'a>(site: &'a Site, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+/// Parameters of a policy of a gateway: these, and for the rest one that allows everything.
+pub fn params<'a>(gateway: &'a str, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
     let usual = [
-        ("NatGatewayId", &*site.gateway),
+        ("NatGatewayId", gateway),
         ("Direction", "out"),
         ("NewOrder", "-1"),
         ("Description", "a policy"),
@@ -37,7 +37,10 @@ fn params<'a>(site: &'a Site, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a 
 }
 
 fn try_create(world: &World, site: &Site, more: &[(&str, &str)]) -> Result<Value, ApiError> {
-    world.cfw("CreateNatFirewallControlPolicy", &params(site, more))
+    world.cfw(
+        "CreateNatFirewallControlPolicy",
+        &params(&site.gateway, more),
+    )
 }
 
 fn create(world: &World, site: &Site, more: &[(&str, &str)]) -> String {
@@ -425,7 +428,10 @@ fn who_may_see_policies_of_one_vpc_does_not_see_those_of_another() {
         world.call_by(eve.clone(), "2017-12-07", action, params)
     };
     by("DescribeNatFirewallControlPolicy", &on(&site, &[])).unwrap();
-    let denied = by("CreateNatFirewallControlPolicy", &params(&site, &[]));
+    let denied = by(
+        "CreateNatFirewallControlPolicy",
+        &params(&site.gateway, &[]),
+    );
     assert_eq!(refused(denied), "NoPermission");
     let denied = by(
         "DescribeControlPolicy",
