@@ -10,7 +10,8 @@ from pathlib import Path
 
 from alibabacloud_cloudfw20171207 import models as cfw
 
-from firewall import body, c, connect, network, refused
+from clients import body, refused
+from firewall import c, connect, network
 from world import REGION, ZONE, Site, fetch_from, same, show
 
 made = network()

@@ -9,7 +9,8 @@ import sys
 from alibabacloud_cloudfw20171207 import models as cfw
 from alibabacloud_vpc20160428 import models as vpc
 
-from firewall import body, c, connect, network, refused, v
+from clients import body, refused
+from firewall import c, connect, network, v
 from world import REGION, Site, fetch_from, records, same, show
 
 ENFORCED = sys.argv[1:] == ["enforced"]

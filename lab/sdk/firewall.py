@@ -1,39 +1,17 @@
-"""What the scenarios about Cloud Firewall have in common: clients of the new Python SDKs, and a network."""
+"""What the scenarios about Cloud Firewall have in common: clients, and a network."""
 
 from dataclasses import dataclass
 
 from alibabacloud_cloudfw20171207.client import Client as Cfw
 from alibabacloud_ecs20140526 import models as ecs
 from alibabacloud_ecs20140526.client import Client as Ecs
-from alibabacloud_tea_openapi.models import Config
 from alibabacloud_vpc20160428 import models as vpc
 from alibabacloud_vpc20160428.client import Client as Vpc
 
-from world import ENDPOINT, KEY, REGION, SECRET, ZONE, same
-
-
-def client(kind):
-    return kind(
-        Config(access_key_id=KEY, access_key_secret=SECRET, region_id=REGION, endpoint=ENDPOINT, protocol="HTTP")
-    )
-
+from clients import body, client
+from world import REGION, ZONE
 
 v, e, c = client(Vpc), client(Ecs), client(Cfw)
-
-
-def body(response):
-    # A wrongly nested answer does not raise in these SDKs: it gives no body.
-    assert response.body is not None, response
-    return response.body
-
-
-def refused(code, call, *args):
-    try:
-        call(*args)
-    except Exception as error:
-        same(getattr(error, "code", None), code, f"the refusal of {call.__name__}")
-        return
-    raise AssertionError(f"{call.__name__} was not refused with {code}")
 
 
 @dataclass

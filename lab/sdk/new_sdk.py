@@ -7,42 +7,17 @@ import sys
 
 from alibabacloud_ecs20140526 import models as ecs
 from alibabacloud_ecs20140526.client import Client as Ecs
-from alibabacloud_tea_openapi.models import Config
 from alibabacloud_vpc20160428 import models as vpc
 from alibabacloud_vpc20160428.client import Client as Vpc
 from alibabacloud_vpcpeer20220101 import models as peer
 from alibabacloud_vpcpeer20220101.client import Client as Peer
 
-from world import ENDPOINT, KEY, REGION, SECRET, ZONE, Web, fetch, fetch_from, same, show
+from clients import body, client, refused
+from world import REGION, ZONE, Web, fetch, fetch_from, same, show
 
 SIGNATURE = {"v3": "ACS3-HMAC-SHA256", "v2": "v2"}[sys.argv[1] if len(sys.argv) > 1 else "v3"]
 
-
-def client(kind):
-    config = Config(
-        access_key_id=KEY, access_key_secret=SECRET, region_id=REGION, endpoint=ENDPOINT, protocol="HTTP"
-    )
-    config.signature_algorithm = SIGNATURE
-    return kind(config)
-
-
-v, e, p = client(Vpc), client(Ecs), client(Peer)
-
-
-def body(response):
-    # A wrongly nested answer does not raise in these SDKs: it gives no body.
-    assert response.body is not None, response
-    return response.body
-
-
-def refused(code, call, *args):
-    try:
-        call(*args)
-    except Exception as error:
-        same(getattr(error, "code", None), code, f"the refusal of {call.__name__}")
-        return
-    raise AssertionError(f"{call.__name__} was not refused with {code}")
-
+v, e, p = (client(kind, SIGNATURE) for kind in (Vpc, Ecs, Peer))
 
 # A network.
 made = body(v.create_vpc(vpc.CreateVpcRequest(
