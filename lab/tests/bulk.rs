@@ -3,6 +3,8 @@
 use lab::site::SERVER;
 use lab::sockets::{UdpEcho, receive, udp};
 use lab::{Host, Lab, Site, config, in_both_hooks, iperf};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 /// Bytes a packet, on average, that a host got by a device.
 fn packet_size(host: &Host, device: &str) -> u64 {
@@ -97,5 +99,45 @@ in_both_hooks! {
         sessions.retain(|s| (s.packets_out, s.packets_in, s.offloaded) == (3, 3, true));
         assert_eq!(sessions.len(), 5_000);
         drop(sockets);
+    }
+
+    /// An instance sends what no flow takes, more of it than the queue to the daemon holds; another one's first packets, which
+    /// come after that, are not lost.
+    fn one_that_floods_keeps_no_other_from_the_daemon(hook) {
+        let lab = Lab::new("flood");
+        let site = Site::new(&lab, hook);
+        let gateway = site.gateway(&site.standard());
+        let [flooder, other] = ["web-1", "web-2"].map(|name| gateway.instance(name));
+        let _echo = UdpEcho::start(&site.server, "0.0.0.0:7000");
+        let to = format!("{SERVER}:7000");
+        let sockets: Vec<_> = (0..100).map(|_| udp(&other, "0.0.0.0:0")).collect();
+        // Both know the gateway's MAC address.
+        for host in [&flooder, &other] {
+            let socket = udp(host, "0.0.0.0:0");
+            socket.send_to(b"first", &to).unwrap();
+            receive(&socket).expect("an answer");
+        }
+        // It reads nothing meanwhile: then what is lost does not depend on how fast it is.
+        let daemon = Pid::from_raw(gateway.pid() as i32);
+        kill(daemon, Signal::SIGSTOP).unwrap();
+        let flood = udp(&flooder, "0.0.0.0:0");
+        for n in 0..80_000u32 {
+            // Each to another port: none has a flow.
+            let to = std::net::SocketAddrV4::new(SERVER.parse().unwrap(), 10_000 + (n % 40_000) as u16);
+            // What its own socket cannot hold goes nowhere.
+            let _ = flood.send_to(b"flood", to);
+        }
+        for socket in &sockets {
+            socket.send_to(b"other", &to).unwrap();
+        }
+        kill(daemon, Signal::SIGCONT).unwrap();
+        for (n, socket) in sockets.iter().enumerate() {
+            receive(socket).unwrap_or_else(|| panic!("socket {n} has no answer"));
+        }
+        let ports = gateway.ports();
+        let full = |id: &str| ports.iter().find(|it| it.id == id).unwrap().queue_full;
+        assert!(full("web-1") > 10_000, "{ports:?}");
+        assert_eq!(full("web-2"), 0, "{ports:?}");
+        assert_eq!(gateway.drops("queue_full"), full("web-1"));
     }
 }

@@ -125,7 +125,9 @@ impl Datapath {
 
     /// The ports, as they are now.
     pub fn ports(&self) -> Result<Vec<PortStatus>, Error> {
-        self.state().ports.status()
+        let mut state = self.state();
+        let shares = state.maps.shares();
+        state.ports.status(shares)
     }
 
     /// The kernel programs' counters. They go on over restarts.
@@ -209,7 +211,7 @@ fn start(
         accounts: state.maps.accounts(),
     };
     let engine = Engine::new_at(memory, snapshot, now(), wall());
-    match Worker::start(engine, punts, sender) {
+    match Worker::start(engine, punts, state.maps.shares(), sender) {
         Ok(worker) => {
             state.commit(config, prepared);
             Ok((worker, state, sent))

@@ -2,7 +2,7 @@
 //! system, adopted by the next daemon.
 //!
 //! ```text
-//! DIR/v1/CONFIG FLOWS HOPS METERS PORTS EIPS ACCOUNTS …  one set of maps for each version of the layout
+//! DIR/v1/CONFIG FLOWS HOPS METERS PORTS SHARES EIPS …    one set of maps for each version of the layout
 //! DIR/links/…                                            the programs' attachments (see `programs`)
 //! ```
 //!
@@ -16,6 +16,7 @@ use engine::{ACCOUNT_SLOTS, Account};
 use flow::abi::{self, HOP_SLOTS, Hop, PORT_SLOTS, Port, Punt, VERSION, counter};
 use flow::meter::{METER_SLOTS, Meter};
 use flow::reason::Reason;
+use flow::share::Share;
 use flow::table::MIN_SLOTS;
 use flow::{Entry, Seed};
 use nix::errno::Errno;
@@ -113,6 +114,7 @@ pub struct Maps {
     meters: &'static [Meter],
     accounts: &'static [Account],
     ports: &'static [Port],
+    shares: &'static [Share],
     eips: HashMap<MapData, u32, u32>,
     counters: PerCpuArray<MapData, u64>,
     /// The object that the maps came with, until its programs are wanted.
@@ -149,6 +151,7 @@ impl Maps {
             meters: map_memory(&ebpf, "METERS", METER_SLOTS)?,
             accounts: accounts(&set)?,
             ports: map_memory(&ebpf, "PORTS", PORT_SLOTS)?,
+            shares: map_memory(&ebpf, "SHARES", PORT_SLOTS)?,
             eips: HashMap::try_from(take(&mut ebpf, "EIPS")?).meaning(|| "open map EIPS".into())?,
             counters: PerCpuArray::try_from(take(&mut ebpf, "COUNTERS")?)
                 .meaning(|| "open map COUNTERS".into())?,
@@ -214,6 +217,16 @@ impl Maps {
     /// The slot of an interface's port.
     pub fn port(&self, ifindex: u32) -> &'static Port {
         &self.ports[(ifindex % PORT_SLOTS) as usize]
+    }
+
+    /// What ports have in the queue of punted packets, by their slots.
+    pub fn shares(&self) -> &'static [Share] {
+        self.shares
+    }
+
+    /// What an interface's port has there.
+    pub fn share(&self, ifindex: u32) -> &'static Share {
+        &self.shares[(ifindex % PORT_SLOTS) as usize]
     }
 
     /// The queue of punted packets. There must be one reader at a time.
@@ -404,6 +417,7 @@ fn survey(
     let passing = [
         ("COUNTERS", (size_of::<u64>() as u32, counter::COUNT)),
         ("PUNTS", (0, sizes.queue)),
+        ("SHARES", (size_of::<Share>() as u32, PORT_SLOTS)),
         ("METERS", (size_of::<Meter>() as u32, METER_SLOTS)),
         ("ACCOUNTS", (size_of::<Account>() as u32, ACCOUNT_SLOTS)),
     ];
@@ -572,3 +586,5 @@ unsafe impl Shared for Meter {}
 unsafe impl Shared for Account {}
 // SAFETY: as above.
 unsafe impl Shared for Port {}
+// SAFETY: as above.
+unsafe impl Shared for Share {}

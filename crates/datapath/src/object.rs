@@ -195,6 +195,7 @@ pub(crate) fn load(dir: &Path, config: &abi::Config, sizes: Sizes) -> Result<Ebp
         .map_max_entries("PUNTS", sizes.queue)
         .override_global("CONFIG", &Config(*config), true)
         .override_global("TICK", &tick()?, true)
+        .override_global("QUEUE", &u64::from(sizes.queue), true)
         .load(OBJECT)
         .meaning(|| "load the kernel programs' maps".into())
 }

@@ -18,6 +18,7 @@ use crate::programs::{Attached, Hook, Programs};
 use crate::zones::{self, PortMap, Zones};
 use engine::{Link, PortRef, UPLINK_ZONE};
 use flow::abi::{PORT_SLOTS, port};
+use flow::share::Share;
 use model::{Config, Driver, UplinkMode};
 use std::collections::{HashMap, HashSet};
 
@@ -60,6 +61,8 @@ pub struct PortStatus {
     pub namespace: Option<String>,
     /// What went through, as Linux counts it: what XDP redirects it leaves out.
     pub counters: Counters,
+    /// Packets that the queue to the daemon had no room for, since the map was made.
+    pub queue_full: u64,
 }
 
 /// What is ready to be put in force.
@@ -160,8 +163,8 @@ impl Ports {
         warn(remove_namespaces(&self.system, &namespaces));
     }
 
-    /// The ports in force, as they are now.
-    pub fn status(&mut self) -> Result<Vec<PortStatus>, Error> {
+    /// The ports in force, as they are now. `shares` are all ports' in the queue.
+    pub fn status(&mut self, shares: &[Share]) -> Result<Vec<PortStatus>, Error> {
         let interfaces = self.home.list()?;
         let by_index: HashMap<u32, &Interface> = interfaces
             .iter()
@@ -182,6 +185,7 @@ impl Ports {
                 up: now.is_some_and(|now| now.up && now.carrier),
                 namespace: port.nic.as_ref().map(|nic| nic.namespace.clone()),
                 counters: now.map(|now| now.counters).unwrap_or_default(),
+                queue_full: shares[(link.ifindex % PORT_SLOTS) as usize].refused(),
             }
         };
         Ok(self.ports.iter().map(status).collect())

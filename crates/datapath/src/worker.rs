@@ -11,7 +11,8 @@ use crate::sender::Sender;
 use crate::vnet;
 use aya::maps::{MapData, RingBuf};
 use engine::{Engine, Input, Time};
-use flow::abi::PuntHeader;
+use flow::abi::{PORT_SLOTS, PuntHeader};
+use flow::share::Share;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::time::{ClockId, clock_gettime};
@@ -62,8 +63,14 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Starts the thread. `sender` sends in the network namespace that it was opened in.
-    pub fn start(engine: Engine, punts: RingBuf<MapData>, sender: Sender) -> Result<Worker, Error> {
+    /// Starts the thread. `sender` sends in the network namespace that it was opened in. `shares` are those of the
+    /// ports in the queue of `punts`.
+    pub fn start(
+        engine: Engine,
+        punts: RingBuf<MapData>,
+        shares: &'static [Share],
+        sender: Sender,
+    ) -> Result<Worker, Error> {
         let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
         let wake = EventFd::from_value_and_flags(0, flags).context(|| "make an eventfd".into())?;
         let wake = Arc::new(wake);
@@ -72,6 +79,7 @@ impl Worker {
         let mut thread = Loop {
             engine,
             punts,
+            shares,
             sender,
             grace,
             queue,
@@ -134,6 +142,7 @@ impl Drop for AbortOnPanic {
 struct Loop {
     engine: Engine,
     punts: RingBuf<MapData>,
+    shares: &'static [Share],
     sender: Sender,
     grace: Grace,
     queue: Receiver<Task>,
@@ -156,6 +165,7 @@ impl Loop {
         let mut next = now();
         let mut idle_since = now();
         let mut patience = SPIN;
+        let mut settled = false;
         loop {
             let mut at = now();
             let packets = self.packets(at);
@@ -177,6 +187,10 @@ impl Loop {
             self.grace.retire(self.engine.take_retired());
             self.sender.flush();
             if packets == 0 && at.since(idle_since) >= patience && next > at {
+                if !settled {
+                    self.shares.iter().for_each(Share::settle);
+                    settled = true;
+                }
                 self.sleep(next.since(at).min(SLEEP));
                 idle_since = now();
                 patience = match idle_since.since(at) <= SHORT {
@@ -216,6 +230,14 @@ impl Loop {
     /// Takes a batch of frames from the queue. Gives how many records it took.
     fn take(&mut self) -> usize {
         let mut taken = 0;
+        // By whose packets how many bytes have become free: mostly many of one port follow each other.
+        let (mut port, mut bytes_of_it) = (0, 0);
+        let shares = self.shares;
+        let leave = |ifindex: u32, bytes: u64| {
+            if bytes > 0 {
+                shares[(ifindex % PORT_SLOTS) as usize].take(bytes);
+            }
+        };
         self.frames.clear();
         while taken < BATCH
             && self.frames.len() < BATCH_BYTES
@@ -225,6 +247,11 @@ impl Loop {
             let Some((header, bytes)) = PuntHeader::split(&record) else {
                 continue;
             };
+            if header.ifindex != port {
+                leave(port, bytes_of_it);
+                (port, bytes_of_it) = (header.ifindex, 0);
+            }
+            bytes_of_it += record.len() as u64;
             if bytes.len() > LARGEST {
                 continue;
             }
@@ -236,6 +263,7 @@ impl Loop {
                 gso_size: header.gso_size,
             });
         }
+        leave(port, bytes_of_it);
         taken
     }
 

@@ -7,6 +7,7 @@
 //! * [`header`]: reading a key from a frame, and the header rewrite;
 //! * [`checksum`]: Internet checksum arithmetic on precomputed differences;
 //! * [`meter`]: token buckets that flows share;
+//! * [`share`]: what ports may have waiting for the daemon;
 //! * [`atomic`]: the cells of that memory;
 //! * [`abi`]: the other records in shared memory: ports, next hops, punted packets;
 //! * [`reason`]: why a packet was dropped.
@@ -38,6 +39,7 @@ mod key;
 pub mod meter;
 mod prefetch;
 pub mod reason;
+pub mod share;
 pub mod table;
 
 pub use entry::{Action, Activity, Entry, flags, seen};

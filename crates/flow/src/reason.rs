@@ -33,7 +33,7 @@ reasons! {
     NotForUs = "not_for_us",
     /// The destination is none of our EIPs.
     NotOurAddress = "not_our_address",
-    /// The queue to the slow path was full.
+    /// The queue to the slow path was full, or the port had its share of it.
     QueueFull = "queue_full",
     /// The next hop's port is gone.
     HopGone = "hop_gone",

@@ -6,6 +6,7 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf};
 use flow::abi::{Config, HOP_SLOTS, Hop, PORT_SLOTS, Port, VERSION, counter};
 use flow::meter::{METER_SLOTS, Meter};
+use flow::share::Share;
 use flow::table::MIN_SLOTS;
 use flow::{Entry, Seed};
 
@@ -48,9 +49,23 @@ pub static EIPS: HashMap<u32, u32> = HashMap::pinned(1 << 17, BPF_F_NO_PREALLOC)
 #[map]
 pub static COUNTERS: PerCpuArray<u64> = PerCpuArray::pinned(counter::COUNT, 0);
 
-/// Packets for the daemon. The loader sets the size in bytes.
+/// Packets for the daemon. The loader sets the size in bytes, [`QUEUE`].
 #[map]
 pub static PUNTS: RingBuf = RingBuf::pinned(1 << 24, 0);
+
+/// Bytes of [`PUNTS`]: a constant of the loaded program, which the loader writes.
+#[unsafe(no_mangle)]
+static QUEUE: Global<u64> = Global::new(1 << 24);
+
+/// How large the queue is, in bytes.
+#[inline(always)]
+pub fn queue() -> u64 {
+    QUEUE.load()
+}
+
+/// What ports have in [`PUNTS`], by the slots of [`PORTS`].
+#[map]
+pub static SHARES: Array<Share> = Array::pinned(PORT_SLOTS, BPF_F_MMAPABLE);
 
 /// Counts one packet.
 #[inline(always)]

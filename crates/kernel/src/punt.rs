@@ -1,11 +1,12 @@
 //! Handing a packet to the daemon: a copy of the frame behind a [`PuntHeader`], in a ring buffer.
 
 use crate::hook::Hook;
-use crate::maps::PUNTS;
+use crate::maps::{PUNTS, SHARES, queue};
 use core::arch::asm;
 use core::mem::MaybeUninit;
 use core::ptr::addr_of_mut;
-use flow::abi::{Punt, PuntHeader};
+use flow::abi::{PORT_SLOTS, Punt, PuntHeader};
+use flow::share::Share;
 
 /// A record with room for a frame of `N` bytes. The verifier wants the size of a reservation to be a
 /// constant, so there are classes of sizes.
@@ -18,20 +19,31 @@ struct Record<const N: usize> {
 /// Room for the largest IPv4 packet.
 const LARGEST: usize = 65536 + 32;
 
-/// Copies the frame into the ring buffer. `false` if there was no room.
+/// Bytes that wait in the ring buffer (`BPF_RB_AVAIL_DATA`).
+const WAITING: u64 = 0;
+
+/// Copies the frame into the ring buffer. `false` if there was no room, or not for this port.
 #[inline(always)]
 pub fn punt<H: Hook>(hook: &H, reason: Punt) -> bool {
-    match hook.len() as usize {
-        len @ 1..=240 => record::<H, 240>(hook, reason, len),
-        len @ 241..=2032 => record::<H, 2032>(hook, reason, len),
-        len @ 2033..=16368 => record::<H, 16368>(hook, reason, len),
-        len @ 16369..=LARGEST => record::<H, LARGEST>(hook, reason, len),
-        _ => false,
+    let Some(share) = SHARES.get(hook.ifindex() % PORT_SLOTS) else {
+        return false;
+    };
+    let taken = share.has_room(PUNTS.query(WAITING), queue())
+        && match hook.len() as usize {
+            len @ 1..=240 => record::<H, 240>(hook, share, reason, len),
+            len @ 241..=2032 => record::<H, 2032>(hook, share, reason, len),
+            len @ 2033..=16368 => record::<H, 16368>(hook, share, reason, len),
+            len @ 16369..=LARGEST => record::<H, LARGEST>(hook, share, reason, len),
+            _ => false,
+        };
+    if !taken {
+        share.refuse();
     }
+    taken
 }
 
 #[inline(always)]
-fn record<H: Hook, const N: usize>(hook: &H, reason: Punt, len: usize) -> bool {
+fn record<H: Hook, const N: usize>(hook: &H, share: &Share, reason: Punt, len: usize) -> bool {
     let Some(mut slot) = PUNTS.reserve::<Record<N>>(0) else {
         return false;
     };
@@ -54,6 +66,8 @@ fn record<H: Hook, const N: usize>(hook: &H, reason: Punt, len: usize) -> bool {
         )
     };
     if copied {
+        // Before the daemon can take it out.
+        share.put(size_of::<Record<N>>() as u64);
         slot.submit(0);
     } else {
         slot.discard(0);

@@ -533,6 +533,7 @@ fn port_view(config: &Config, port: PortStatus) -> PortView {
         tx_packets: port.counters.tx_packets,
         tx_bytes: port.counters.tx_bytes,
         tx_dropped: port.counters.tx_dropped,
+        queue_full: port.queue_full,
     }
 }
 

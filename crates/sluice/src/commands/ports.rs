@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::output::{
     self,
     table::{Column, Table},
-    units::bytes,
+    units::{bytes, count},
 };
 use crate::socket::protocol::{PortView, Request, Response};
 use std::io::Write;
@@ -22,6 +22,7 @@ const COLUMNS: &[Column] = &[
     Column::Number("MTU"),
     Column::Number("RECEIVED"),
     Column::Number("SENT"),
+    Column::Number("QUEUE FULL"),
     Column::Text("NAMESPACE"),
 ];
 
@@ -56,6 +57,7 @@ fn render(ports: Vec<PortView>) -> String {
             port.mtu.to_string(),
             bytes(port.rx_bytes),
             bytes(port.tx_bytes),
+            count(port.queue_full),
             port.namespace.unwrap_or_default(),
         ]);
     }

@@ -287,6 +287,10 @@ pub struct PortView {
     pub tx_bytes: u64,
     /// Packets to be sent and dropped.
     pub tx_dropped: u64,
+    /// Packets that came in and wanted a decision, and that the queue to the daemon had no room for: it was full, or
+    /// this port had its share of it.
+    #[serde(default)]
+    pub queue_full: u64,
 }
 
 /// Counters of the whole gateway.
