@@ -294,3 +294,38 @@ fn an_eip_that_is_not_bound_takes_nothing() {
         "not_our_address"
     );
 }
+
+/// Rules that let in a VPC's own addresses mean nobody outside (RFC 3704).
+#[test]
+fn what_is_inside_cannot_come_from_outside() {
+    let lan = "address = \"10.0.1.10\"\nhosts = [\"172.20.0.0/16\"]\n";
+    let peer = r#"
+[[vpc]]
+id = "peer"
+cidr = "172.16.0.0/16"
+[[peering]]
+id = "pcx"
+vpcs = ["vpc", "peer"]
+[[route_table]]
+vpc = "vpc"
+system = true
+route = [
+    { destination = "172.16.0.0/16", peering = "pcx" },
+    { destination = "172.20.0.0/16", instance = "a" },
+]
+"#;
+    let text = base(&[("address = \"10.0.1.10\"\n", lan)]) + peer;
+    let mut world = World::new(&text);
+    for inside in [A, B, "10.0.1.253", "10.0.9.9", "172.16.3.4", "172.20.0.1"] {
+        let packet = Packet::tcp((inside, 1), (EIP1, 80), SYN);
+        assert_eq!(
+            reason(&mut world, |w| none(w.net(packet))),
+            "spoofed",
+            "{inside}"
+        );
+    }
+    assert_eq!(world.sessions(), []);
+    for outside in ["10.1.0.1", "172.17.0.1", SERVER] {
+        at("b", world.net(Packet::tcp((outside, 1), (EIP1, 80), SYN)));
+    }
+}

@@ -44,9 +44,11 @@ impl Reference {
             return Err("spoofed");
         }
         if key.at == "wan" {
-            return match self.eip(key.dst) {
-                Some(eip) => self.inbound(&eip, key, key.src, again),
-                None => Err("not_our_address"),
+            let eip = self.eip(key.dst).ok_or("not_our_address")?;
+            let plan = self.inbound(&eip, key, key.src, again)?;
+            return match self.is_inside(self.eni(&plan.eni), key.src) {
+                true => Err("spoofed"),
+                false => Ok(plan),
             };
         }
         let dst = key.dst;
