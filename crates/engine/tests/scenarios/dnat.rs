@@ -262,6 +262,40 @@ fn hairpin_to_a_mapping_with_endpoint_independent_filtering() {
     assert_eq!(back.tuple(), packet.answer(0).tuple());
 }
 
+/// Whoever may not go out reaches the gateway's own EIPs all the same, as everybody does, and is seen as the one it asks.
+#[test]
+fn hairpin_without_an_snat_entry() {
+    let snat = "[[nat_gateway.snat]]\nvpc = true\neips = [\"eip-1\"]\n";
+    let any = "[[nat_gateway.dnat]]\neip = \"eip-2\"\nprotocol = \"any\"\ninstance = \"b\"\n";
+    let text = base(&[(snat, any)]);
+    let mut world = World::new(&text);
+    let syn = Packet::tcp((A, 5000), (EIP1, 80), SYN);
+    let seen = at("b", world.from("a", syn.clone()));
+    assert_eq!(seen.tuple(), "203.0.113.10:5000 > 10.0.2.10:8080");
+    let back = at("a", world.from("b", seen.answer(SYN | ACK)));
+    assert_eq!(back.tuple(), syn.answer(0).tuple());
+    let data = one(world.from("a", Packet::tcp((A, 5000), (EIP1, 80), ACK).len(100)));
+    assert!(data.fast);
+    let session = world.session();
+    assert_eq!(session.direction, "hairpin");
+    assert_eq!(session.entry.as_deref(), Some("ngw/eip-1/tcp/80"));
+    let seen = at("b", world.from("a", Packet::ping(A, EIP2, 4)));
+    assert_eq!(seen.src, ip(EIP2));
+    // The gateway answers for an EIP that nothing takes a ping to.
+    let ping = Packet::ping(A, EIP1, 7);
+    assert_eq!(at("a", world.from("a", ping.clone())), ping.answer(0));
+    // The next daemon and another configuration let it go on.
+    world.restart();
+    world.apply(&(text.clone() + "\n[[eip]]\nid = \"eip-3\"\naddress = \"203.0.113.12\"\n"));
+    let data = one(world.from("a", Packet::tcp((A, 5000), (EIP1, 80), ACK).len(100)));
+    assert_eq!((data.fast, &*data.at), (true, "b"));
+    // Out it does not go, nor to what nothing takes.
+    for (to, why) in [(SERVER, "no_snat"), (EIP1, "not_mapped")] {
+        let packet = Packet::udp((A, 1), (to, 1));
+        assert_eq!(reason(&mut world, |w| drop(w.from("a", packet))), why);
+    }
+}
+
 #[test]
 fn hairpin_meets_the_receivers_security_group() {
     let text = BASE.replace(
