@@ -53,6 +53,10 @@ pub(crate) fn route(
                 Some(Hop::Blackhole) => format!("{dst} into a blackhole"),
                 None => format!("no route to {dst}"),
             };
+            let text = match t.destination(dst) {
+                Some(destination) => format!("{text} ({destination})"),
+                None => text,
+            };
             (Some(t.id.clone()), text)
         });
         match hop {
