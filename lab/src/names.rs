@@ -107,11 +107,12 @@ pub fn dig(host: &Host, server: &str, name: &str) -> String {
     words.join(" ")
 }
 
-/// Starts a mail server on port 25 that speaks TLS when it is asked to (STARTTLS).
+/// Starts a mail server, aiosmtpd, on port 25 that speaks TLS when it is asked to (STARTTLS).
 pub fn smtp(host: &Host, names: &[&str]) -> Program {
     let [certificate, key] = certificate(host, names);
-    let script = host.write("smtp.py", include_str!("smtp.py"));
-    let server = host.spawn(&format!("python3 {} {certificate} {key}", script.display()));
+    let server = host.spawn(&format!(
+        "aiosmtpd --nosetuid --listen 0.0.0.0:25 --tlscert {certificate} --tlskey {key}"
+    ));
     wait_open(host, &server, "127.0.0.1:25");
     server
 }
@@ -126,10 +127,16 @@ pub fn redis(host: &Host) -> Program {
     server
 }
 
-/// Starts a server on port 3306 that greets as MySQL does, and refuses everyone with the message `lab says hello`.
+/// Starts a MariaDB server on port 3306 that has no databases and asks nobody for a password.
 pub fn mysql(host: &Host) -> Program {
-    let script = host.write("mysql.py", include_str!("mysql.py"));
-    let server = host.spawn(&format!("python3 {}", script.display()));
+    let dir = host.file("mysql");
+    fs::create_dir_all(&dir).unwrap();
+    let server = host.spawn(&format!(
+        "mariadbd --no-defaults --user=root --datadir={0} --socket={0}/socket --pid-file={0}/pid \
+         --bind-address=0.0.0.0 --port=3306 --skip-name-resolve --skip-grant-tables \
+         --skip-innodb --default-storage-engine=Aria --aria-pagecache-buffer-size=128K",
+        dir.display()
+    ));
     wait_open(host, &server, "127.0.0.1:3306");
     server
 }

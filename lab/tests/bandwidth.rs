@@ -65,21 +65,42 @@ fn dropped(gateway: &Gateway, id: &str) -> [u64; 2] {
     [limit.dropped_packets_in, limit.dropped_packets_out]
 }
 
-/// That datagrams, told of in intervals of half a second, came at these rates, from when to when.
-fn expect_speeds(hook: &str, report: &Report, steps: &[(f64, f64, f64)]) {
+/// Applies configurations, each so many seconds after the one before. Gives from when to when each was in force, in
+/// seconds since `start`, and before them what was there; the last one until `end`.
+fn apply_after(
+    gateway: &Gateway,
+    start: Instant,
+    steps: &[(f64, String)],
+    end: f64,
+) -> Vec<(f64, f64)> {
+    let mut from = 0.0;
+    let mut spans = Vec::new();
+    for (seconds, text) in steps {
+        std::thread::sleep(Duration::from_secs_f64(*seconds));
+        spans.push((from, start.elapsed().as_secs_f64()));
+        gateway.apply(text);
+        from = start.elapsed().as_secs_f64();
+    }
+    spans.push((from, end));
+    spans
+}
+
+/// That datagrams, told of in intervals of half a second, came at these rates, from when to when. On a busy machine some
+/// do not come in time, but never so few that it could be the rate before or after.
+fn expect_speeds(hook: &str, report: &Report, spans: &[(f64, f64)], rates: &[f64]) {
     let speeds: Vec<f64> = report
         .intervals
         .iter()
         .map(|&bytes| bytes as f64 * DATAGRAM.1 / DATAGRAM.0 * 8.0 / 0.5 / 1e6)
         .collect();
     println!("{hook}: {speeds:.0?}");
-    for &(from, to, rate) in steps {
+    for (&(from, to), &rate) in spans.iter().zip(rates) {
         // Where a rate has been in force for a second, and not for the last quarter of one.
         let [from, to] = [from + 1.0, to - 0.25].map(|at| (at / 0.5).ceil() as usize);
         let part = &speeds[from..to];
         let speed = part.iter().sum::<f64>() / part.len() as f64;
         assert!(
-            (speed / rate - 1.0).abs() < 0.1,
+            (0.7..1.1).contains(&(speed / rate)),
             "{speed} instead of {rate}: {speeds:.0?}"
         );
     }
@@ -212,16 +233,14 @@ in_both_hooks! {
         let gateway = site.gateway(&with(""));
         let one = gateway.instance("web-1");
         let _server = iperf::serve(&site.server, 5201);
-        let load = format!("-c {SERVER} -p 5201 -u -l 1400 -b 60M -t 12 -i 0.5 -R");
+        let load = format!("-c {SERVER} -p 5201 -u -l 1400 -b 60M -t 13 -i 0.5 -R");
         let load = iperf::start(&one, &load);
         wait_for("datagrams to come", 5.0, || gateway.sessions_of("udp", 5201).len() == 1);
         let start = Instant::now();
         let before = gateway.sessions();
-        let limits = [(3.0, "package_bandwidth = 10"), (5.5, "package_bandwidth = 20"), (8.0, "")];
-        for (at, limit) in limits {
-            std::thread::sleep(Duration::from_secs_f64(at).saturating_sub(start.elapsed()));
-            gateway.apply(&with(limit));
-        }
+        let limits = [(3.0, "package_bandwidth = 10"), (2.5, "package_bandwidth = 20"), (2.5, "")];
+        let steps = limits.map(|(after, limit)| (after, with(limit)));
+        let spans = apply_after(&gateway, start, &steps, 12.0);
         let after = gateway.sessions();
         for session in &before {
             let same = after.iter().find(|s| s.original == session.original);
@@ -229,8 +248,8 @@ in_both_hooks! {
             assert_eq!((&same.translated, &same.entry), (&session.translated, &session.entry));
         }
         assert_eq!(gateway.stats().closed, 0);
-        let steps = [(0.0, 3.0, 40.0), (3.0, 5.5, 10.0), (5.5, 8.0, 20.0), (8.0, 11.0, 40.0)];
-        expect_speeds(hook, &iperf::report(load.wait(30.0)), &steps);
+        let report = iperf::report(load.wait(30.0));
+        expect_speeds(hook, &report, &spans, &[40.0, 10.0, 20.0, 40.0]);
     }
 
     /// The rate changes while connections are at it, and each of them goes on. They have an EIP each: what is told about
@@ -242,7 +261,7 @@ in_both_hooks! {
         let gateway = site.gateway(&both("bandwidth = 20"));
         let [one, two] = ["web-1", "web-2"].map(|id| gateway.instance(id));
         let _servers = [5201, 5202].map(|port| iperf::serve(&site.server, port));
-        let load = "-u -l 1400 -b 100M -t 12 -i 0.5 -R";
+        let load = "-u -l 1400 -b 100M -t 13 -i 0.5 -R";
         let udp = iperf::start(&one, &format!("-c {SERVER} -p 5201 {load}"));
         wait_for("datagrams to come", 5.0, || gateway.sessions_of("udp", 5201).len() == 1);
         let start = Instant::now();
@@ -252,16 +271,13 @@ in_both_hooks! {
 
         let package = |n| format!("\n[[bandwidth_package]]\nid = \"cbwp-{n}\"\nbandwidth = 10\n");
         let packages = package(1) + &package(2);
-        // From which second on it is another limit.
+        let in_packages = standard(&site, ["package = \"cbwp-1\"", "package = \"cbwp-2\""]);
         let steps = [
             (3.0, both("bandwidth = 50")),
-            (5.5, standard(&site, ["package = \"cbwp-1\"", "package = \"cbwp-2\""]) + &packages),
-            (8.0, both("")),
+            (2.5, in_packages + &packages),
+            (2.5, both("")),
         ];
-        for (at, text) in &steps {
-            std::thread::sleep(Duration::from_secs_f64(*at).saturating_sub(start.elapsed()));
-            gateway.apply(text);
-        }
+        let spans = apply_after(&gateway, start, &steps, 12.0);
         let after = gateway.sessions();
         for session in &before {
             let same = after.iter().find(|s| s.original == session.original);
@@ -271,8 +287,8 @@ in_both_hooks! {
         }
         assert_eq!(gateway.stats().closed, 0);
 
-        let steps = [(0.0, 3.0, 20.0), (3.0, 5.5, 50.0), (5.5, 8.0, 10.0), (8.0, 11.0, 100.0)];
-        expect_speeds(hook, &iperf::report(udp.wait(30.0)), &steps);
+        let report = iperf::report(udp.wait(30.0));
+        expect_speeds(hook, &report, &spans, &[20.0, 50.0, 10.0, 100.0]);
         let report = iperf::report(tcp.wait(30.0));
         println!("{hook}: {report}, {:?}", report.intervals);
         assert!(report.received > 10_000_000, "{report}");

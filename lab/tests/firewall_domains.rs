@@ -127,8 +127,8 @@ fn applications_are_told_apart_whatever_port_they_use() {
         ),
         (
             "MySQL",
-            format!("timeout 8 mariadb --skip-ssl -h {SERVER} -u x -py -e 'select 1' 2>&1"),
-            "lab says hello",
+            format!("timeout 8 mariadb --skip-ssl -h {SERVER} -u x -py -e 'select version()' 2>&1"),
+            "MariaDB",
         ),
         (
             "SMTP",

@@ -137,8 +137,8 @@ fn clients(ssh: &Ssh) -> Vec<Client> {
             One,
             "MySQL",
             None,
-            format!("mariadb --skip-ssl -h {SERVER} -u x -py -e 'select 1' 2>&1"),
-            "lab says hello",
+            format!("mariadb --skip-ssl -h {SERVER} -u x -py -e 'select version()' 2>&1"),
+            "MariaDB",
         ),
         tcp(
             Other,

@@ -5,27 +5,28 @@ use lab::servers::{self, get};
 use lab::site::SERVER;
 use lab::{Lab, Site, config, in_both_hooks, wait_for};
 
-#[test]
-fn passive_ftp_works_out_and_in() {
-    let lab = Lab::new("ftp");
-    let site = Site::new(&lab, "auto");
-    let gateway = site.gateway(
-        &(site.standard()
-            + &config::dnat("eip-2", "tcp", "21", "web-1", "21")
-            + &config::dnat("eip-2", "tcp", "\"9000-9019\"", "web-1", "\"9000-9019\"")),
-    );
-    let instance = gateway.instance("web-1");
-    let _outside = servers::ftp(&site.server, SERVER, 9000, 9019, b"outside");
-    let _inside = servers::ftp(&instance, "203.0.113.12", 9000, 9019, b"inside");
-    for _ in 0..5 {
-        assert_eq!(
-            get(&instance, &format!("ftp://{SERVER}/pub/file")),
-            "outside"
+in_both_hooks! {
+    fn passive_ftp_works_out_and_in(hook) {
+        let lab = Lab::new("ftp");
+        let site = Site::new(&lab, hook);
+        let gateway = site.gateway(
+            &(site.standard()
+                + &config::dnat("eip-2", "tcp", "21", "web-1", "21")
+                + &config::dnat("eip-2", "tcp", "\"9000-9019\"", "web-1", "\"9000-9019\"")),
         );
-        assert_eq!(get(&site.client, "ftp://203.0.113.12/pub/file"), "inside");
+        let instance = gateway.instance("web-1");
+        let _outside = servers::ftp(&site.server, SERVER, 9000, 9019, b"outside");
+        let _inside = servers::ftp(&instance, "203.0.113.12", 9000, 9019, b"inside");
+        for _ in 0..5 {
+            assert_eq!(
+                get(&instance, &format!("ftp://{SERVER}/pub/file")),
+                "outside"
+            );
+            assert_eq!(get(&site.client, "ftp://203.0.113.12/pub/file"), "inside");
+        }
+        let listing = get(&site.client, "ftp://203.0.113.12/pub/");
+        assert!(listing.contains("file"), "{listing}");
     }
-    let listing = get(&site.client, "ftp://203.0.113.12/pub/");
-    assert!(listing.contains("file"), "{listing}");
 }
 
 /// A client in active mode that has the server come to `argv[2]`, port 9000.

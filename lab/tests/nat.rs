@@ -76,6 +76,28 @@ in_both_hooks! {
         // Nothing of that left by the uplink.
         assert_eq!(site.router.counter("Ip.ForwDatagrams"), 0);
     }
+
+    /// Without an SNAT entry nothing goes out, but what the gateway's EIPs lead to is reached, by oneself too.
+    fn an_eip_is_reached_without_an_snat_entry(hook) {
+        let lab = Lab::new("hairpin-only");
+        let site = Site::new(&lab, hook);
+        let gateway = site.gateway(&(site.no_nat()
+            + &config::dnat("eip-1", "tcp", "8080", "web-1", "80")
+            + &config::dnat("eip-1", "udp", "\"7000-7009\"", "web-1", "\"9000-9009\"")));
+        let [web_1, web_2] = ["web-1", "web-2"].map(|id| gateway.instance(id));
+        let _web = Web::start(&web_1, &[80]);
+        let _echo = UdpEcho::start(&web_1, "0.0.0.0:9005");
+        for host in [&web_1, &web_2] {
+            assert_eq!(get(host, "http://203.0.113.11:8080/"), "web-1 80 203.0.113.11\n");
+            let socket = udp(host, "0.0.0.0:0");
+            for length in [10, 3_000] {
+                assert!(echoes(&socket, "203.0.113.11:7005", &vec![7; length]), "{}", host.name());
+            }
+            host.ok("ping -c 1 -W 1 203.0.113.11");
+            host.fails(&format!("ping -c 1 -W 1 {SERVER}"));
+        }
+        assert_eq!(gateway.drops("no_snat"), 2);
+    }
 }
 
 /// For what an instance sends out its own EIP comes first, then an IP mapping, then the SNAT entry with

@@ -1,7 +1,7 @@
 //! Packets that are a little out of the ordinary, and right all the same.
 
 use lab::raw::{self, Packet};
-use lab::servers::Web;
+use lab::servers::{Web, fetch};
 use lab::site::{CLIENT, SERVER};
 use lab::sockets::{UdpEcho, echoes, receive, retry, tcp, udp};
 use lab::{Host, Lab, Site, config, in_both_hooks, wait_for, wait_some};
@@ -165,6 +165,53 @@ in_both_hooks! {
         instance.ok(&format!("ping -n -c 3 -i 0.1 -W 1 -R {SERVER}"));
         site.client.ok("ping -n -c 3 -i 0.1 -W 1 -T tsonly 203.0.113.12");
     }
+}
+
+/// What an instance leaves to hardware is completed where it leaves the machine, by what the gateway has made of it:
+/// receivers, who would believe in it within the machine, see that it is right. Small and large packets, by kernel and
+/// daemon, in fragments, out, in and by hairpin.
+#[test]
+fn what_is_left_to_hardware_is_right_on_the_wire() {
+    let lab = Lab::new("wire");
+    let site = Site::new(&lab, "tc");
+    let guest = lab.host("guest");
+    lab.link((&site.gw, "ve0", ""), (&guest, "eth0", "192.168.1.30/24"));
+    guest.default_route("192.168.1.253");
+    for device in ["wan", "ve0"] {
+        site.gw.ok(&format!("ethtool -K {device} tx off"));
+    }
+    let instance = config::instance("guest", "vsw-1", "192.168.1.30") + "device = \"ve0\"\n";
+    let gateway = site.gateway(
+        &(site.standard()
+            + &config::dnat("eip-1", "tcp", "80", "guest", "80")
+            + &config::dnat("eip-1", "udp", "7000", "guest", "7000")
+            + &instance),
+    );
+    let web_1 = gateway.instance("web-1");
+    let (outside, inside) = (Web::start(&site.server, &[80]), Web::start(&guest, &[80]));
+    let _echoes = [&site.server, &guest].map(|host| UdpEcho::start(host, "0.0.0.0:7000"));
+    let content = [&outside, &inside].map(|web| web.publish("file", 3_000_000));
+    for (host, to, content) in [
+        (&web_1, SERVER, &content[0]),
+        (&guest, SERVER, &content[0]),
+        (&web_1, "203.0.113.11", &content[1]),
+        (&guest, "203.0.113.11", &content[1]),
+        (&web_1, "192.168.1.30", &content[1]),
+        (&site.client, "203.0.113.11", &content[1]),
+    ] {
+        fetch(host, &format!("http://{to}/files/file"), content);
+        let socket = udp(host, "0.0.0.0:0");
+        for length in [1, 2, 1000, 1001, 5000, 20_001] {
+            let data: Vec<u8> = (0..length).map(|n| (n * 7) as u8).collect();
+            let echoed = echoes(&socket, &format!("{to}:7000"), &data);
+            assert!(echoed, "{} to {to}: {length}", host.name());
+        }
+    }
+    let packets = gateway.stats().packets;
+    assert!(
+        packets.kernel > 100 && packets.forwarded > 100,
+        "{packets:?}"
+    );
 }
 
 /// A TCP connection from a port of one's choice, which the last one from there may not have left yet.

@@ -3,7 +3,7 @@
 use lab::raw::{self, Packet};
 use lab::site::{OTHER, SERVER, SERVER_2};
 use lab::sockets::{TcpEcho, UdpEcho, echoes, is_alive, receive, tcp, udp};
-use lab::{Host, Lab, Site, config};
+use lab::{Host, Lab, Site, config, in_both_hooks};
 use nix::sys::signal::Signal;
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -20,84 +20,86 @@ fn seen_as(host: &Host, echo: &UdpEcho, to: &str, first: u16) -> BTreeSet<Ipv4Ad
     new.iter().map(|from| *from.ip()).collect()
 }
 
-#[test]
-fn a_pool_is_spread_as_it_says() {
-    let lab = Lab::new("pool");
-    let site = Site::new(&lab, "auto");
-    let pool = |way: &str| {
-        let eips = format!("[\"eip-1\", \"eip-2\", \"eip-3\"]\npooling = \"{way}\"");
-        site.no_nat() + &config::snat("snat", "vpc = true", &eips)
-    };
-    let gateway = site.gateway(&pool("hash"));
-    let hosts = ["web-1", "web-2"].map(|id| gateway.instance(id));
-    let echoes = [
-        (UdpEcho::start(&site.server, "0.0.0.0:7000"), SERVER),
-        (UdpEcho::start(&site.other, "0.0.0.0:7000"), OTHER),
-    ];
-    // Ports that were not used before: a mapping does not change its EIP.
-    let mut first = 10_000;
-    let mut seen_as = |host, (echo, to): &(UdpEcho, &str)| {
-        first += 100;
-        seen_as(host, echo, &format!("{to}:7000"), first)
-    };
-    // Connections of one client spread over the pool.
-    for host in &hosts {
-        assert_eq!(seen_as(host, &echoes[0]).len(), 3);
-    }
-    // A client keeps its EIP towards a destination.
-    gateway.apply(&pool("affinity"));
-    for host in &hosts {
-        for echo in &echoes {
-            assert_eq!(seen_as(host, echo).len(), 1);
+in_both_hooks! {
+    fn a_pool_is_spread_as_it_says(hook) {
+        let lab = Lab::new("pool");
+        let site = Site::new(&lab, hook);
+        let pool = |way: &str| {
+            let eips = format!("[\"eip-1\", \"eip-2\", \"eip-3\"]\npooling = \"{way}\"");
+            site.no_nat() + &config::snat("snat", "vpc = true", &eips)
+        };
+        let gateway = site.gateway(&pool("hash"));
+        let hosts = ["web-1", "web-2"].map(|id| gateway.instance(id));
+        let echoes = [
+            (UdpEcho::start(&site.server, "0.0.0.0:7000"), SERVER),
+            (UdpEcho::start(&site.other, "0.0.0.0:7000"), OTHER),
+        ];
+        // Ports that were not used before: a mapping does not change its EIP.
+        let mut first = 10_000;
+        let mut seen_as = |host, (echo, to): &(UdpEcho, &str)| {
+            first += 100;
+            seen_as(host, echo, &format!("{to}:7000"), first)
+        };
+        // Connections of one client spread over the pool.
+        for host in &hosts {
+            assert_eq!(seen_as(host, &echoes[0]).len(), 3);
         }
-    }
-    // A client keeps its EIP.
-    gateway.apply(&pool("paired"));
-    for host in &hosts {
-        let all = echoes.iter().flat_map(|echo| seen_as(host, echo));
-        assert_eq!(all.collect::<BTreeSet<_>>().len(), 1);
+        // A client keeps its EIP towards a destination.
+        gateway.apply(&pool("affinity"));
+        for host in &hosts {
+            for echo in &echoes {
+                assert_eq!(seen_as(host, echo).len(), 1);
+            }
+        }
+        // A client keeps its EIP.
+        gateway.apply(&pool("paired"));
+        for host in &hosts {
+            let all = echoes.iter().flat_map(|echo| seen_as(host, echo));
+            assert_eq!(all.collect::<BTreeSet<_>>().len(), 1);
+        }
     }
 }
 
-/// Four ports for five clients: the fifth has none towards the same destination, and is told so by a
-/// counter; the other four do not notice.
-#[test]
-fn exhausted_ports_are_counted_and_break_nothing() {
-    let lab = Lab::new("exhausted");
-    let site = Site::new(&lab, "auto");
-    let few = "snat_ports = \"2000-2003\"\n";
-    let gateway = site.gateway(&(site.no_nat() + few + config::SNAT));
-    let instance = gateway.instance("web-1");
-    let to = format!("{SERVER}:7000");
-    let echo = UdpEcho::start(&site.server, &to);
-    let sockets: Vec<_> = (0..4).map(|_| udp(&instance, "0.0.0.0:0")).collect();
-    for socket in &sockets {
-        assert!(echoes(socket, &to, b"hello"));
-    }
-    let ports: BTreeSet<u16> = echo.peers().iter().map(|peer| peer.port()).collect();
-    assert_eq!(ports, (2000..=2003).collect());
+in_both_hooks! {
+    /// Four ports for five clients: the fifth has none towards the same destination, and is told so by a
+    /// counter; the other four do not notice.
+    fn exhausted_ports_are_counted_and_break_nothing(hook) {
+        let lab = Lab::new("exhausted");
+        let site = Site::new(&lab, hook);
+        let few = "snat_ports = \"2000-2003\"\n";
+        let gateway = site.gateway(&(site.no_nat() + few + config::SNAT));
+        let instance = gateway.instance("web-1");
+        let to = format!("{SERVER}:7000");
+        let echo = UdpEcho::start(&site.server, &to);
+        let sockets: Vec<_> = (0..4).map(|_| udp(&instance, "0.0.0.0:0")).collect();
+        for socket in &sockets {
+            assert!(echoes(socket, &to, b"hello"));
+        }
+        let ports: BTreeSet<u16> = echo.peers().iter().map(|peer| peer.port()).collect();
+        assert_eq!(ports, (2000..=2003).collect());
 
-    let fifth = udp(&instance, "0.0.0.0:0");
-    assert!(!echoes(&fifth, &to, b"hello"));
-    assert_eq!(gateway.drops("ports_exhausted"), 1);
-    let eip = gateway.stats().eips.remove(0);
-    assert_eq!(
-        (eip.ports_exhausted, eip.ports_total, eip.ports_used[1]),
-        (1, 4, 4)
-    );
-    for socket in &sockets {
-        assert!(echoes(socket, &to, b"still there"));
+        let fifth = udp(&instance, "0.0.0.0:0");
+        assert!(!echoes(&fifth, &to, b"hello"));
+        assert_eq!(gateway.drops("ports_exhausted"), 1);
+        let eip = gateway.stats().eips.remove(0);
+        assert_eq!(
+            (eip.ports_exhausted, eip.ports_total, eip.ports_used[1]),
+            (1, 4, 4)
+        );
+        for socket in &sockets {
+            assert!(echoes(socket, &to, b"still there"));
+        }
+        // Towards another destination a port is shared.
+        let second = UdpEcho::start(&site.server, &format!("{SERVER_2}:7000"));
+        assert!(echoes(&fifth, &format!("{SERVER_2}:7000"), b"hello"));
+        assert!(second.peers().is_subset(&echo.peers()));
+        // TCP has ports of its own.
+        let _echo = TcpEcho::start(&site.server, "0.0.0.0:7000");
+        let streams: Vec<_> = (0..4).map(|_| tcp(&instance, &to).unwrap()).collect();
+        assert!(tcp(&instance, &to).is_err());
+        assert!(streams.iter().all(is_alive));
+        assert!(gateway.stats().eips[0].ports_exhausted >= 2);
     }
-    // Towards another destination a port is shared.
-    let second = UdpEcho::start(&site.server, &format!("{SERVER_2}:7000"));
-    assert!(echoes(&fifth, &format!("{SERVER_2}:7000"), b"hello"));
-    assert!(second.peers().is_subset(&echo.peers()));
-    // TCP has ports of its own.
-    let _echo = TcpEcho::start(&site.server, "0.0.0.0:7000");
-    let streams: Vec<_> = (0..4).map(|_| tcp(&instance, &to).unwrap()).collect();
-    assert!(tcp(&instance, &to).is_err());
-    assert!(streams.iter().all(is_alive));
-    assert!(gateway.stats().eips[0].ports_exhausted >= 2);
 }
 
 /// An EIP carries at least 55,000 sessions to one destination.

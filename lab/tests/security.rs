@@ -106,11 +106,14 @@ in_both_hooks! {
             wait_for("the packet to be counted", 2.0, || gateway.drops("spoofed") == expected);
         }
         assert_eq!(receive(&outside), None);
-        // From outside nobody is one of our own.
+        // From outside nobody is one of our own, nor an address of the VPC, whoever has it.
         site.client.sysctl("net.ipv4.conf.all.rp_filter", "0");
         let eip = "203.0.113.11:7000".parse().unwrap();
-        send(&site.client, "203.0.113.12", eip);
-        wait_for("the packet to be counted", 2.0, || gateway.drops("spoofed") == expected + 1);
+        for from in ["203.0.113.12", "192.168.2.10", "192.168.77.7"] {
+            send(&site.client, from, eip);
+            expected += 1;
+            wait_for("the packet to be counted", 2.0, || gateway.drops("spoofed") == expected);
+        }
         assert_eq!(receive(&inside), None);
         // And what is true passes.
         send(&instance, "192.168.1.10", server);

@@ -2,62 +2,63 @@
 
 use lab::servers::{Web, cannot_get, get};
 use lab::site::{CLIENT, SERVER};
-use lab::{Lab, Site, config};
+use lab::{Lab, Site, config, in_both_hooks};
 
-/// Two VPCs with the same addresses, each with its own gateway: both work, neither sees the other.
-#[test]
-fn vpcs_with_the_same_addresses_are_apart() {
-    let lab = Lab::new("same");
-    let site = Site::new(&lab, "auto");
-    // Everything of the standard configuration once more, under names that end in `b`.
-    let second = [
-        config::NETWORK,
-        config::GROUP,
-        config::INSTANCES,
-        config::GATEWAY,
-    ]
-    .concat()
-    .replace("vsw-", "vsw-b")
-    .replace("\"vpc\"", "\"vpc-b\"")
-    .replace("\"sg\"", "\"sg-b\"")
-    .replace("web-", "web-b")
-    .replace("ngw", "ngw-b")
-    .replace("[\"eip-1\", \"eip-2\", \"eip-3\"]", "[\"eip-3\"]");
-    let config = site.standard().replace(", \"eip-3\"]", "]")
-        + &config::dnat("eip-1", "tcp", "80", "web-1", "80")
-        + &config::instance("only-a", "vsw-1", "192.168.1.77")
-        + &second
-        + &config::snat("snat-b", "vpc = true", "[\"eip-3\"]")
-        + &config::dnat("eip-3", "tcp", "80", "web-b1", "80");
-    let gateway = site.gateway(&config);
-    let [a1, a2, b1, b2] = ["web-1", "web-2", "web-b1", "web-b2"].map(|id| gateway.instance(id));
-    let _outside = Web::start(&site.server, &[80]);
-    let _webs = [&a1, &a2, &b1, &b2].map(|host| Web::start(host, &[80]));
+in_both_hooks! {
+    /// Two VPCs with the same addresses, each with its own gateway: both work, neither sees the other.
+    fn vpcs_with_the_same_addresses_are_apart(hook) {
+        let lab = Lab::new("same");
+        let site = Site::new(&lab, hook);
+        // Everything of the standard configuration once more, under names that end in `b`.
+        let second = [
+            config::NETWORK,
+            config::GROUP,
+            config::INSTANCES,
+            config::GATEWAY,
+        ]
+        .concat()
+        .replace("vsw-", "vsw-b")
+        .replace("\"vpc\"", "\"vpc-b\"")
+        .replace("\"sg\"", "\"sg-b\"")
+        .replace("web-", "web-b")
+        .replace("ngw", "ngw-b")
+        .replace("[\"eip-1\", \"eip-2\", \"eip-3\"]", "[\"eip-3\"]");
+        let config = site.standard().replace(", \"eip-3\"]", "]")
+            + &config::dnat("eip-1", "tcp", "80", "web-1", "80")
+            + &config::instance("only-a", "vsw-1", "192.168.1.77")
+            + &second
+            + &config::snat("snat-b", "vpc = true", "[\"eip-3\"]")
+            + &config::dnat("eip-3", "tcp", "80", "web-b1", "80");
+        let gateway = site.gateway(&config);
+        let [a1, a2, b1, b2] = ["web-1", "web-2", "web-b1", "web-b2"].map(|id| gateway.instance(id));
+        let _outside = Web::start(&site.server, &[80]);
+        let _webs = [&a1, &a2, &b1, &b2].map(|host| Web::start(host, &[80]));
 
-    for (host, eip) in [(&a1, 11), (&a2, 11), (&b1, 13), (&b2, 13)] {
-        let page = get(host, &format!("http://{SERVER}/"));
+        for (host, eip) in [(&a1, 11), (&a2, 11), (&b1, 13), (&b2, 13)] {
+            let page = get(host, &format!("http://{SERVER}/"));
+            assert_eq!(
+                page,
+                format!("server 80 203.0.113.{eip}\n"),
+                "{}",
+                host.name()
+            );
+        }
         assert_eq!(
-            page,
-            format!("server 80 203.0.113.{eip}\n"),
-            "{}",
-            host.name()
+            get(&site.client, "http://203.0.113.11/"),
+            format!("web-1 80 {CLIENT}\n")
         );
+        assert_eq!(
+            get(&site.client, "http://203.0.113.13/"),
+            format!("web-b1 80 {CLIENT}\n")
+        );
+        // The same address is somebody else in each.
+        assert_eq!(get(&a1, "http://192.168.2.10/"), "web-2 80 192.168.1.10\n");
+        assert_eq!(get(&b1, "http://192.168.2.10/"), "web-b2 80 192.168.1.10\n");
+        // What only one has is not found from the other; by its EIP, as from anywhere, it is.
+        a1.ok("ping -c 1 -W 1 192.168.1.77");
+        b1.fails("ping -c 1 -W 1 192.168.1.77");
+        assert_eq!(get(&b1, "http://203.0.113.11/"), "web-1 80 203.0.113.13\n");
     }
-    assert_eq!(
-        get(&site.client, "http://203.0.113.11/"),
-        format!("web-1 80 {CLIENT}\n")
-    );
-    assert_eq!(
-        get(&site.client, "http://203.0.113.13/"),
-        format!("web-b1 80 {CLIENT}\n")
-    );
-    // The same address is somebody else in each.
-    assert_eq!(get(&a1, "http://192.168.2.10/"), "web-2 80 192.168.1.10\n");
-    assert_eq!(get(&b1, "http://192.168.2.10/"), "web-b2 80 192.168.1.10\n");
-    // What only one has is not found from the other; by its EIP, as from anywhere, it is.
-    a1.ok("ping -c 1 -W 1 192.168.1.77");
-    b1.fails("ping -c 1 -W 1 192.168.1.77");
-    assert_eq!(get(&b1, "http://203.0.113.11/"), "web-1 80 203.0.113.13\n");
 }
 
 /// A VPC without a gateway goes out by that of its peer.

@@ -7,7 +7,7 @@ use crate::intranet;
 use crate::io::{Offload, Output};
 use crate::limit::Bucket;
 use crate::routing::{self, Target};
-use crate::snapshot::{Binding, EniIx, GatewayIx, Local, Owner, Snapshot};
+use crate::snapshot::{Binding, EniIx, GatewayIx, Local, Owner, Snapshot, Uplink};
 use crate::tuple;
 use crate::wire::{self, ERROR_MAX, IcmpError, Ipv4};
 use flow::reason::Reason;
@@ -32,15 +32,18 @@ impl Core {
         out.transmit(at.port.link.ifindex, frame, Offload::NONE);
     }
 
-    /// Whether a packet that comes in by a port is for an address of the gateway itself.
+    /// Whether a packet that comes in by a port is for an address of the gateway itself: from inside, that of a vSwitch of
+    /// the VPC or of an uplink; from outside, that of this uplink.
     pub(crate) fn is_gateway(&self, s: &Snapshot, owner: Owner, key: &Key) -> bool {
         let dst = tuple::ip(key.dst);
+        let is_at =
+            |uplink: &Uplink| !uplink.shared && uplink.address.is_some_and(|net| net.addr() == dst);
         match owner {
-            Owner::Eni(ix) => matches!(s.vpc(s.eni(ix).vpc).local.get(dst), Some(Local::Gateway)),
-            Owner::Uplink(ix) => {
-                let uplink = s.uplink(ix);
-                !uplink.shared && uplink.address.is_some_and(|net| net.addr() == dst)
-            }
+            Owner::Eni(ix) => match s.vpc(s.eni(ix).vpc).local.get(dst) {
+                Some(local) => local == Local::Gateway,
+                None => s.uplinks.iter().any(is_at),
+            },
+            Owner::Uplink(ix) => is_at(s.uplink(ix)),
         }
     }
 

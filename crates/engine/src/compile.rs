@@ -245,6 +245,7 @@ impl Snapshot {
             }
             tables.push(Table {
                 id: t.id.clone(),
+                destinations: routes.iter().map(|(net, _)| *net).collect(),
                 routes: Lpm::new(routes),
             });
         }

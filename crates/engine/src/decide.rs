@@ -370,6 +370,17 @@ fn from_uplink(
     };
     rec.step("port", || (id(), format!("{dst} is EIP {}", s.eip(eip).id)));
     let inbound = inbound(s, nat, eip, key, src, again, rec)?;
+    let receiver = s.eni(inbound.eni);
+    if routing::is_inside(s, receiver, src) {
+        rec.step("port", || {
+            let text = format!(
+                "{src} is inside for {}: it cannot come from outside",
+                receiver.id
+            );
+            (id(), text)
+        });
+        return deny(Reason::Spoofed, None);
+    }
     let (port, next) = uplink_hop(s, uplink, src, rec)?;
     Ok(Plan {
         back: Exit::Port { port, next },

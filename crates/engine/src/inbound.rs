@@ -2,7 +2,7 @@
 //! to one.
 
 use crate::decide::{Denied, Direction, Entry, Exit, Plan, Source, deny, let_in};
-use crate::explain::Recorder;
+use crate::explain::{Recorder, Silent};
 use crate::nat::{MappingIx, Nat};
 use crate::routing::{self, Target, station};
 use crate::snapshot::{Binding, Eip, EipIx, EniIx, GatewayIx, Snapshot};
@@ -71,6 +71,17 @@ pub(crate) fn inbound(
         let_in_by: to.let_in_by,
         drains: to.drains,
     })
+}
+
+/// The entry that takes a packet to an EIP.
+pub(crate) fn entry(
+    s: &Snapshot,
+    nat: &Nat,
+    ix: EipIx,
+    key: &Key,
+    again: bool,
+) -> Result<Entry, Denied> {
+    receiver(s, nat, ix, key, again, &mut Silent).map(|to| to.entry)
 }
 
 fn receiver(

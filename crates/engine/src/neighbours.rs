@@ -171,9 +171,13 @@ impl Neighbours {
                 via,
                 address,
                 mac: via.only.or(known),
-                heard: now,
+                // Nobody has listened since: who is known is asked soon, though not all at once.
+                heard: Time(0),
                 asked: 0,
-                ask_at: now,
+                ask_at: match known {
+                    Some(_) => now + Duration::from_millis(ix as u64),
+                    None => now,
+                },
                 sessions: 0,
                 used: now,
                 gone: false,

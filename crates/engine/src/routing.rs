@@ -1,7 +1,7 @@
 //! Routes: from a route table to an interface, a NAT gateway or a NAT IP, and from there to a station.
 
 use crate::decide::{Denied, Unreachable, deny};
-use crate::explain::Recorder;
+use crate::explain::{Recorder, Silent};
 use crate::firewall::FirewallIx;
 use crate::snapshot::{
     Binding, EipIx, Eni, EniIx, GatewayIx, Hop, Local, Snapshot, UplinkIx, VpcIx,
@@ -53,6 +53,10 @@ pub(crate) fn route(
                 Some(Hop::Blackhole) => format!("{dst} into a blackhole"),
                 None => format!("no route to {dst}"),
             };
+            let text = match t.destination(dst) {
+                Some(destination) => format!("{text} ({destination})"),
+                None => text,
+            };
             (Some(t.id.clone()), text)
         });
         match hop {
@@ -101,6 +105,17 @@ pub(crate) fn route(
         }
     }
     deny(Reason::RouteLoop, Some(Unreachable::Net))
+}
+
+/// Whether an interface's routes lead to this address inside: to one of a VPC, or to a host behind an interface.
+pub(crate) fn is_inside(s: &Snapshot, eni: &Eni, address: Ipv4Addr) -> bool {
+    let table = s.vswitch_of(eni).table;
+    match route(s, None, eni.vpc, table, address, &mut Silent) {
+        Ok(Target::Eni { eni, .. }) => s.owns(eni, address),
+        Ok(Target::NatIp(_)) => true,
+        Ok(Target::Nat(..) | Target::OwnEip) => false,
+        Err(denied) => matches!(denied.reason, Reason::NoHost | Reason::GatewayUnanswered),
+    }
 }
 
 /// The station to hand a packet for `dst` to, on an interface: the host itself if it is on the

@@ -89,6 +89,17 @@ pub(crate) struct VSwitch {
 pub(crate) struct Table {
     pub id: Id,
     pub routes: Lpm<Hop>,
+    /// The destinations of the routes, for people.
+    pub destinations: Vec<Ipv4Net>,
+}
+
+impl Table {
+    /// The destination of the route to an address: the longest prefix.
+    pub fn destination(&self, address: Ipv4Addr) -> Option<Ipv4Net> {
+        let all = self.destinations.iter().copied();
+        all.filter(|net| net.contains(&address))
+            .max_by_key(Ipv4Net::prefix_len)
+    }
 }
 
 /// Where a route leads.

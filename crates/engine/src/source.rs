@@ -3,8 +3,9 @@
 use crate::decide::{Denied, Entry, Source, Unreachable, deny};
 use crate::drain::Holder;
 use crate::explain::Recorder;
+use crate::inbound;
 use crate::nat::Nat;
-use crate::snapshot::{EipIx, Eni, GatewayIx, Snapshot};
+use crate::snapshot::{Binding, EipIx, Eni, GatewayIx, Snapshot};
 use crate::tuple;
 use flow::Key;
 use flow::reason::Reason;
@@ -33,7 +34,7 @@ impl Translated {
 }
 
 /// What the source becomes: the instance's own EIP, else that of an IP mapping, else one of the SNAT entry
-/// with the longest prefix. Of a VPC NAT gateway these are NAT IPs, and an EIP of the instance does not count.
+/// with the longest prefix, else the EIP of the gateway that it calls. Of a VPC NAT gateway these are NAT IPs, and an EIP of the instance does not count.
 /// `had` is the address that a session is seen as already.
 pub(crate) fn translate(
     s: &Snapshot,
@@ -69,9 +70,19 @@ pub(crate) fn translate(
         });
         return Ok(Translated::fixed(eip, Entry::Dnat(g, entry)));
     }
+    let covers = gateway.snat.get(src);
+    if covers.is_none()
+        && let Some((eip, entry)) = called(s, nat, g, key, had)?
+    {
+        rec.step("snat", || {
+            let address = s.eip(eip).address;
+            let text = format!("no SNAT entry covers {src}: it is seen as {address} itself");
+            (Some(gateway.id.clone()), text)
+        });
+        return Ok(Translated::fixed(eip, entry));
+    }
     let held = had.and_then(|had| gateway.holder(src, tuple::ip(had)));
-    let covered = held.map(|it| it.entry).or_else(|| gateway.snat.get(src));
-    let Some(snat) = covered else {
+    let Some(snat) = held.map(|it| it.entry).or(covers) else {
         rec.step("snat", || {
             (
                 Some(gateway.id.clone()),
@@ -122,6 +133,26 @@ pub(crate) fn translate(
         eip,
         drains,
     })
+}
+
+/// The EIP of the gateway that a packet is for, if it is for one, and the entry that takes it there: what goes no further
+/// needs no SNAT entry, only an address that its answers come back to.
+fn called(
+    s: &Snapshot,
+    nat: &Nat,
+    gateway: GatewayIx,
+    key: &Key,
+    had: Option<u32>,
+) -> Result<Option<(EipIx, Entry)>, Denied> {
+    let Some(&eip) = s.by_eip.get(&tuple::ip(key.dst)) else {
+        return Ok(None);
+    };
+    let bound = s.eip(eip).binding == Binding::Gateway(gateway);
+    if !bound || had.is_some_and(|had| had != key.dst) {
+        return Ok(None);
+    }
+    let entry = inbound::entry(s, nat, eip, key, had.is_some())?;
+    Ok(Some((eip, entry)))
 }
 
 fn pooling_name(pooling: Pooling) -> &'static str {

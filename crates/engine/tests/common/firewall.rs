@@ -1,5 +1,6 @@
 //! Firewalls for the configuration of [`BASE`](super::BASE), and TCP connections with both of their ends.
 
+use super::expect::*;
 use super::packet::*;
 use super::world::*;
 use model::{

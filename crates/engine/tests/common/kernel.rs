@@ -1,7 +1,7 @@
 //! What the kernel programs do with a frame, in a few slow lines.
 
+use super::memory::Shared;
 use super::packet::{ICMP, TCP, UDP};
-use super::world::Shared;
 use engine::{Offload, Time};
 use flow::abi::Punt;
 use flow::reason::Reason;

@@ -2,11 +2,15 @@
 //! answer ARP and verify every frame that they receive, and packets as values.
 #![allow(dead_code, missing_docs)]
 
+mod expect;
 mod firewall;
 mod kernel;
+mod links;
+mod memory;
 mod packet;
 mod world;
 
+pub use expect::*;
 pub use firewall::*;
 pub use packet::*;
 pub use world::*;

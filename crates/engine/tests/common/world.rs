@@ -1,20 +1,19 @@
 //! The engine with links and stations around it.
 
 use super::kernel::{self, KernelPort, Verdict};
+use super::links::{ethernet, links_of, make_partial};
+use super::memory::{Shared, given, memory};
 use super::packet::{Packet, Transport};
 use engine::record::Record;
 use engine::{
-    Account, Engine, Input, Link, Memory, Offload, Output, PortRef, SessionFilter, SessionView,
-    Snapshot, StatsView, Time, UPLINK_ZONE,
+    Engine, Input, Link, Offload, Output, PortRef, SessionFilter, SessionView, Snapshot, StatsView,
+    Time,
 };
-use flow::abi::Hop;
+use flow::Seed;
 use flow::header::Checksum;
-use flow::meter::Meter;
 use flow::reason::Reason;
-use flow::table::{Geometry, Table};
-use flow::{Entry, Seed};
-use model::{Config, Driver};
-use std::cell::RefCell;
+use flow::table::Geometry;
+use model::Config;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -62,52 +61,7 @@ impl Output for Sent {
     }
 }
 
-/// The memory that kernel and engine share.
-#[derive(Clone, Copy)]
-pub struct Shared {
-    pub entries: &'static [Entry],
-    pub hops: &'static [Hop],
-    pub meters: &'static [Meter],
-    pub accounts: &'static [Account],
-}
-
-thread_local! {
-    /// Memory of worlds that are gone, for the next ones.
-    static POOL: RefCell<Vec<Shared>> = const { RefCell::new(Vec::new()) };
-}
-
-fn memory(slots: usize) -> Shared {
-    let known = POOL.with_borrow_mut(|pool| {
-        let at = pool
-            .iter()
-            .position(|memory| memory.entries.len() == slots)?;
-        Some(pool.swap_remove(at))
-    });
-    let Some(memory) = known else {
-        fn cells<T: Default>(count: usize) -> &'static [T] {
-            (0..count).map(|_| T::default()).collect::<Vec<T>>().leak()
-        }
-        return Shared {
-            entries: cells(slots),
-            hops: cells(64),
-            meters: cells(64),
-            accounts: cells(64),
-        };
-    };
-    let mut table = Table::new(memory.entries, SEED);
-    for (slot, entry) in table.iter() {
-        if entry.key().is_some() {
-            table.retire(slot);
-            table.release(slot);
-        }
-    }
-    memory.hops.iter().for_each(Hop::clear);
-    memory.meters.iter().for_each(Meter::clear);
-    memory.accounts.iter().for_each(Account::clear);
-    memory
-}
-
-const SEED: Seed = Seed(0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210);
+pub(super) const SEED: Seed = Seed(0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210);
 
 /// The engine, its kernel, its links.
 pub struct World {
@@ -133,30 +87,14 @@ pub struct World {
     known_links: Vec<Link>,
     seen: Vec<Seen>,
     retired: Vec<u32>,
-    /// Counters of engines that are gone are none of the present one's.
-    queue: VecDeque<(u32, Vec<u8>, Offload)>,
+    /// Frames on their way to us.
+    pub(super) queue: VecDeque<(u32, Vec<u8>, Offload)>,
 }
 
 impl Drop for World {
     fn drop(&mut self) {
-        POOL.with_borrow_mut(|pool| pool.push(self.memory));
+        self.memory.give_back();
     }
-}
-
-/// The memory as an engine gets it.
-fn given(memory: Shared) -> Memory {
-    Memory {
-        table: Table::new(memory.entries, SEED),
-        hops: memory.hops,
-        meters: memory.meters,
-        accounts: memory.accounts,
-    }
-}
-
-/// The MAC address of a station.
-fn usual_mac(ifindex: u32, address: Ipv4Addr) -> [u8; 6] {
-    let [_, b, c, d] = address.octets();
-    [2, ifindex as u8, 1, b, c, d]
 }
 
 impl World {
@@ -366,45 +304,6 @@ impl World {
         });
     }
 
-    fn deliver_arp(&mut self, link: &Link, frame: &[u8]) {
-        let address =
-            |at: usize| Ipv4Addr::new(frame[at], frame[at + 1], frame[at + 2], frame[at + 3]);
-        let arp = ArpSeen {
-            ifindex: link.ifindex,
-            reply: frame[21] == 2,
-            mac: frame[22..28].try_into().unwrap(),
-            sender: address(28),
-            target: address(38),
-        };
-        assert_eq!(frame.len(), 42);
-        assert_eq!(arp.mac, link.mac);
-        self.arps.push(arp);
-        let asks = !arp.reply && arp.sender != arp.target;
-        if asks && self.is_at(link, arp.target) && !self.silent.contains(&arp.target) {
-            let reply = self.arp_frame(link, arp.target, true, arp.sender);
-            self.queue.push_back((link.ifindex, reply, Offload::NONE));
-        }
-    }
-
-    /// The ARP message in which a station says where it is, or asks for somebody.
-    pub fn arp_frame(
-        &self,
-        link: &Link,
-        sender: Ipv4Addr,
-        reply: bool,
-        target: Ipv4Addr,
-    ) -> Vec<u8> {
-        let mac = self.mac_of(link, sender);
-        let to = if reply { link.mac } else { [0xff; 6] };
-        let mut frame = ethernet(to, mac, 0x0806);
-        frame.extend([0, 1, 8, 0, 6, 4, 0, 1 + reply as u8]);
-        frame.extend(mac);
-        frame.extend(sender.octets());
-        frame.extend(if reply { link.mac } else { [0; 6] });
-        frame.extend(target.octets());
-        frame
-    }
-
     /// A station asks for an address. Gives the answers.
     pub fn ask(&mut self, eni: &str, sender: Ipv4Addr, target: Ipv4Addr) -> Vec<ArpSeen> {
         let link = self.link(eni).clone();
@@ -512,63 +411,6 @@ impl World {
         known.unwrap().ifindex = 0;
     }
 
-    fn mtu_of(&self, link: &Link) -> u16 {
-        let configured = match &link.port {
-            PortRef::Uplink(id) => self
-                .config
-                .uplinks
-                .iter()
-                .find(|u| u.id == *id)
-                .and_then(|u| u.mtu),
-            PortRef::Eni(id) => self.config.enis.iter().find(|e| e.id == *id).map(|e| e.mtu),
-        };
-        configured.unwrap_or(link.mtu).min(link.mtu)
-    }
-
-    /// The station that a packet to `dst` is for, on a link.
-    fn next_hop(&self, link: &Link, dst: Ipv4Addr) -> Ipv4Addr {
-        match &link.port {
-            PortRef::Uplink(id) => {
-                let uplink = self.config.uplinks.iter().find(|u| u.id == *id).unwrap();
-                let on_link = uplink.address.is_some_and(|net| net.contains(&dst));
-                match uplink.gateway {
-                    Some(gateway) if !on_link => gateway,
-                    _ => dst,
-                }
-            }
-            PortRef::Eni(id) => {
-                let eni = self.config.enis.iter().find(|e| e.id == *id).unwrap();
-                let vswitch = self.config.vswitches.iter().find(|v| v.id == eni.vswitch);
-                if vswitch.unwrap().cidr.contains(&dst) {
-                    dst
-                } else {
-                    eni.address
-                }
-            }
-        }
-    }
-
-    /// Whether a station with this address is on a link.
-    fn is_at(&self, link: &Link, address: Ipv4Addr) -> bool {
-        match &link.port {
-            PortRef::Uplink(_) => {
-                let ours = self.config.eips.iter().any(|eip| eip.address == address);
-                !ours && self.next_hop(link, address) == address
-            }
-            PortRef::Eni(id) => {
-                let eni = self.config.enis.iter().find(|e| e.id == *id).unwrap();
-                eni.address == address || eni.hosts.iter().any(|net| net.contains(&address))
-            }
-        }
-    }
-
-    pub fn mac_of(&self, link: &Link, address: Ipv4Addr) -> [u8; 6] {
-        let moved = self.moved.get(&address).copied();
-        link.station
-            .or(moved)
-            .unwrap_or_else(|| usual_mac(link.ifindex, address))
-    }
-
     pub fn stats(&self) -> StatsView {
         self.engine.stats()
     }
@@ -626,42 +468,6 @@ impl World {
     }
 }
 
-/// The reason that `action` adds one to, which is the only one.
-pub fn reason(world: &mut World, action: impl FnOnce(&mut World)) -> String {
-    let before = world.drops();
-    action(world);
-    let after = world.drops();
-    let changed: Vec<_> = after
-        .into_iter()
-        .filter(|(reason, n)| before.get(reason) != Some(n))
-        .collect();
-    assert_eq!(changed.len(), 1, "{changed:?}");
-    let (reason, n) = changed.into_iter().next().unwrap();
-    assert_eq!(n, before.get(&reason).copied().unwrap_or(0) + 1, "{reason}");
-    reason
-}
-
-/// The packet that came out, which is the only one.
-#[track_caller]
-pub fn one(mut seen: Vec<Seen>) -> Seen {
-    assert_eq!(seen.len(), 1, "{seen:#?}");
-    seen.remove(0)
-}
-
-/// The packet that came out of `port`, which is the only one.
-#[track_caller]
-pub fn at(port: &str, seen: Vec<Seen>) -> Packet {
-    let seen = one(seen);
-    assert_eq!(seen.at, port, "{seen:?}");
-    seen.packet
-}
-
-/// Whether nothing came out.
-#[track_caller]
-pub fn none(seen: Vec<Seen>) {
-    assert_eq!(seen, []);
-}
-
 pub fn parse(toml: &str) -> Config {
     model::file::parse(toml).unwrap_or_else(|error| panic!("{error}\n{toml}"))
 }
@@ -670,57 +476,4 @@ pub fn name(port: &PortRef) -> &str {
     match port {
         PortRef::Eni(id) | PortRef::Uplink(id) => id,
     }
-}
-
-fn ethernet(to: [u8; 6], from: [u8; 6], kind: u16) -> Vec<u8> {
-    let mut frame = [to, from].concat();
-    frame.extend(kind.to_be_bytes());
-    frame
-}
-
-/// Leaves the transport checksum to hardware.
-fn make_partial(frame: &mut [u8], packet: &Packet) {
-    let at = 34 + packet.options.len() + if packet.proto() == super::TCP { 16 } else { 6 };
-    let len = frame.len() - 34 - packet.options.len();
-    let mut pseudo = [packet.src.octets(), packet.dst.octets()].concat();
-    pseudo.extend([0, packet.proto()]);
-    pseudo.extend((len as u16).to_be_bytes());
-    let sum = !super::checksum(&[&pseudo]);
-    frame[at..at + 2].copy_from_slice(&sum.to_be_bytes());
-}
-
-/// The links of a configuration. A link that was known before is the same.
-fn links_of(config: &Config, known: &mut Vec<Link>) -> Vec<Link> {
-    let enis = config.enis.iter().map(|eni| {
-        let alone = eni.driver == Driver::Netns;
-        (PortRef::Eni(eni.id.clone()), alone)
-    });
-    let uplinks = config
-        .uplinks
-        .iter()
-        .map(|uplink| (PortRef::Uplink(uplink.id.clone()), false));
-    let mut links = Vec::new();
-    for (port, alone) in enis.chain(uplinks) {
-        let same = |link: &&Link| link.port == port && link.ifindex != 0;
-        if let Some(link) = known.iter().find(same) {
-            links.push(link.clone());
-            continue;
-        }
-        let n = known.len() as u32 + 1;
-        let link = Link {
-            zone: match port {
-                PortRef::Eni(_) => 100 + n as u16,
-                PortRef::Uplink(_) => UPLINK_ZONE,
-            },
-            port,
-            ifindex: 10 + n,
-            mac: [2, 0, 0, 0, 0, n as u8],
-            station: alone.then_some([2, 0, 0, 0, 1, n as u8]),
-            mtu: 9216,
-            peer: alone,
-        };
-        known.push(link.clone());
-        links.push(link);
-    }
-    links
 }

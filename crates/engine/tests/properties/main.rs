@@ -297,6 +297,9 @@ impl Test {
                 Ipv4Addr::from(u32::from(net.network()) + 2)
             }
             (Some(eni), _) => eni.address,
+            (None, 4) => ip("10.2.1.66"),
+            (None, 5) => ip("10.0.2.10"),
+            (None, 6) => ip("172.16.0.5"),
             (None, 7) => ip("203.0.113.11"),
             (None, n) => ip(SERVERS[usize::from(n) % 2]),
         };
@@ -342,6 +345,7 @@ impl Test {
             "172.16.0.5",
             "172.16.2.5",
             "10.0.1.99",
+            "203.0.113.2",
             "8.8.8.8",
             "224.0.0.1",
         ];

@@ -262,6 +262,40 @@ fn hairpin_to_a_mapping_with_endpoint_independent_filtering() {
     assert_eq!(back.tuple(), packet.answer(0).tuple());
 }
 
+/// Whoever may not go out reaches the gateway's own EIPs all the same, as everybody does, and is seen as the one it asks.
+#[test]
+fn hairpin_without_an_snat_entry() {
+    let snat = "[[nat_gateway.snat]]\nvpc = true\neips = [\"eip-1\"]\n";
+    let any = "[[nat_gateway.dnat]]\neip = \"eip-2\"\nprotocol = \"any\"\ninstance = \"b\"\n";
+    let text = base(&[(snat, any)]);
+    let mut world = World::new(&text);
+    let syn = Packet::tcp((A, 5000), (EIP1, 80), SYN);
+    let seen = at("b", world.from("a", syn.clone()));
+    assert_eq!(seen.tuple(), "203.0.113.10:5000 > 10.0.2.10:8080");
+    let back = at("a", world.from("b", seen.answer(SYN | ACK)));
+    assert_eq!(back.tuple(), syn.answer(0).tuple());
+    let data = one(world.from("a", Packet::tcp((A, 5000), (EIP1, 80), ACK).len(100)));
+    assert!(data.fast);
+    let session = world.session();
+    assert_eq!(session.direction, "hairpin");
+    assert_eq!(session.entry.as_deref(), Some("ngw/eip-1/tcp/80"));
+    let seen = at("b", world.from("a", Packet::ping(A, EIP2, 4)));
+    assert_eq!(seen.src, ip(EIP2));
+    // The gateway answers for an EIP that nothing takes a ping to.
+    let ping = Packet::ping(A, EIP1, 7);
+    assert_eq!(at("a", world.from("a", ping.clone())), ping.answer(0));
+    // The next daemon and another configuration let it go on.
+    world.restart();
+    world.apply(&(text.clone() + "\n[[eip]]\nid = \"eip-3\"\naddress = \"203.0.113.12\"\n"));
+    let data = one(world.from("a", Packet::tcp((A, 5000), (EIP1, 80), ACK).len(100)));
+    assert_eq!((data.fast, &*data.at), (true, "b"));
+    // Out it does not go, nor to what nothing takes.
+    for (to, why) in [(SERVER, "no_snat"), (EIP1, "not_mapped")] {
+        let packet = Packet::udp((A, 1), (to, 1));
+        assert_eq!(reason(&mut world, |w| drop(w.from("a", packet))), why);
+    }
+}
+
 #[test]
 fn hairpin_meets_the_receivers_security_group() {
     let text = BASE.replace(
@@ -293,4 +327,39 @@ fn an_eip_that_is_not_bound_takes_nothing() {
         reason(&mut world, |w| none(w.net(other))),
         "not_our_address"
     );
+}
+
+/// Rules that let in a VPC's own addresses mean nobody outside (RFC 3704).
+#[test]
+fn what_is_inside_cannot_come_from_outside() {
+    let lan = "address = \"10.0.1.10\"\nhosts = [\"172.20.0.0/16\"]\n";
+    let peer = r#"
+[[vpc]]
+id = "peer"
+cidr = "172.16.0.0/16"
+[[peering]]
+id = "pcx"
+vpcs = ["vpc", "peer"]
+[[route_table]]
+vpc = "vpc"
+system = true
+route = [
+    { destination = "172.16.0.0/16", peering = "pcx" },
+    { destination = "172.20.0.0/16", instance = "a" },
+]
+"#;
+    let text = base(&[("address = \"10.0.1.10\"\n", lan)]) + peer;
+    let mut world = World::new(&text);
+    for inside in [A, B, "10.0.1.253", "10.0.9.9", "172.16.3.4", "172.20.0.1"] {
+        let packet = Packet::tcp((inside, 1), (EIP1, 80), SYN);
+        assert_eq!(
+            reason(&mut world, |w| none(w.net(packet))),
+            "spoofed",
+            "{inside}"
+        );
+    }
+    assert_eq!(world.sessions(), []);
+    for outside in ["10.1.0.1", "172.17.0.1", SERVER] {
+        at("b", world.net(Packet::tcp((outside, 1), (EIP1, 80), SYN)));
+    }
 }

@@ -137,7 +137,7 @@ fn errors_are_limited_in_rate() {
 #[test]
 fn the_gateway_answers_ping_and_ends_a_traceroute() {
     let mut world = World::new(BASE);
-    for gateway in ["10.0.1.253", "10.0.2.253"] {
+    for gateway in ["10.0.1.253", "10.0.2.253", "203.0.113.2"] {
         let ping = Packet::ping(A, gateway, 7).len(100);
         let answer = at("a", world.from("a", ping.clone()));
         assert_eq!(answer, ping.answer(0));

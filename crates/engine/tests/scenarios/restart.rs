@@ -197,6 +197,18 @@ fn a_next_hop_that_is_silent_during_the_restart() {
     assert!(one(world.from("a", packet)).fast);
 }
 
+/// Nobody has heard it say so.
+#[test]
+fn a_next_hop_that_moved_during_the_restart() {
+    let mut world = World::new(BASE);
+    let packet = Packet::udp((A, 5000), (SERVER, 53));
+    at("wan", world.from("a", packet.clone()));
+    world.moved.insert(ip("203.0.113.1"), [2, 9, 9, 9, 9, 9]);
+    world.restart();
+    world.seconds(2);
+    assert!(one(world.from("a", packet)).fast);
+}
+
 #[test]
 fn next_hops_are_brought_up_to_date() {
     let mut world = World::new(BASE);

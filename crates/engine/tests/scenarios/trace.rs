@@ -125,6 +125,8 @@ fn what_belongs_to_a_session_is_traced_by_it() {
 fn every_step_names_what_decided() {
     let world = World::new(BASE);
     let view = trace(&world, "a", &Packet::tcp((A, 5000), (SERVER, 443), SYN));
+    let route = "198.51.100.7 by NAT gateway ngw (0.0.0.0/0)";
+    assert_eq!(view.steps[2].result, route);
     let said: Vec<(String, Option<String>)> = view
         .steps
         .into_iter()
@@ -144,6 +146,11 @@ fn every_step_names_what_decided() {
         .into();
     assert_eq!(said, expected);
     let view = trace(&world, "wan", &Packet::tcp((SERVER, 5000), (EIP1, 80), SYN));
+    // Of the routes that hold an address the one that counts: the vSwitch's, not the VPC's.
+    assert_eq!(
+        view.steps[2].result,
+        "10.0.2.10 is local in vpc (10.0.2.0/24)"
+    );
     let last = view.steps.last().unwrap();
     assert_eq!(last.resource.as_deref(), Some("ngw/eip-1/tcp/80"));
     let view = trace(&world, "wan", &Packet::tcp((SERVER, 5000), (EIP1, 81), SYN));

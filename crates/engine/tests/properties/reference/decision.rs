@@ -44,9 +44,11 @@ impl Reference {
             return Err("spoofed");
         }
         if key.at == "wan" {
-            return match self.eip(key.dst) {
-                Some(eip) => self.inbound(&eip, key, key.src, again),
-                None => Err("not_our_address"),
+            let eip = self.eip(key.dst).ok_or("not_our_address")?;
+            let plan = self.inbound(&eip, key, key.src, again)?;
+            return match self.is_inside(self.eni(&plan.eni), key.src) {
+                true => Err("spoofed"),
+                false => Ok(plan),
             };
         }
         let dst = key.dst;
@@ -196,6 +198,14 @@ impl Reference {
         let sources: Vec<_> = gateway.snat.iter().map(|s| (s.source, s)).collect();
         let held = had.and_then(|had| Some((had, self.held(gateway, key.src, had)?)));
         let first = longest(&sources, key.src);
+        if first.is_none() {
+            let bound = Some(EipBinding::NatGateway(gateway.id.clone()));
+            let called = self.eip(key.dst).filter(|it| it.binding == bound);
+            let called = called.map(|it| it.address);
+            if let Some(called) = called.filter(|called| had.is_none_or(|had| had == *called)) {
+                return Ok((Source::Fixed(called), called, true, None));
+            }
+        }
         if held.is_none() && first.is_none() {
             return Err("no_snat");
         }

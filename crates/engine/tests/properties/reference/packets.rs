@@ -66,7 +66,10 @@ impl Reference {
             "wan" => key.dst == own,
             eni => {
                 let vpc = self.vpc_of(self.eni(&eni.to_owned()));
-                self.local(vpc, key.dst) == Some(Local::Gateway)
+                match self.local(vpc, key.dst) {
+                    None => key.dst == own,
+                    local => local == Some(Local::Gateway),
+                }
             }
         };
         if gateway {

@@ -68,6 +68,19 @@ impl Reference {
         src == eni.address || self.local(self.vpc_of(eni), src) == behind
     }
 
+    /// Whether the routes lead to an address inside, from an interface.
+    pub(super) fn is_inside(&self, eni: &Eni, address: Ipv4Addr) -> bool {
+        let vpc = self.vpc_of(eni);
+        let system = RouteTable::system_id(vpc);
+        let table = self.vswitch(&eni.vswitch).route_table.as_ref();
+        match self.route(None, vpc, table.unwrap_or(&system), address) {
+            Ok(Target::Eni(id, _)) => self.may_send(&id, address),
+            Ok(Target::NatIp(_)) => true,
+            Ok(_) => false,
+            Err(reason) => ["no_host", "gateway_unanswered"].contains(&reason),
+        }
+    }
+
     pub(super) fn route(
         &self,
         sender: Option<&Eni>,
