@@ -111,7 +111,7 @@ impl Core {
             Curtain::Inspect | Curtain::Dns if !heard::is_heard(frame, packet, offload) => {
                 Err(Reason::Malformed)
             }
-            Curtain::Inspect => self.inspect(s, at, ix, way, frame, packet, out),
+            Curtain::Inspect => self.inspect(s, at, ix, way, frame, packet, offload, out),
             Curtain::Dns => self.look_at_names(s, at, ix, way, frame, packet, out),
             Curtain::Refused => Err(self.at_the_wall(s, at, ix, way, frame, packet, out)),
         }

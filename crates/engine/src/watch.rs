@@ -164,6 +164,16 @@ impl Judged {
         }
     }
 
+    /// What it was found to be counts no more: it may have said that for show.
+    pub fn doubt(&mut self) {
+        self.app = None;
+        self.domain = None;
+        self.nameless = false;
+        self.hidden = false;
+        self.identified = None;
+        self.state = AppState::Analysing;
+    }
+
     /// By what it is judged. What an earlier daemon has let pass, and cannot be known any more, stays allowed as long as
     /// the firewalls decide `alike`.
     pub fn known(&self, alike: bool) -> Known<'_> {
