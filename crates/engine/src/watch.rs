@@ -4,13 +4,13 @@
 //! time change, live sessions are judged again by it: the forbidden are refused, the others' flows are not touched.
 
 use crate::curtain::{Curtain, Mark};
-use crate::dns::Halves;
 use crate::firewall::Firewalls;
 use crate::hits::Hits;
 use crate::inspection::Inspections;
 use crate::io::Time;
 use crate::neighbours::HopIx;
 use crate::record::{AppState, Details, Identified, Record, Unknown};
+use crate::talks::Talks;
 use crate::verdicts::{Evidence, Known, Ruling, Rulings, STAGES};
 use flow::reason::Reason;
 use hashbrown::HashSet;
@@ -228,7 +228,7 @@ pub(crate) struct Watch {
     free: Vec<u32>,
     pub hits: Hits,
     pub inspections: Inspections,
-    pub dns: Halves,
+    pub dns: Talks,
     pub world: World,
     pub answers: Answers,
     /// Names that are told by sessions and that nobody has resolved yet.
@@ -273,7 +273,7 @@ impl Watch {
             free: Vec::new(),
             hits: Hits::default(),
             inspections: Inspections::default(),
-            dns: Halves::default(),
+            dns: Talks::default(),
             world: World::default(),
             answers: Answers::new(ANSWERS),
             unresolved: HashSet::new(),

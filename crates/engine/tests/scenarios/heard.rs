@@ -6,7 +6,7 @@ use super::inspection::{client_hello, hello};
 use crate::common::*;
 use engine::Offload;
 use flow::reason::Reason;
-use model::{App, DnsRefusal};
+use model::{App, DnsRefusal, PolicyScope};
 
 /// Only one name may go out.
 fn only_good() -> World {
@@ -361,4 +361,89 @@ fn a_question_for_show_does_not_open_a_session() {
         answers(&mut world, &out, &answer);
         assert!(one(world.from("a", question(port))).fast);
     }
+}
+
+/// Only one name may be asked for, over TCP.
+fn asks_two_things(first: impl FnOnce(&mut World, &mut Connection, &[u8])) {
+    let asked = |name: &str| {
+        let question = dns::question(name);
+        [&(question.len() as u16).to_be_bytes()[..], &question].concat()
+    };
+    let (good, bad) = (asked("www.bat.example"), asked("www.bad.example"));
+    let mut config = dns::dns_firewall(DnsRefusal::Refused);
+    let policies = vec![accept("good").named("www.bat.example"), refuse("rest")];
+    set_policies(&mut config, PolicyScope::Dns, policies);
+    let mut world = World::of(config, 16_384);
+    let mut it = Connection::open(&mut world, 5000, SERVER, 53);
+    let begin = it.client_next;
+    first(&mut world, &mut it, &good);
+    let before = world.dropped(Reason::Malformed);
+    it.client_next = begin;
+    let seen = world.from("a", it.client_says(ACK, &bad));
+    let refused = world.engine.firewall_stats().refused == 1;
+    assert!(refused || world.dropped(Reason::Malformed) == before + 1);
+    assert!(
+        seen.iter().all(|it| it.packet.flags() & RST != 0),
+        "{seen:#?}"
+    );
+    if !refused {
+        // As it was, it may come again; and what comes next is looked at.
+        it.client_next = begin;
+        at("wan", world.from("a", it.client_says(ACK, &good)));
+        it.acknowledge(&mut world);
+        world.from("a", it.client_says(ACK, &bad));
+        assert_eq!(world.engine.firewall_stats().refused, 1);
+    }
+    world.engine.check();
+}
+
+#[test]
+fn a_question_that_is_not_heard_asks_for_nothing() {
+    asks_two_things(|world, it, good| {
+        let segment = it.client_says(ACK, good).ttl(5);
+        none(world.from("a", segment));
+    });
+    asks_two_things(|world, it, good| {
+        it.server_next += 1 << 20;
+        none(world.from("a", it.client_says(ACK, good)));
+        it.server_next -= 1 << 20;
+    });
+    asks_two_things(|world, it, good| {
+        one(says_with(world, it, &stamp(1_000), b""));
+        none(says_with(world, it, &stamp(900), good));
+    });
+}
+
+/// What passes may be lost all the same: until it is acknowledged, nothing else can be asked in its place.
+#[test]
+fn a_question_that_is_not_acknowledged_is_not_replaced() {
+    asks_two_things(|world, it, good| drop(at("wan", world.from("a", it.client_says(ACK, good)))));
+    asks_two_things(|world, it, good| {
+        for part in good.chunks(7) {
+            at("wan", world.from("a", it.client_says(ACK, part)));
+        }
+    });
+}
+
+/// One that is too long is no question, however often it comes.
+#[test]
+fn a_question_that_is_too_long_does_not_pass() {
+    let mut world = world(dns::dns_firewall(DnsRefusal::Refused));
+    let mut it = Connection::open(&mut world, 5000, SERVER, 53);
+    let begin = it.client_next;
+    for _ in 0..3 {
+        it.client_next = begin;
+        let bytes = [&[0xff, 0xff][..], &[1; 3_000]].concat();
+        none(world.from("a", it.client_says(ACK, &bytes)));
+    }
+}
+
+/// Of urgent data some receivers take out a byte.
+#[test]
+fn what_is_urgent_says_nothing() {
+    const URG: u8 = 0x20;
+    says_two_things(|world, it| {
+        let segment = it.client_says(ACK | URG, &hello("www.good.example"));
+        world.from("a", segment)
+    });
 }
