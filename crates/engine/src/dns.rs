@@ -39,7 +39,14 @@ impl Core {
             };
             let inside = self.sessions.session(ix).keys[0].zone != UPLINK_ZONE;
             let dns = &mut self.watch.dns;
-            let messages = dns.take(ix, way, frame, packet, &segment, inside)?;
+            let taken = dns.take(ix, way, frame, packet, &segment, inside);
+            let messages = match taken {
+                // It asks for nothing; whether it may go on, other firewalls say.
+                Err(Reason::DnsFirewall) if dns.is_foreign(ix) && s.firewalls.dns.is_none() => {
+                    Vec::new()
+                }
+                taken => taken?,
+            };
             for message in messages {
                 if let Some(ruling) = self.name(s, ix, way, &message, packet, at.now) {
                     self.refuse(s, ix, ruling, at.now);

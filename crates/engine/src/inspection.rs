@@ -355,7 +355,7 @@ impl Core {
                 if let Progress::Done(identity) = progress {
                     self.note_details(s, judged_ix, identity.details);
                 }
-                self.lift(ix);
+                self.let_go(s, ix, now);
             }
             return Outcome::Allowed;
         }
@@ -377,6 +377,7 @@ impl Core {
                 self.note_details(s, judged_ix, identity.details);
                 let domain = identity.domain.map(|name| self.watch.intern(&name));
                 if s.firewalls.checks_names
+                    && identity.app != App::Dns
                     && let Some(name) = &domain
                 {
                     self.want_resolved(ix, name, now);
@@ -442,7 +443,7 @@ impl Core {
                 self.watch.inspections.allow(ix);
             }
             if !self.watch.inspections.watches(ix, s.records.is_some()) {
-                self.lift(ix);
+                self.let_go(s, ix, now);
             } else {
                 self.watch.get_mut(judged_ix).complete = true;
             }
@@ -462,7 +463,7 @@ impl Core {
         let judged = self.watch.get_mut(judged);
         let known = std::mem::replace(&mut judged.complete, true);
         if known && answered {
-            return self.lift(ix);
+            return self.let_go(s, ix, now);
         }
         judged.doubt();
         judged.unknown = Some(Unknown::TooMany);

@@ -36,6 +36,8 @@ struct Talk {
     ear: Ear,
     /// The last bytes of the questions, which are not acknowledged.
     said: Vec<u8>,
+    /// What it says is too long for what DNS has to say.
+    foreign: bool,
 }
 
 #[derive(Debug, Default)]
@@ -77,6 +79,11 @@ impl Talks {
         if let Some(talk) = self.by_session.remove(&ix) {
             self.bytes -= talk.len();
         }
+    }
+
+    /// Whether something else is spoken than DNS.
+    pub fn is_foreign(&self, ix: SessionIx) -> bool {
+        self.by_session.get(&ix).is_some_and(|talk| talk.foreign)
     }
 
     /// Takes a segment and gives the messages that are whole with it. An error is one that must not go on, since its
@@ -138,6 +145,9 @@ impl Talk {
             return Ok(Vec::new());
         }
         let end = segment.seq.wrapping_add(payload.len() as u32);
+        if self.foreign {
+            return Err(Reason::DnsFirewall);
+        }
         if segment.seq != next {
             // What was seen already may pass again, what is to come later will be sent again.
             return match () {
@@ -150,8 +160,9 @@ impl Talk {
         let (messages, taken) = dns::split(&all);
         let rest = all.get(taken..).unwrap_or_default();
         let most = if reply { MOST_ANSWER } else { MOST_QUESTION };
+        self.foreign |= rest.len() > most;
         let said = self.said.len() + payload.len();
-        if rest.len() > most || !reply && said > MOST_SAID || 2 * payload.len() > room {
+        if self.foreign || !reply && said > MOST_SAID || 2 * payload.len() > room {
             return Err(Reason::DnsFirewall);
         }
         half.bytes = rest.to_vec();

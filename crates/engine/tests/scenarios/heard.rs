@@ -6,7 +6,7 @@ use super::inspection::{client_hello, hello};
 use crate::common::*;
 use engine::Offload;
 use flow::reason::Reason;
-use model::{App, DnsRefusal, PolicyScope};
+use model::{App, DnsRefusal, DomainResolve, PolicyScope};
 
 /// Only one name may go out.
 fn only_good() -> World {
@@ -446,4 +446,52 @@ fn what_is_urgent_says_nothing() {
         let segment = it.client_says(ACK | URG, &hello("www.good.example"));
         world.from("a", segment)
     });
+}
+
+/// At the port of names, too, a session is what it says.
+#[test]
+fn at_the_port_of_names_a_session_is_what_it_says() {
+    let learned = || {
+        accept("known")
+            .named("known.example")
+            .by(DomainResolve::Dns)
+    };
+    let other = |name: &str| {
+        let mut packet = Packet::udp(SESSION, (SERVER, 53));
+        packet.set_data(&Initial::of(b"another!").says(&client_hello(name)));
+        packet
+    };
+    let dns = accept("names").apps(&[App::Dns]);
+    let only_names = strict(vec![dns, learned(), refuse("rest")]);
+    let all_but = loose(vec![learned(), refuse("bad").named("*.bad.example")]);
+    for config in [only_names, all_but] {
+        let mut world = World::of(config, 16_384);
+        none(world.from("a", other("www.bad.example")));
+        let mut it = Connection::open(&mut world, 5000, SERVER, 53);
+        let seen = world.from("a", it.client_says(ACK, &hello("www.bad.example")));
+        assert!(
+            seen.iter().all(|it| it.packet.flags() & RST != 0),
+            "{seen:#?}"
+        );
+        assert_eq!(world.engine.firewall_stats().refused, 2);
+        // Who asks for names is looked at for good.
+        let mut asked = Packet::udp((A, 6000), (SERVER, 53));
+        asked.set_data(&dns::question("known.example"));
+        let out = at("wan", world.from("a", asked.clone()));
+        answers(&mut world, &out, &dns::answer("known.example", SERVER, 30));
+        assert_eq!(world.engine.firewall_stats().learned_names, 2);
+        assert!(!one(world.from("a", asked)).fast);
+    }
+    // Whoever does not ask for names goes on, though no message of DNS is that long.
+    let mut world = World::of(
+        loose(vec![learned(), refuse("bad").named("*.bad.example")]),
+        16_384,
+    );
+    let mut it = Connection::open(&mut world, 5000, SERVER, 53);
+    let tls = hello("www.good.example");
+    at("wan", world.from("a", it.client_says(ACK, &tls)));
+    it.acknowledge(&mut world);
+    for _ in 0..4 {
+        at("wan", world.from("a", it.client_says(ACK, &[0xff; 1_400])));
+    }
 }

@@ -435,6 +435,10 @@ fn a_session_that_asks_for_names_goes_on_after_a_restart() {
     set_policies(&mut config, model::PolicyScope::Dns, names);
     let mut world = world(config);
     let mut it = Connection::open(&mut world, 5000, SERVER, 53);
+    let asked = crate::dns::question("www.good.example");
+    let asked = [&(asked.len() as u16).to_be_bytes()[..], &asked].concat();
+    at("wan", world.from("a", it.client_says(ACK, &asked)));
+    it.acknowledge(&mut world);
     world.restart();
     world.know(policy::World::default());
     world.seconds(10);
