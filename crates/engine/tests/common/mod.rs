@@ -5,12 +5,10 @@
 mod firewall;
 mod kernel;
 mod packet;
-mod quic;
 mod world;
 
 pub use firewall::*;
 pub use packet::*;
-pub use quic::*;
 pub use world::*;
 
 /// Two vSwitches with an instance each, a NAT gateway with two EIPs, an SNAT entry for the VPC, DNAT

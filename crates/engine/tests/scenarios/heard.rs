@@ -3,6 +3,7 @@
 
 use super::dns;
 use super::inspection::{client_hello, hello};
+use super::quic::Initial;
 use crate::common::*;
 use engine::Offload;
 use flow::reason::Reason;
