@@ -4,7 +4,7 @@ use crate::common::firewall::{Site, site};
 use crate::common::text;
 use crate::policies;
 use api::ApiError;
-use model::{PolicyScope, RepeatDays, Validity};
+use model::{Offset, PolicyScope, RepeatDays, Validity, Zone};
 use serde_json::{Value, json};
 
 /// 2026-12-01 and 2027-01-01, both 00:00 UTC.
@@ -44,6 +44,10 @@ fn in_force(site: &Site, id: &str) -> Validity {
 }
 
 fn repeated(days: RepeatDays, start: u16, end: u16, offset: i16) -> Validity {
+    zoned(days, start, end, Offset::Minutes(offset))
+}
+
+fn zoned(days: RepeatDays, start: u16, end: u16, offset: Offset) -> Validity {
     Validity::Repeated {
         from: None,
         until: None,
@@ -85,7 +89,25 @@ fn a_policy_counts_once_or_again_and_again() {
         ("RepeatTimeZone", "-03:30"),
     ];
     let minute = |hour: u16, minute: u16| hour * 60 + minute;
-    let cases: [(Params, Validity, Value); 4] = [
+    let in_berlin = [
+        ("RepeatType", "Weekly"),
+        ("RepeatDays.1", "1"),
+        ("RepeatStartTime", "08:00"),
+        ("RepeatEndTime", "18:00"),
+        ("RepeatTimeZone", "europe/berlin"),
+    ];
+    let berlin = || Offset::Zone(Zone::named("Europe/Berlin").unwrap());
+    let cases: [(Params, Validity, Value); 5] = [
+        (
+            &in_berlin,
+            zoned(
+                RepeatDays::Weekly(vec![1]),
+                minute(8, 0),
+                minute(18, 0),
+                berlin(),
+            ),
+            json!([0, 0, "08:00", "18:00", "Europe/Berlin", [1]]),
+        ),
         (
             &once,
             Validity::Once {
@@ -175,7 +197,7 @@ fn times_that_cannot_be_are_refused() {
             &daily,
             &[
                 ("RepeatEndTime", "09:00"),
-                ("RepeatTimeZone", "Asia/Shanghai"),
+                ("RepeatTimeZone", "Asia/Nowhere"),
             ],
         ),
         (

@@ -6,7 +6,7 @@ use crate::curtain::Segment;
 use crate::engine::{Arrival, Core};
 use crate::explain::Recorder;
 use crate::firewall::Dns;
-use crate::io::{Output, Time};
+use crate::io::{Output, Time, UPLINK_ZONE};
 use crate::record::{Details, FirewallKind};
 use crate::sessions::{SessionIx, Way};
 use crate::snapshot::Snapshot;
@@ -15,83 +15,10 @@ use crate::verdicts::{Ruling, Says};
 use crate::wire::{self, Ipv4};
 use flow::reason::Reason;
 use flow::{Key, proto};
-use hashbrown::HashMap;
 use inspect::dns::{self, Message};
 use model::{App, DnsRefusal, EngineMode};
 use policy::{Because, Identity, Subject, Verdict};
 use std::net::IpAddr;
-
-/// The most bytes of a question over TCP that are put together; one that is longer is not a question of any client.
-const MOST_QUESTION: usize = 2_048;
-/// The most bytes of an answer over TCP that are put together (RFC 1035, section 4.2.2).
-const MOST_ANSWER: usize = 65_537;
-/// Bytes of all messages that are put together.
-const MOST_BYTES: usize = 16 << 20;
-
-/// What has come of messages over TCP that are not whole yet.
-#[derive(Debug, Default)]
-pub(crate) struct Halves {
-    by_session: HashMap<(SessionIx, bool), Half>,
-    bytes: usize,
-}
-
-#[derive(Debug)]
-struct Half {
-    /// The sequence number of the next byte.
-    next: u32,
-    bytes: Vec<u8>,
-}
-
-impl Halves {
-    /// Forgets a session.
-    pub fn remove(&mut self, ix: SessionIx) {
-        for way in [false, true] {
-            if let Some(half) = self.by_session.remove(&(ix, way)) {
-                self.bytes -= half.bytes.len();
-            }
-        }
-    }
-
-    /// Takes a segment and gives the messages that are whole with it; `None` if it must not go on, since what comes
-    /// before it is missing or it belongs to no message.
-    fn take(&mut self, ix: SessionIx, way: Way, segment: &Segment) -> Option<Vec<Vec<u8>>> {
-        let reply = way == Way::Reply;
-        let most = if reply { MOST_ANSWER } else { MOST_QUESTION };
-        let half = self.by_session.entry((ix, reply)).or_insert_with(|| Half {
-            next: segment.seq,
-            bytes: Vec::new(),
-        });
-        if segment.flags & 0x02 != 0 {
-            half.next = segment.seq.wrapping_add(1);
-        }
-        if segment.payload.is_empty() {
-            return Some(Vec::new());
-        }
-        let ahead = segment.seq.wrapping_sub(half.next);
-        if ahead != 0 {
-            // What was seen already may pass again, what is to come later will be sent again.
-            let again = segment.end().wrapping_sub(half.next) as i32 <= 0;
-            return again.then(Vec::new);
-        }
-        let before = half.bytes.len();
-        half.bytes.extend_from_slice(segment.payload);
-        half.next = half.next.wrapping_add(segment.payload.len() as u32);
-        let (messages, taken) = dns::split(&half.bytes);
-        let messages = messages.into_iter().map(<[u8]>::to_vec).collect();
-        half.bytes.drain(..taken.min(half.bytes.len()));
-        let after = half.bytes.len();
-        self.bytes = self.bytes + after - before;
-        (after <= most && self.bytes <= MOST_BYTES).then_some(messages)
-    }
-
-    /// Checks the books.
-    #[cfg(any(test, feature = "check"))]
-    pub fn check(&self, is_watched: impl Fn(SessionIx) -> bool) {
-        assert!(self.by_session.keys().all(|&(ix, _)| is_watched(ix)));
-        let bytes: usize = self.by_session.values().map(|it| it.bytes.len()).sum();
-        assert_eq!(bytes, self.bytes);
-    }
-}
 
 impl Core {
     /// Looks at a whole packet of a session that asks for names. An error is a packet that must not go on.
@@ -110,8 +37,15 @@ impl Core {
             let Some(segment) = Segment::read(frame, packet) else {
                 return Err(Reason::Malformed);
             };
-            let Some(messages) = self.watch.dns.take(ix, way, &segment) else {
-                return Err(Reason::DnsFirewall);
+            let inside = self.sessions.session(ix).keys[0].zone != UPLINK_ZONE;
+            let dns = &mut self.watch.dns;
+            let taken = dns.take(ix, way, frame, packet, &segment, inside);
+            let messages = match taken {
+                // It asks for nothing; whether it may go on, other firewalls say.
+                Err(Reason::DnsFirewall) if dns.is_foreign(ix) && s.firewalls.dns.is_none() => {
+                    Vec::new()
+                }
+                taken => taken?,
             };
             for message in messages {
                 if let Some(ruling) = self.name(s, ix, way, &message, packet, at.now) {

@@ -111,7 +111,13 @@ impl Core {
             Curtain::Inspect | Curtain::Dns if !heard::is_heard(frame, packet, offload) => {
                 Err(Reason::Malformed)
             }
-            Curtain::Inspect => self.inspect(s, at, ix, way, frame, packet, out),
+            Curtain::Inspect => {
+                self.inspect(s, at, ix, way, frame, packet, offload, out)?;
+                match self.asks(s, ix) {
+                    true => self.look_at_names(s, at, ix, way, frame, packet, out),
+                    false => Ok(()),
+                }
+            }
             Curtain::Dns => self.look_at_names(s, at, ix, way, frame, packet, out),
             Curtain::Refused => Err(self.at_the_wall(s, at, ix, way, frame, packet, out)),
         }

@@ -85,7 +85,9 @@ impl Ear {
             self.stamp = options.stamp;
             return true;
         }
-        let taken = self.ttl.is_none_or(|ttl| packet.ttl >= ttl)
+        // Data that is urgent some receivers take out of the stream (RFC 6093).
+        let taken = segment.flags & 0x20 == 0
+            && self.ttl.is_none_or(|ttl| packet.ttl >= ttl)
             && self.first.is_none_or(|first| {
                 segment.ack.wrapping_sub(first) <= next[Way::Reply as usize].wrapping_sub(first)
             })

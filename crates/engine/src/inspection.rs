@@ -9,7 +9,7 @@
 use crate::curtain::{Mark, Segment};
 use crate::engine::{Arrival, Core};
 use crate::heard::Ear;
-use crate::io::{Output, Time, UPLINK_ZONE};
+use crate::io::{Offload, Output, Time, UPLINK_ZONE};
 use crate::record::{AppState, Identified, Unknown};
 use crate::sessions::{SessionIx, Way};
 use crate::snapshot::Snapshot;
@@ -62,12 +62,25 @@ struct Inspection {
     next: [u32; 2],
     /// Which of its opener's data arrive.
     ear: Ear,
+    /// Of TCP the number up to which its other end has acknowledged.
+    acknowledged: Option<u32>,
+    /// The number behind what it was allowed by.
+    allowed: Option<u32>,
 }
 
 impl Inspection {
     /// Whether it is that of a control connection of FTP.
     fn is_control(&self) -> bool {
         matches!(self.stream.progress(), Progress::Done(identity) if identity.app == App::Ftp)
+    }
+
+    /// Whether its other end has heard what it is allowed by: what is lost on its way can be told otherwise.
+    fn is_answered(&self) -> bool {
+        let heard = |end: u32| {
+            let reaches = |it: u32| it.wrapping_sub(end) as i32 >= 0;
+            self.acknowledged.is_some_and(reaches)
+        };
+        self.allowed.is_none_or(heard) && self.stream.is_answered()
     }
 }
 
@@ -97,6 +110,8 @@ impl Inspections {
             silent: false,
             next: [0; 2],
             ear: Ear::default(),
+            acknowledged: None,
+            allowed: None,
         };
         self.live.insert(ix, inspection);
         self.order.push_back((self.number, ix));
@@ -129,12 +144,27 @@ impl Inspections {
         None
     }
 
-    /// Whether a session's packets are of interest though it is known what it is: control connections of FTP announce
-    /// others, and servers of TLS show their certificate, by which nothing is decided, but which records tell.
+    /// Whether a session's packets are of interest though it is known what it is: its other end may not have heard that,
+    /// control connections of FTP announce others, and servers of TLS show their certificate, by which nothing is decided,
+    /// but which records tell.
     pub fn watches(&self, ix: SessionIx, recording: bool) -> bool {
-        self.live
-            .get(&ix)
-            .is_some_and(|it| it.stream.watches() && (recording || it.is_control()))
+        self.live.get(&ix).is_some_and(|it| {
+            !it.is_answered() || it.stream.watches() && (recording || it.is_control())
+        })
+    }
+
+    /// A TCP session is allowed by what it has said.
+    fn allow(&mut self, ix: SessionIx) {
+        if let Some(it) = self.live.get_mut(&ix)
+            && let Progress::Done(_) | Progress::App(_) = it.stream.progress()
+        {
+            it.allowed = Some(it.next[Way::Original as usize]);
+        }
+    }
+
+    /// Whether a session's other end has heard what it is allowed by.
+    fn is_answered(&self, ix: SessionIx) -> bool {
+        self.live.get(&ix).is_none_or(Inspection::is_answered)
     }
 
     /// How many there are.
@@ -208,9 +238,10 @@ impl Core {
         way: Way,
         frame: &[u8],
         packet: &Ipv4,
+        offload: Offload,
         out: &mut impl Output,
     ) -> Result<(), Reason> {
-        if !self.show_inspection(ix, way, frame, packet, at.now) {
+        if !self.show_inspection(ix, way, frame, packet, offload, at.now) {
             return Err(Reason::Malformed);
         }
         self.take_related(ix, at.now);
@@ -237,6 +268,7 @@ impl Core {
         way: Way,
         frame: &[u8],
         packet: &Ipv4,
+        offload: Offload,
         now: Time,
     ) -> bool {
         let inside = self.sessions.session(ix).keys[0].zone != UPLINK_ZONE;
@@ -253,12 +285,15 @@ impl Core {
                     return false;
                 };
                 let payload = segment.payload;
-                if !it.ear.takes(way, frame, packet, &segment, it.next, inside)
-                    || it.stream.contradicts(from, segment.seq, payload)
-                {
+                let taken =
+                    it.is_control() || it.ear.takes(way, frame, packet, &segment, it.next, inside);
+                if !taken || it.stream.contradicts(from, segment.seq, payload) {
                     return false;
                 }
                 let (syn, ack) = (segment.flags & 0x02 != 0, segment.flags & 0x10 != 0);
+                if way == Way::Reply && ack {
+                    it.acknowledged = Some(segment.ack);
+                }
                 let next = &mut it.next[way as usize];
                 if syn || segment.end().wrapping_sub(*next) < 1 << 31 || *next == 0 {
                     *next = segment.end();
@@ -276,7 +311,17 @@ impl Core {
             }
             _ => {
                 let payload = wire::udp_payload(frame, packet);
-                it.stream.datagram(from, payload, duration(now));
+                // One frame may stand for several datagrams.
+                let each = match offload.gso_size {
+                    0 => payload.len().max(1),
+                    size => size.into(),
+                };
+                for datagram in payload.chunks(each) {
+                    it.stream.datagram(from, datagram, duration(now));
+                    if it.stream.is_lost() {
+                        return false;
+                    }
+                }
                 payload
             }
         };
@@ -297,18 +342,25 @@ impl Core {
             return Outcome::Unseen;
         };
         let (spoken, established) = (it.spoken, it.established.is_some());
+        let answered = it.stream.is_answered();
         let progress = it.stream.progress().clone();
         let judged = self.watch.get_mut(judged_ix);
-        if judged.complete {
+        let tells_other = match &progress {
+            Progress::Done(identity) => !answered && identity.domain != judged.domain,
+            _ => false,
+        };
+        let before = judged.complete;
+        if before && !tells_other {
             if !self.watch.inspections.watches(ix, s.records.is_some()) {
                 if let Progress::Done(identity) = progress {
                     self.note_details(s, judged_ix, identity.details);
                 }
-                self.lift(ix);
+                self.let_go(s, ix, now);
             }
             return Outcome::Allowed;
         }
         judged.state = match () {
+            () if before => judged.state,
             () if !established => AppState::TcpNotEstablish,
             () if !spoken => AppState::NoPayload,
             () => AppState::Analysing,
@@ -325,6 +377,7 @@ impl Core {
                 self.note_details(s, judged_ix, identity.details);
                 let domain = identity.domain.map(|name| self.watch.intern(&name));
                 if s.firewalls.checks_names
+                    && identity.app != App::Dns
                     && let Some(name) = &domain
                 {
                     self.want_resolved(ix, name, now);
@@ -339,7 +392,7 @@ impl Core {
                 });
             }
         }
-        self.decide_known(s, ix, now)
+        self.decide_known(s, ix, before, now)
     }
 
     /// Wants to know what a name stands for, unless that can be told already.
@@ -365,8 +418,11 @@ impl Core {
         }
     }
 
-    /// Judges a session under inspection by what is known now. If it is allowed, the kernel takes it.
-    fn decide_known(&mut self, s: &Snapshot, ix: SessionIx, now: Time) -> Outcome {
+    /// Judges a session under inspection by what is known now. If it is allowed, the kernel takes it, as soon as its other
+    /// end has heard what it is allowed by. `before` is whether it was allowed already.
+    fn decide_known(&mut self, s: &Snapshot, ix: SessionIx, before: bool, now: Time) -> Outcome {
+        let judged = self.sessions.session(ix).judged;
+        let said = judged.map(|ix| self.watch.get(ix).rulings());
         let outcome = self.judge_known(s, ix, now);
         let Some(judged_ix) = self.sessions.session(ix).judged else {
             return outcome;
@@ -379,9 +435,15 @@ impl Core {
         }
         if matches!(outcome, Outcome::Allowed | Outcome::Unseen) {
             let rulings = judged.rulings();
-            self.watch.hits.decided(&rulings, wall);
+            judged.settle();
+            if !before || said != Some(rulings) {
+                self.watch.hits.decided(&rulings, wall);
+            }
+            if self.sessions.session(ix).keys[0].proto == proto::TCP {
+                self.watch.inspections.allow(ix);
+            }
             if !self.watch.inspections.watches(ix, s.records.is_some()) {
-                self.lift(ix);
+                self.let_go(s, ix, now);
             } else {
                 self.watch.get_mut(judged_ix).complete = true;
             }
@@ -394,15 +456,18 @@ impl Core {
         let Some(judged) = self.sessions.session(ix).judged else {
             return self.watch.inspections.remove(ix);
         };
-        let next = self.watch.inspections.live.get(&ix).map(|it| it.next);
-        self.watch.inspections.remove(ix);
+        let inspections = &mut self.watch.inspections;
+        let next = inspections.live.get(&ix).map(|it| it.next);
+        let answered = inspections.is_answered(ix);
+        inspections.remove(ix);
         let judged = self.watch.get_mut(judged);
         let known = std::mem::replace(&mut judged.complete, true);
-        if known {
-            return self.lift(ix);
+        if known && answered {
+            return self.let_go(s, ix, now);
         }
+        judged.doubt();
         judged.unknown = Some(Unknown::TooMany);
-        if let Outcome::Refused(ruling) = self.decide_known(s, ix, now) {
+        if let Outcome::Refused(ruling) = self.decide_known(s, ix, false, now) {
             self.refuse(s, ix, ruling, now);
             self.tell_ends(s, ix, next, now, out);
         }

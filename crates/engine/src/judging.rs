@@ -123,8 +123,8 @@ impl Core {
         }
         let waits = rulings.iter().flatten().any(Ruling::waits);
         let curtain = match () {
-            () if watched => Curtain::Dns,
             () if waits => Curtain::Inspect,
+            () if watched => Curtain::Dns,
             () => Curtain::Open,
         };
         let shown = match curtain {
@@ -145,6 +145,24 @@ impl Core {
             && matches!(key.proto, proto::TCP | proto::UDP)
             && u16::from_be(key.dport) == 53
             && plan.direction != Direction::In
+    }
+
+    /// Whether a live session asks for names, and is looked at for that.
+    pub(crate) fn asks(&self, s: &Snapshot, ix: SessionIx) -> bool {
+        let key = &self.sessions.session(ix).keys[0];
+        u16::from_be(key.dport) == 53
+            && self
+                .plan_of(s, ix)
+                .is_some_and(|plan| self.asks_names(s, &plan, key))
+    }
+
+    /// A session is allowed, and what it is, is known: the kernel takes it, unless it asks for names.
+    pub(crate) fn let_go(&mut self, s: &Snapshot, ix: SessionIx, now: Time) {
+        if self.asks(s, ix) {
+            self.draw(ix, Curtain::Dns, now);
+        } else {
+            self.lift(ix);
+        }
     }
 
     /// A first packet is refused: it is counted and put down.
@@ -281,9 +299,9 @@ impl Core {
         match outcome {
             Outcome::Refused(ruling) => self.refuse(s, ix, ruling, now),
             _ if found_refused => {}
-            _ if watched => self.draw(ix, Curtain::Dns, now),
             Outcome::Pending => {}
             _ if self.watch.inspections.watches(ix, s.records.is_some()) => {}
+            _ if watched => self.draw(ix, Curtain::Dns, now),
             _ => self.lift(ix),
         }
     }

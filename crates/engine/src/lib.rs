@@ -76,6 +76,7 @@ mod sources;
 mod split;
 mod sweep;
 
+mod talks;
 mod tuple;
 mod usage;
 mod verdicts;

@@ -4,13 +4,13 @@
 //! time change, live sessions are judged again by it: the forbidden are refused, the others' flows are not touched.
 
 use crate::curtain::{Curtain, Mark};
-use crate::dns::Halves;
 use crate::firewall::Firewalls;
 use crate::hits::Hits;
 use crate::inspection::Inspections;
 use crate::io::Time;
 use crate::neighbours::HopIx;
 use crate::record::{AppState, Details, Identified, Record, Unknown};
+use crate::talks::Talks;
 use crate::verdicts::{Evidence, Known, Ruling, Rulings, STAGES};
 use flow::reason::Reason;
 use hashbrown::HashSet;
@@ -164,6 +164,16 @@ impl Judged {
         }
     }
 
+    /// What it was found to be counts no more: it may have said that for show.
+    pub fn doubt(&mut self) {
+        self.app = None;
+        self.domain = None;
+        self.nameless = false;
+        self.hidden = false;
+        self.identified = None;
+        self.state = AppState::Analysing;
+    }
+
     /// By what it is judged. What an earlier daemon has let pass, and cannot be known any more, stays allowed as long as
     /// the firewalls decide `alike`.
     pub fn known(&self, alike: bool) -> Known<'_> {
@@ -218,7 +228,7 @@ pub(crate) struct Watch {
     free: Vec<u32>,
     pub hits: Hits,
     pub inspections: Inspections,
-    pub dns: Halves,
+    pub dns: Talks,
     pub world: World,
     pub answers: Answers,
     /// Names that are told by sessions and that nobody has resolved yet.
@@ -263,7 +273,7 @@ impl Watch {
             free: Vec::new(),
             hits: Hits::default(),
             inspections: Inspections::default(),
-            dns: Halves::default(),
+            dns: Talks::default(),
             world: World::default(),
             answers: Answers::new(ANSWERS),
             unresolved: HashSet::new(),

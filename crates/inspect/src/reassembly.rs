@@ -87,7 +87,11 @@ impl Half {
         let (Origin::Guessed(origin) | Origin::Known(origin)) = self.origin else {
             return false;
         };
-        let begin = i64::from(seq.wrapping_sub(origin) as i32);
+        self.differs(i64::from(seq.wrapping_sub(origin) as i32), payload)
+    }
+
+    /// The same of bytes at a place of the stream.
+    pub fn differs(&self, begin: i64, payload: &[u8]) -> bool {
         let end = begin + payload.len() as i64;
         self.ranges.iter().any(|&(from, to)| {
             let (start, end) = (begin.max(from.into()), end.min(to.into()));
@@ -96,15 +100,17 @@ impl Half {
         })
     }
 
-    /// Takes bytes at a place of the stream, as far as there is room.
-    pub fn at(&mut self, offset: u64, bytes: &[u8], room: usize) {
+    /// Takes bytes at a place of the stream, as far as there is room. Whether all of them found room.
+    pub fn at(&mut self, offset: u64, bytes: &[u8], room: usize) -> bool {
         let end = self.bytes.len().saturating_add(room);
-        let Ok(start) = usize::try_from(offset) else {
-            return;
+        let Ok(start) = u32::try_from(offset) else {
+            return false;
         };
-        let taken = end.saturating_sub(start).min(bytes.len());
-        if let (Ok(start), 1..) = (u32::try_from(start), taken) {
-            self.put(start, &bytes[..taken]);
+        let taken = end.saturating_sub(start as usize).min(bytes.len());
+        let whole = taken == bytes.len();
+        match bytes.get(..taken) {
+            Some(bytes) if taken > 0 => self.put(start, bytes) && whole,
+            _ => whole,
         }
     }
 

@@ -107,9 +107,30 @@ impl Stream {
         if self.is_wanted(payload, now)
             && let Transport::Udp(udp) = &mut self.transport
         {
-            udp.datagram(from, payload, &self.limits, &mut self.progress);
+            udp.datagram(from, payload, &self.limits, now, &mut self.progress);
         }
         &self.progress
+    }
+
+    /// Whether the other end has answered what tells what a UDP session is. A client may say one thing for show, so that
+    /// it is lost on its way, and then another: until this is so, each of its datagrams counts, and changes what is
+    /// [known](Stream::progress).
+    ///
+    /// Of TCP its acknowledgements tell the same, and applications that have no answer that can be told are answered.
+    pub fn is_answered(&self) -> bool {
+        match &self.transport {
+            Transport::Tcp(_) => true,
+            Transport::Udp(udp) => udp.is_answered(),
+        }
+    }
+
+    /// Whether the client's last datagram may have said something that is not known, after something that is, and before
+    /// that was answered: who must not be deceived does not let it pass.
+    pub fn is_lost(&self) -> bool {
+        match &self.transport {
+            Transport::Tcp(_) => false,
+            Transport::Udp(udp) => udp.is_lost(),
+        }
     }
 
     /// Gives up if its time is over by now. Packets tell the time too; this is for sessions that are silent.
@@ -128,6 +149,14 @@ impl Stream {
             Transport::Udp(udp) => udp.end(&mut self.progress),
         }
         &self.progress
+    }
+
+    /// Gives back the memory: nothing more will be shown.
+    pub fn forget(&mut self) {
+        match &mut self.transport {
+            Transport::Tcp(tcp) => tcp.forget(),
+            Transport::Udp(udp) => udp.forget(),
+        }
     }
 
     /// What is known so far.
@@ -160,7 +189,7 @@ impl Stream {
     fn is_wanted(&mut self, payload: &[u8], now: Duration) -> bool {
         match self.progress {
             Progress::GaveUp(_) => return false,
-            Progress::Done(_) => return self.watches(),
+            Progress::Done(_) => return self.watches() || !self.is_answered(),
             Progress::Analysing | Progress::App(_) => {}
         }
         if !payload.is_empty() {

@@ -218,7 +218,7 @@ impl Tcp {
         }
         let mut identity = identity;
         match self.watch {
-            Watch::Nothing => self.forget(),
+            Watch::Nothing => self.known(),
             Watch::Certificate => self.details(&mut identity),
             Watch::Control(_) => self.read_control(),
         }
@@ -229,13 +229,21 @@ impl Tcp {
         if let Progress::Analysing | Progress::App(_) = progress {
             self.recognise(true, progress);
         }
-        if !matches!(self.watch, Watch::Control(_)) {
-            self.forget();
+        match self.watch {
+            Watch::Control(_) => {}
+            Watch::Nothing | Watch::Certificate => self.known(),
         }
     }
 
+    /// All is known. What the client has said stays, so that it cannot be taken back.
+    fn known(&mut self) {
+        self.watch = Watch::Nothing;
+        self.halves[side(From::Server)] = Half::default();
+        self.middle = None;
+    }
+
     /// Gives the memory back.
-    fn forget(&mut self) {
+    pub fn forget(&mut self) {
         self.watch = Watch::Nothing;
         self.halves = [Half::default(), Half::default()];
         self.middle = None;
@@ -255,7 +263,7 @@ impl Tcp {
     /// Adds what the server has shown by now.
     fn details(&mut self, identity: &mut Identity) {
         if tls::add_details(identity, self.halves[1].prefix()) {
-            self.forget();
+            self.known();
         }
     }
 

@@ -1,7 +1,7 @@
 //! The firewalls: what protects what, and the policies that decide.
 
 use crate::domain::Pattern;
-use crate::{App, Id, Policy};
+use crate::{App, Id, Offset, Policy};
 use ipnet::{Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -373,8 +373,8 @@ pub enum Validity {
         start: u16,
         /// Before this minute of the day; if it is not after `start`, of the next day.
         end: u16,
-        /// The time zone, in minutes east of UTC.
-        offset: i16,
+        /// The time zone.
+        offset: Offset,
     },
 }
 

@@ -22,6 +22,7 @@ mod resources;
 mod services;
 pub mod text;
 pub mod validate;
+mod zone;
 
 pub use app::App;
 pub use details::{Detail, Details, NatIpCidr};
@@ -30,3 +31,4 @@ pub use problem::{Fault, Item, Kind, Place, Problem, Subject};
 pub use quota::Quota;
 pub use resources::*;
 pub use services::*;
+pub use zone::{Offset, Zone};

@@ -189,6 +189,11 @@ fn firewalls() {
         firewall = "n"
         destination_location = ["DE"]
         action = "drop"
+        validity = { repeat = "daily", start = "22:00", end = "06:00", zone = "Europe/Berlin" }
+        [[policy]]
+        firewall = "n"
+        destination_location = ["FR"]
+        action = "drop"
         validity = { repeat = "once", from = 2026-12-01T08:00:00+08:00, until = 2026-12-02T00:00:00Z }
         [[policy]]
         firewall = "dns"

@@ -225,7 +225,7 @@ fn books(len: usize, random: &mut Random) -> Set {
                 days: RepeatDays::Weekly(vec![(n % 7) as u8]),
                 start: 0,
                 end: 720,
-                offset: 480,
+                offset: model::Offset::Minutes(480),
             };
         }
         policy

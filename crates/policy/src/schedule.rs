@@ -7,8 +7,9 @@ use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 const DAY: i128 = 86_400;
-/// Of how many days the first or last minute is looked at for a change: days of the month come again within 62.
-const LOOK_AHEAD: i128 = 64;
+/// Of how many days the first or last minute is looked at for a change: days of the month come again within 62, and where
+/// clocks are put forward the one after may count.
+const LOOK_AHEAD: i128 = 128;
 
 /// Whether a policy counts at a moment.
 pub(crate) fn counts(validity: &Validity, now: u64) -> bool {
@@ -25,14 +26,9 @@ pub(crate) fn counts(validity: &Validity, now: u64) -> bool {
         } => {
             let begun = from.is_none_or(|from| from <= now);
             let over = until.is_some_and(|until| until <= now);
-            begun && !over && repeats(days, *start, *end, local(now, *offset))
+            begun && !over && repeats(days, *start, *end, offset.local(now).0)
         }
     }
-}
-
-/// Seconds since 1970 on the clocks of a time zone.
-fn local(now: u64, offset: i16) -> i128 {
-    i128::from(now) + i128::from(offset) * 60
 }
 
 fn repeats(days: &RepeatDays, start: u16, end: u16, local: i128) -> bool {
@@ -78,17 +74,26 @@ pub(crate) fn next_change(validity: &Validity, now: u64) -> Option<u64> {
             ..
         } => {
             let base = from.map_or(now, |from| from.max(now));
-            let day = local(base, *offset).div_euclid(DAY);
+            let last_day = offset.local(base).0.div_euclid(DAY) + LOOK_AHEAD;
             let ends = from.iter().chain(until).copied();
-            let (first, last) = (*start.min(end), *start.max(end));
-            // Between these moments of a day nothing changes.
-            let moments = (day..day + LOOK_AHEAD).flat_map(|day| {
-                [0, first, last].map(|minute| {
-                    day * DAY + i128::from(minute.min(1_440)) * 60 - i128::from(*offset) * 60
-                })
+            let minutes = [0, *start.min(end), *start.max(end)];
+            // From one moment in which clocks are put forward or back until the next.
+            let mut since = Some(base);
+            let in_days = std::iter::from_fn(|| {
+                let begin = since?;
+                let (local, put) = offset.local(begin);
+                let day = local.div_euclid(DAY);
+                since = put.filter(|_| day < last_day);
+                let ahead = local - i128::from(begin);
+                // Between these moments of a day nothing changes.
+                let moments = (day..last_day).flat_map(move |day| {
+                    minutes.map(|minute| day * DAY + i128::from(minute.min(1_440)) * 60 - ahead)
+                });
+                let moments = moments.filter_map(|at| u64::try_from(at).ok());
+                let moments = moments.take_while(move |at| put.is_none_or(|put| *at < put));
+                Some(moments.chain(put))
             });
-            let mut moments = moments.filter_map(|at| u64::try_from(at).ok());
-            let in_days = moments.find(|at| changes(at));
+            let in_days = in_days.flatten().find(changes);
             ends.filter(changes).chain(in_days).min()
         }
     }

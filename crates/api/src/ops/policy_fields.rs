@@ -7,8 +7,8 @@ use crate::spec::{invalid, missing, shown};
 use control::Draft;
 use model::text::{ICMP, TCP, UDP, parse_ports};
 use model::{
-    App, ControlPolicy, DomainResolve, Id, PolicyAction, PolicyDestination, PolicyPorts,
-    PolicySource, RepeatDays, Validity,
+    App, ControlPolicy, DomainResolve, Id, Offset, PolicyAction, PolicyDestination, PolicyPorts,
+    PolicySource, RepeatDays, Validity, Zone,
 };
 use std::net::Ipv4Addr;
 
@@ -289,7 +289,10 @@ fn validity(call: &Call, had: &Validity) -> Result<Option<Validity>, ApiError> {
         None => None,
         Some(text) => {
             let wrong = || {
-                let why = format!("{} is no time zone, like +08:00.", shown(text));
+                let why = format!(
+                    "{} is no time zone, like +08:00 or Europe/Berlin.",
+                    shown(text)
+                );
                 invalid("RepeatTimeZone", why)
             };
             Some(offset(text).ok_or_else(wrong)?)
@@ -318,7 +321,7 @@ fn validity(call: &Call, had: &Validity) -> Result<Option<Validity>, ApiError> {
             } => {
                 (from, until) = (from.or(*a), until.or(*b));
                 (start, end) = (start.or(Some(*s)), end.or(Some(*e)));
-                zone = zone.or(Some(*offset));
+                zone = zone.or_else(|| Some(offset.clone()));
                 if let (true, RepeatDays::Weekly(on) | RepeatDays::Monthly(on)) =
                     (days.is_empty(), on)
                 {
@@ -344,7 +347,7 @@ fn validity(call: &Call, had: &Validity) -> Result<Option<Validity>, ApiError> {
         days,
         start: start.ok_or_else(|| missing("RepeatStartTime"))?,
         end: end.ok_or_else(|| missing("RepeatEndTime"))?,
-        offset: zone.unwrap_or(0),
+        offset: zone.unwrap_or_default(),
     }))
 }
 
@@ -358,12 +361,13 @@ fn minutes(text: &str) -> Option<u16> {
     (hour < 24 && minute < 60).then_some(hour * 60 + minute)
 }
 
-fn offset(text: &str) -> Option<i16> {
-    let rest = text.strip_prefix(['+', '-'])?;
+fn offset(text: &str) -> Option<Offset> {
+    let Some(rest) = text.strip_prefix(['+', '-']) else {
+        return Zone::named(text).map(Offset::Zone);
+    };
     let minutes = i16::try_from(minutes(rest)?).ok()?;
-    Some(if text.starts_with('-') {
-        -minutes
-    } else {
-        minutes
-    })
+    Some(Offset::Minutes(match text.starts_with('-') {
+        true => -minutes,
+        false => minutes,
+    }))
 }

@@ -169,7 +169,7 @@ pub(super) fn shown_policy(
             if let RepeatDays::Weekly(on) | RepeatDays::Monthly(on) = on {
                 days.clone_from(on);
             }
-            clock = Some((of_day(*start), of_day(*end), zone(*offset)));
+            clock = Some((of_day(*start), of_day(*end), offset.to_string()));
         }
     }
     let (start, end, zone) = clock.unwrap_or_default();
@@ -212,11 +212,6 @@ pub(super) fn shown_policy(
         Value::Object(fields) => fields,
         _ => Map::new(),
     }
-}
-
-fn zone(minutes: i16) -> String {
-    let sign = if minutes < 0 { '-' } else { '+' };
-    format!("{sign}{}", of_day(minutes.unsigned_abs()))
 }
 
 /// The names of a policy's applications.

@@ -8,7 +8,7 @@ mod running;
 use crate::common::{World, refused, text};
 use crate::nat::*;
 use api::ApiError;
-use model::{ControlPolicy, PolicyPorts, PolicyScope, Validity};
+use model::{ControlPolicy, Offset, PolicyPorts, PolicyScope, Validity};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -131,7 +131,7 @@ fn a_policy_is_made_shown_changed_and_deleted() {
         Validity::Repeated {
             start: 1_290,
             end: 375,
-            offset: 480,
+            offset: Offset::Minutes(480),
             ..
         }
     ));
@@ -155,7 +155,7 @@ fn a_policy_is_made_shown_changed_and_deleted() {
         Validity::Repeated {
             start: 1_290,
             end: 420,
-            offset: 480,
+            offset: Offset::Minutes(480),
             ..
         }
     ));

@@ -205,6 +205,13 @@ impl Connection {
         packet
     }
 
+    /// The server has heard all that the client has said.
+    #[track_caller]
+    pub fn acknowledge(&mut self, world: &mut World) {
+        let ack = self.server_says(ACK, b"");
+        at("a", world.net(ack));
+    }
+
     /// The server's next segment.
     pub fn server_says(&mut self, flags: u8, data: &[u8]) -> Packet {
         let client = self.seen_as.clone().expect("the server has seen a packet");

@@ -1,7 +1,7 @@
 //! Fragments of sessions that firewalls look at: a session is what its whole datagrams say.
 
 use crate::common::*;
-use crate::dns::question;
+use crate::dns::{answer, question};
 use crate::inspection::hello;
 use engine::Offload;
 use flow::reason::Reason;
@@ -37,6 +37,9 @@ fn parts_of_what_is_allowed_pass_together_in_any_order() {
         assert!(seen.iter().all(|it| it.at == "wan"), "{seen:#?}");
         let whole = reassemble(seen.into_iter().map(|it| it.packet).collect());
         assert_eq!(whole.data(), question("www.good.example"));
+        let mut answered = whole.answer(0);
+        answered.set_data(&answer("www.good.example", SERVER, 30));
+        at("a", world.net(answered));
         let session = world.session();
         assert_eq!(
             (session.app.as_deref(), session.firewall),

@@ -19,6 +19,7 @@ mod inspection;
 mod intranet;
 mod neighbours;
 mod ports;
+mod quic;
 mod records;
 mod restart;
 mod snat;

@@ -73,7 +73,7 @@ fn a_schedule_takes_effect_on_live_sessions() {
         days: RepeatDays::Daily,
         start: 60,
         end: 120,
-        offset: 0,
+        offset: model::Offset::default(),
     };
     let mut world = world(loose(vec![nightly]));
     // Half a minute before one o'clock.

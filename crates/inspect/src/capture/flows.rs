@@ -352,5 +352,6 @@ impl Active {
 
     fn end(&mut self) {
         self.flow.progress = self.stream.end().clone();
+        self.stream.forget();
     }
 }

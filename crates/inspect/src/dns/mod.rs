@@ -73,5 +73,11 @@ pub(crate) fn datagram(message: &[u8], port: u16, first: bool) -> Match {
     })
 }
 
+/// Whether a datagram answers a query.
+pub(crate) fn is_answer(datagram: &[u8]) -> bool {
+    let header = Header::read(&mut Bytes(datagram));
+    message::has_header(datagram) && header.is_some_and(Header::response)
+}
+
 #[cfg(test)]
 mod tests;

@@ -9,8 +9,8 @@ use ring::hkdf::{self, HKDF_SHA256, Prk};
 /// Where the sample begins that the header is protected with, counted from the packet's number.
 const SAMPLE_AT: usize = 4;
 
-/// The keys of a client's Initial packets.
-#[derive(Debug, PartialEq, Eq)]
+/// The keys of one end's Initial packets.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Keys {
     pub aead: [u8; 16],
     pub iv: [u8; 12],
@@ -18,12 +18,22 @@ pub(super) struct Keys {
 }
 
 impl Keys {
+    /// A client's. `destination` is what it chose first.
     pub fn client(salt: &Salt, destination: &[u8]) -> Option<Keys> {
+        Keys::derive(salt, destination, "client in")
+    }
+
+    /// Those of the server that answers it.
+    pub fn server(salt: &Salt, destination: &[u8]) -> Option<Keys> {
+        Keys::derive(salt, destination, "server in")
+    }
+
+    fn derive(salt: &Salt, destination: &[u8], label: &str) -> Option<Keys> {
         let secret = hkdf::Salt::new(HKDF_SHA256, &salt.bytes).extract(destination);
-        let mut client = [0; 32];
-        expand(&secret, "client in", &mut client)?;
-        let client = Prk::new_less_safe(HKDF_SHA256, &client);
-        let key = |label, out: &mut [u8]| expand(&client, &format!("{} {label}", salt.prefix), out);
+        let mut end = [0; 32];
+        expand(&secret, label, &mut end)?;
+        let end = Prk::new_less_safe(HKDF_SHA256, &end);
+        let key = |label, out: &mut [u8]| expand(&end, &format!("{} {label}", salt.prefix), out);
         let mut keys = Keys {
             aead: [0; 16],
             iv: [0; 12],
@@ -34,45 +44,54 @@ impl Keys {
         key("hp", &mut keys.header)?;
         Some(keys)
     }
+
+    /// Decrypts an Initial packet: its frames, and its number. `next` is one more than the largest number before.
+    pub fn open(&self, header: &LongHeader, next: u64) -> Option<(Vec<u8>, u64)> {
+        let at = header.number_at;
+        let protection = HeaderProtectionKey::new(&quic::AES_128, &self.header).ok()?;
+        let sample = header
+            .packet
+            .get(at + SAMPLE_AT..)?
+            .get(..protection.algorithm().sample_len())?;
+        let mask = protection.new_mask(sample).ok()?;
+        let first = header.packet.first()? ^ (mask[0] & 0x0f);
+        let len = usize::from(first & 3) + 1;
+        let (head, payload) = header.packet.split_at_checked(at + len)?;
+        let mut head = head.to_vec();
+        head[0] = first;
+        let mut cut = 0;
+        for (byte, mask) in head[at..].iter_mut().zip(&mask[1..]) {
+            *byte ^= mask;
+            cut = cut << 8 | u64::from(*byte);
+        }
+        let number = whole_number(cut, 8 * len as u32, next);
+        let mut iv = self.iv;
+        for (byte, number) in iv[4..].iter_mut().zip(number.to_be_bytes()) {
+            *byte ^= number;
+        }
+        let aead = LessSafeKey::new(UnboundKey::new(&AES_128_GCM, &self.aead).ok()?);
+        let mut plain = payload.to_vec();
+        let nonce = Nonce::assume_unique_for_key(iv);
+        let len = aead
+            .open_in_place(nonce, Aad::from(&head), &mut plain)
+            .ok()?
+            .len();
+        plain.truncate(len);
+        Some((plain, number))
+    }
 }
 
-/// Decrypts a client's Initial packet: its frames.
-pub(super) fn open(salt: &Salt, destination: &[u8], header: &LongHeader) -> Option<Vec<u8>> {
-    let Keys {
-        aead,
-        mut iv,
-        header: protection,
-    } = Keys::client(salt, destination)?;
-    let at = header.number_at;
-    let protection = HeaderProtectionKey::new(&quic::AES_128, &protection).ok()?;
-    let sample = header
-        .packet
-        .get(at + SAMPLE_AT..)?
-        .get(..protection.algorithm().sample_len())?;
-    let mask = protection.new_mask(sample).ok()?;
-    let first = header.packet.first()? ^ (mask[0] & 0x0f);
-    let len = usize::from(first & 3) + 1;
-    let (head, payload) = header.packet.split_at_checked(at + len)?;
-    let mut head = head.to_vec();
-    head[0] = first;
-    let mut number = 0;
-    for (byte, mask) in head[at..].iter_mut().zip(&mask[1..]) {
-        *byte ^= mask;
-        number = number << 8 | u32::from(*byte);
+/// A packet's number, of which only the last bits are sent: the one closest to the `next` (RFC 9000, appendix A.3).
+pub(super) fn whole_number(cut: u64, bits: u32, next: u64) -> u64 {
+    let window = 1 << bits;
+    let near = next & !(window - 1) | cut;
+    if near + window / 2 <= next && near + window < 1 << 62 {
+        near + window
+    } else if near > next + window / 2 && near >= window {
+        near - window
+    } else {
+        near
     }
-
-    for (byte, number) in iv[8..].iter_mut().zip(number.to_be_bytes()) {
-        *byte ^= number;
-    }
-    let aead = LessSafeKey::new(UnboundKey::new(&AES_128_GCM, &aead).ok()?);
-    let mut plain = payload.to_vec();
-    let nonce = Nonce::assume_unique_for_key(iv);
-    let len = aead
-        .open_in_place(nonce, Aad::from(&head), &mut plain)
-        .ok()?
-        .len();
-    plain.truncate(len);
-    Some(plain)
 }
 
 /// HKDF-Expand-Label (RFC 8446, section 7.1).

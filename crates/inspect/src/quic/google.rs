@@ -35,6 +35,20 @@ pub(super) fn plain(datagram: &[u8]) -> Option<(Version, &[u8])> {
     Some((version, &left.0[at..]))
 }
 
+/// Whether a server's datagram is one of a connection of such a version, and not one that knows of none.
+pub(super) fn is_answer(version: Version, datagram: &[u8]) -> bool {
+    let mut left = Bytes(datagram);
+    let Some(first) = left.u8() else {
+        return false;
+    };
+    if version.is_long() {
+        let other = left.u32().and_then(Version::plain);
+        return first & 0x80 != 0 && other == Some(version);
+    }
+    // Neither a list of versions nor a reset, nor a packet of later versions.
+    first & 0xc3 == 0
+}
+
 /// The server name in a CHLO, once it is there; an empty one, if it has none.
 pub(super) fn server_name(message: &[u8]) -> Option<Host> {
     let mut left = Bytes(message);

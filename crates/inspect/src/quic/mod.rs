@@ -2,113 +2,161 @@
 //!
 //! A client's Initial packets are encrypted with keys that everyone can derive from what is in them. Their CRYPTO frames,
 //! of one or several packets in any order, are put together to the client's hello.
+//!
+//! Whether a hello arrives, nobody between the ends knows before the server has answered it. Until then each further
+//! one counts as the first did, and what cannot be followed is told of: a client may go on with it that has said the
+//! first for show.
 
+mod attempt;
 mod crypto;
 mod google;
 mod packet;
 mod version;
 
-use crate::name::Host;
-use crate::reassembly::Half;
+use crate::Identity;
 use crate::recognise::Match;
-use crate::tls::ClientHello;
-use crate::{Details, Identity};
+use attempt::{Attempt, named};
 use model::App;
-use packet::{LongHeader, crypto_frames};
-use std::sync::Arc;
-use version::Salt;
+use packet::LongHeader;
+use std::time::Duration;
+use version::Version;
 
-/// The most bytes of a hello that are put together.
-const MAX_HELLO: usize = 16 * 1024;
+/// The most attempts to connect that are followed at once: with another version, after a Retry, several by one port.
+const MAX_ATTEMPTS: usize = 8;
 
-/// The most Initial packets of a stream that are decrypted.
-const MAX_PACKETS: u32 = 32;
+/// For how long one is remembered when there is no room: a server has given it up long before.
+const REMEMBERED: Duration = Duration::from_secs(30);
 
-/// What is known of a client's hello.
+/// The most Initial packets of one datagram.
+const MAX_COALESCED: usize = 4;
+
+/// What is known of the hellos of a client that no server has answered yet.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Quic {
-    /// What the keys derive from: the destination that the client chose first.
-    origin: Option<(&'static Salt, Vec<u8>)>,
-    packets: u32,
-    hello: Half,
+    attempts: Vec<Attempt>,
+    /// The version of a hello in the clear.
+    plain: Option<Version>,
+    lost: bool,
+    answered: bool,
+}
+
+/// What an Initial packet says.
+enum Heard {
+    /// Nothing that can be known, or something else than what came before.
+    Nothing,
+    /// Not all yet.
+    Part,
+    Hello(Identity),
 }
 
 impl Quic {
-    /// Takes a client's datagram.
-    pub fn client(&mut self, datagram: &[u8]) -> Match {
+    /// Takes a client's datagram, with so much room for what it says.
+    pub fn client(&mut self, datagram: &[u8], room: usize, now: Duration) -> Match {
+        let known = self.is_known();
+        self.lost = false;
         if let Some((version, chlo)) = google::plain(datagram) {
-            return match google::server_name(chlo) {
-                Some(host) => identity(host, version.name()),
-                None => Match::App(App::Quic),
-            };
+            self.plain = Some(version);
+            let host = google::server_name(chlo);
+            self.lost = known && host.is_none();
+            return host.map_or(Match::App(App::Quic), |host| {
+                Match::Yes(named(host, version.name()))
+            });
         }
         let mut found = Match::No;
         let mut rest = datagram;
-        // Several packets may share a datagram (RFC 9000, section 12.2).
-        while let Some(header) = LongHeader::parse(rest) {
-            found = Match::App(App::Quic);
-            if header.initial
-                && let Some(known) = self.initial(&header)
-            {
-                return known;
-            }
+        let mut first: Option<&[u8]> = None;
+        let mut lost = false;
+        // Several packets may share a datagram (RFC 9000, section 12.2), to one destination.
+        for _ in 0..MAX_COALESCED {
+            let Some(header) = LongHeader::parse(rest) else {
+                break;
+            };
             rest = header.rest;
+            lost |= *first.get_or_insert(header.destination) != header.destination;
+            let heard = match header.initial {
+                true => self.initial(&header, room, now),
+                false => Heard::Part,
+            };
+            match heard {
+                Heard::Hello(identity) => found = Match::Yes(identity),
+                Heard::Nothing => lost = true,
+                Heard::Part => {}
+            }
+            if found == Match::No {
+                found = Match::App(App::Quic);
+            }
         }
+        // What has no long header comes after the answer; behind the packets it is padding.
+        let more = rest.first().is_some_and(|first| first & 0x80 != 0);
+        self.lost = self.is_known() && (lost || more || found == Match::No);
         found
     }
 
-    /// Takes an Initial packet: what is known, once the hello is whole.
-    fn initial(&mut self, header: &LongHeader) -> Option<Match> {
-        self.packets += 1;
-        if self.packets > MAX_PACKETS {
-            return None;
+    /// Takes a server's.
+    pub fn server(&mut self, datagram: &[u8]) {
+        let plain = |version| google::is_answer(version, datagram);
+        let mut answered = self.plain.is_some_and(plain);
+        let mut rest = datagram;
+        for _ in 0..MAX_COALESCED {
+            let Some(header) = LongHeader::parse(rest).filter(|_| !answered) else {
+                break;
+            };
+            rest = header.rest;
+            answered = header.initial && self.attempts.iter().any(|it| it.is_answered(&header));
         }
-        let plain = self.open(header)?;
-        for (offset, data) in crypto_frames(header.version, &plain) {
-            self.hello.at(offset, data, MAX_HELLO - self.hello.len());
+        if answered {
+            *self = Quic {
+                answered,
+                ..Quic::default()
+            };
         }
-        let hello = self.hello.prefix();
-        let version = header.version.name();
-        if !header.version.has_tls() {
-            return Some(identity(google::server_name(hello)?, version));
-        }
-        let [1, a, b, c, body @ ..] = hello else {
-            return None;
-        };
-        let len = u32::from_be_bytes([0, *a, *b, *c]) as usize;
-        let mut identity = ClientHello::parse(body.get(..len)?).identity(App::Quic);
-        identity.details.version = Some(version);
-        Some(Match::Yes(identity))
     }
 
-    fn open(&mut self, header: &LongHeader) -> Option<Vec<u8>> {
-        let known = self.origin.as_ref();
-        let known = known.and_then(|(salt, origin)| crypto::open(salt, origin, header));
-        if known.is_some() {
-            return known;
+    /// Whether something was heard that a server may answer.
+    pub fn is_known(&self) -> bool {
+        self.plain.is_some() || !self.attempts.is_empty()
+    }
+
+    /// Whether a server has answered it.
+    pub fn is_answered(&self) -> bool {
+        self.answered
+    }
+
+    /// Whether the client's last datagram may have said something that could not be followed, after something that could.
+    pub fn is_lost(&self) -> bool {
+        self.lost
+    }
+
+    fn initial(&mut self, header: &LongHeader, room: usize, now: Duration) -> Heard {
+        let used: usize = self.attempts.iter().map(Attempt::len).sum();
+        let room = room.saturating_sub(used);
+        let known = self.attempts.iter_mut();
+        let known = known.filter_map(|it| it.open(header).map(|plain| (it, plain)));
+        if let Some((attempt, plain)) = { known }.next() {
+            attempt.latest = now;
+            return attempt.hear(&plain, room);
+        }
+        if self.attempts.iter().any(|it| it.has_keys_of(header)) {
+            return Heard::Nothing;
         }
         // The first packet, or another attempt: with another version, or after a Retry.
-        for salt in header.version.salts() {
-            if let Some(plain) = crypto::open(salt, header.destination, header) {
-                self.origin = Some((salt, header.destination.to_vec()));
-                self.hello.clear();
-                return Some(plain);
-            }
+        let salts = header.version.salts().iter();
+        let new = { salts }.find_map(|salt| Attempt::begin(header, salt));
+        let Some((mut attempt, plain)) = new else {
+            return Heard::Nothing;
+        };
+        if self.attempts.len() >= MAX_ATTEMPTS {
+            self.attempts
+                .retain(|it| now.saturating_sub(it.latest) < REMEMBERED);
         }
-        None
+        if self.attempts.len() >= MAX_ATTEMPTS {
+            return Heard::Nothing;
+        }
+        attempt.latest = now;
+        let heard = attempt.hear(&plain, room);
+        self.attempts.push(attempt);
+        heard
     }
-}
-
-fn identity(host: Host, version: Arc<str>) -> Match {
-    Match::Yes(Identity {
-        domain: host.domain,
-        details: Details {
-            host: host.other,
-            version: Some(version),
-            ..Details::default()
-        },
-        ..Identity::of(App::Quic)
-    })
 }
 
 #[cfg(test)]

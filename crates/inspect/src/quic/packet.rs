@@ -51,24 +51,51 @@ impl<'a> LongHeader<'a> {
     }
 }
 
-/// The CRYPTO frames in a packet: their offset and data.
-pub(super) fn crypto_frames(version: Version, plain: &[u8]) -> impl Iterator<Item = (u64, &[u8])> {
+/// The CRYPTO frames in a packet: their offset and data. `None` is a frame that has no place in an Initial packet, or
+/// cannot be read: it is the last.
+pub(super) fn crypto_frames(
+    version: Version,
+    plain: &[u8],
+) -> impl Iterator<Item = Option<(u64, &[u8])>> {
     let mut left = Bytes(plain);
     std::iter::from_fn(move || {
-        loop {
-            match left.u8()? {
-                // PADDING, PING.
-                0 | 1 => {}
-                2 | 3 if version.crypto_frame() == 6 => acknowledgement(&mut left, plain)?,
-                kind if kind == version.crypto_frame() => {
-                    let (offset, len) = (left.varint()?, left.varint()?);
-                    let data = left.take(usize::try_from(len).ok()?)?;
-                    return Some((offset, data));
+        while !left.0.is_empty() {
+            match frame(version, &mut left, plain) {
+                Some(None) => {}
+                Some(found) => return Some(found),
+                None => {
+                    left.0 = &[];
+                    return Some(None);
                 }
-                _ => return None,
             }
         }
+        None
     })
+}
+
+/// The next frame, if it is one of CRYPTO.
+fn frame<'a>(
+    version: Version,
+    left: &mut Bytes<'a>,
+    plain: &[u8],
+) -> Option<Option<(u64, &'a [u8])>> {
+    match left.u8()? {
+        // PADDING, PING.
+        0 | 1 => {}
+        2 | 3 if version.crypto_frame() == 6 => acknowledgement(left, plain)?,
+        kind if kind == version.crypto_frame() => {
+            let (offset, len) = (left.varint()?, left.varint()?);
+            let data = left.take(usize::try_from(len).ok()?)?;
+            return Some(Some((offset, data)));
+        }
+        // CONNECTION_CLOSE (section 19.19).
+        0x1c if version.crypto_frame() == 6 => {
+            let (_code, _frame, len) = (left.varint()?, left.varint()?, left.varint()?);
+            left.take(usize::try_from(len).ok()?)?;
+        }
+        _ => return None,
+    }
+    Some(None)
 }
 
 /// Passes over an ACK frame (RFC 9000, section 19.3).

@@ -399,6 +399,7 @@ tables! {
         start: Text,
         end: Text,
         offset: Text,
+        zone: Text,
     }
     /// `[border_firewall]`
     BorderFirewall {

@@ -103,15 +103,10 @@ pub fn of_day(minutes: u16) -> String {
     format!("{:02}:{:02}", minutes / 60, minutes % 60)
 }
 
-/// As [`offset`] reads it.
-pub fn zone(minutes: i16) -> String {
-    let sign = if minutes < 0 { '-' } else { '+' };
-    format!("{sign}{}", of_day(minutes.unsigned_abs()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Offset;
 
     #[test]
     fn dates_are_what_others_say() {
@@ -141,7 +136,7 @@ mod tests {
             assert!(minutes(wrong).is_err(), "{wrong}");
         }
         assert_eq!(offset("-03:30"), Ok(-210));
-        assert_eq!(zone(-210), "-03:30");
+        assert_eq!(Offset::Minutes(-210).to_string(), "-03:30");
         assert!(offset("08:00").is_err());
         assert!(offset("é").is_err());
     }

@@ -213,7 +213,7 @@ impl Validity {
                 if *start >= 1_440 || *end >= 1_440 || start == end {
                     return Some(PolicyFault::Minutes);
                 }
-                if offset.unsigned_abs() > 14 * 60 {
+                if matches!(offset, Offset::Minutes(it) if it.unsigned_abs() > 14 * 60) {
                     return Some(PolicyFault::Offset);
                 }
                 let (days, bounds) = match days {

@@ -3,8 +3,8 @@
 use ipnet::Ipv4Net;
 use model::domain::Pattern;
 use model::{
-    AddressBook, App, BookContent, ControlPolicy, DomainResolve, PolicyAction, PolicyDestination,
-    PolicyPorts, PolicySource, RepeatDays, Validity,
+    AddressBook, App, BookContent, ControlPolicy, DomainResolve, Offset, PolicyAction,
+    PolicyDestination, PolicyPorts, PolicySource, RepeatDays, Validity, Zone,
 };
 use policy::{Identity, Indicator, Subject, Threats};
 use proptest::collection::vec;
@@ -200,7 +200,10 @@ fn validity() -> impl Strategy<Value = Validity> {
         days,
         0u16..1_441,
         0u16..1_441,
-        -720i16..840,
+        prop_oneof![
+            3 => (-720i16..840).prop_map(Offset::Minutes),
+            1 => Just(Offset::Zone(Zone::named("Asia/Shanghai").unwrap())),
+        ],
     );
     prop_oneof![
         8 => Just(Validity::Permanent),

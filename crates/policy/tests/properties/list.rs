@@ -1,7 +1,7 @@
 //! Policies as a list that is read from the top: what the matcher has to agree with.
 
 use model::{
-    AddressBook, BookContent, ControlPolicy, DomainResolve, EngineMode, Id, PolicyAction,
+    AddressBook, BookContent, ControlPolicy, DomainResolve, EngineMode, Id, Offset, PolicyAction,
     PolicyDestination, PolicyPorts, PolicySource, RepeatDays, Validity, domain::Pattern,
 };
 use policy::{Because, Facts, Identity, Needs, Subject, Verdict};
@@ -178,6 +178,43 @@ impl List {
     }
 }
 
+/// By how many minutes clocks are ahead of UTC. Of zones, those that the tests use, as they are from 2008 to 2030.
+fn ahead(offset: &Offset, now: u64) -> i16 {
+    let zone = match offset {
+        Offset::Minutes(minutes) => return *minutes,
+        Offset::Zone(zone) => zone.name(),
+    };
+    // Clocks are put forward on a Sunday of a month, and back on one of another; counted from its end.
+    let sunday = |month: i64, last_day: i64, hour: i64, minute: i64| {
+        let year = (1_970..).take_while(|&year| days_until(year, 1, 1) * 86_400 <= now as i64);
+        let last = days_until(year.last().unwrap(), month, last_day);
+        let day = last - (last + 4).rem_euclid(7);
+        (day * 24 + hour) * 3_600 + minute * 60 <= now as i64
+    };
+    match zone {
+        // 02:00 becomes 03:00 and 03:00 becomes 02:00, by what is 01:00 UTC.
+        "Europe/Berlin" => 60 + 60 * i16::from(sunday(3, 31, 1, 0) && !sunday(10, 31, 1, 0)),
+        // On the second Sunday of March and the first of November, at 02:00.
+        "America/New_York" => 60 * i16::from(sunday(3, 14, 7, 0) && !sunday(11, 7, 6, 0)) - 300,
+        // In the south it is the other way round, and half an hour.
+        "Australia/Lord_Howe" => {
+            let winter = sunday(4, 7, -9, 0) && !sunday(10, 7, -9, 30);
+            630 + 30 * i16::from(!winter)
+        }
+        "Asia/Shanghai" => 480,
+        other => panic!("{other}"),
+    }
+}
+
+/// Days from 1970 until a date.
+fn days_until(year: i64, month: i64, day: i64) -> i64 {
+    let leap = |year: i64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let years: i64 = (1_970..year).map(|it| 365 + i64::from(leap(it))).sum();
+    let february = 28 + i64::from(leap(year));
+    let months = [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    years + months.iter().take(month as usize - 1).sum::<i64>() + day - 1
+}
+
 /// Whether a policy counts at a moment.
 pub fn valid(validity: &Validity, now: u64) -> bool {
     let within = |from: Option<u64>, until: Option<u64>| {
@@ -194,7 +231,7 @@ pub fn valid(validity: &Validity, now: u64) -> bool {
             end,
             offset,
         } => {
-            let local = now as i64 + i64::from(*offset) * 60;
+            let local = now as i64 + i64::from(ahead(offset, now)) * 60;
             let (day, minute) = (local.div_euclid(86_400), local.rem_euclid(86_400) / 60);
             let (start, end) = (i64::from(*start), i64::from(*end));
             // A period that goes past midnight is that of the day on which it began.

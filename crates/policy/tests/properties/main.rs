@@ -2,6 +2,7 @@
 
 mod generate;
 mod list;
+mod zones;
 
 use generate::{Case, LONG, case, subjects};
 use list::List;

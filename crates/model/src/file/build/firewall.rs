@@ -425,6 +425,13 @@ fn read_validity(entry: &mut Entry, table: &Spanned<schema::Validity>) -> Option
     let start = entry.read("start", &raw.start, time::minutes);
     let end = entry.read("end", &raw.end, time::minutes);
     let offset = entry.read("offset", &raw.offset, time::offset);
+    let zone = entry.read("zone", &raw.zone, |name| {
+        let unknown = || format!("{} is no time zone, like Europe/Berlin", quote(name));
+        Zone::named(name).ok_or_else(unknown)
+    });
+    if offset.is_some() && zone.is_some() {
+        entry.fail(at, "what counts has an offset or a zone, not both");
+    }
     let repeat = entry.read("repeat", &raw.repeat, |text| match text {
         "once" | "daily" | "weekly" | "monthly" => Ok(text.to_owned()),
         other => Err(format!(
@@ -464,7 +471,10 @@ fn read_validity(entry: &mut Entry, table: &Spanned<schema::Validity>) -> Option
         days,
         start,
         end,
-        offset: offset.unwrap_or(0),
+        offset: match zone {
+            Some(zone) => Offset::Zone(zone),
+            None => Offset::Minutes(offset.unwrap_or(0)),
+        },
     })
 }
 

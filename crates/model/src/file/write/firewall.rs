@@ -189,8 +189,10 @@ fn table_of(validity: &Validity) -> toml::Table {
             }
             set("start", Value::String(time::of_day(*start)));
             set("end", Value::String(time::of_day(*end)));
-            if *offset != 0 {
-                set("offset", Value::String(time::zone(*offset)));
+            match offset {
+                Offset::Minutes(0) => {}
+                Offset::Minutes(_) => set("offset", Value::String(offset.to_string())),
+                Offset::Zone(zone) => set("zone", Value::String(zone.name().into())),
             }
             for (key, at) in [("from", from), ("until", until)] {
                 at.iter().for_each(|at| set(key, moment(*at)));
