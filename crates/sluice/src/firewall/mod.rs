@@ -1,6 +1,5 @@
 //! What the firewalls of a running gateway need beside the configuration: the addresses of names, lists of threats and of
-//! cloud services,
-//! where addresses are, and where records go.
+//! cloud services, where addresses are, and where records go.
 //!
 //! Each is fetched on a thread of its own and handed to the engine between two packets, whole.
 
