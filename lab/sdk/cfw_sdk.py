@@ -232,6 +232,24 @@ with Site("198.51.100.20") as site:
         # What goes past it while it is off is not put down.
         told = records(len(decisions) + 1, site.address)
         same(sorted(map(decided, told), key=str), sorted([*decisions, free], key=str), "the records after it was off")
+
+    # A book of a cloud service is the operator's: policies name it, and nobody changes it.
+    if ENFORCED:
+        only, = body(c.describe_address_book(cfw.DescribeAddressBookRequest(group_type="allCloud", query="site"))).acls
+        same((only.group_name, only.group_type, only.address_list, only.reference_count),
+             ("site", "allCloud", ["198.51.100.20/32"], 0))
+        SERVICE = policy("drop", 1, destination="site", destination_type="group")
+        same(fetch_from(INSTANCE, site.url()), None, "refused by the cloud service")
+        only, = body(c.describe_address_book(cfw.DescribeAddressBookRequest(group_type="allCloud"))).acls
+        same(only.reference_count, 1)
+        shown, = policies(acl_uuid=SERVICE)
+        same((shown.destination, shown.destination_type, shown.destination_group_type), ("site", "group", "allCloud"))
+        refused("InvalidParameter", c.delete_address_book, cfw.DeleteAddressBookRequest(group_uuid=only.group_uuid))
+        refused("InvalidParameter", c.modify_address_book, cfw.ModifyAddressBookRequest(
+            group_uuid=only.group_uuid, group_name="site", description="mine", address_list="192.0.2.1"))
+        c.delete_nat_firewall_control_policy(cfw.DeleteNatFirewallControlPolicyRequest(
+            nat_gateway_id=GATEWAY, acl_uuid=SERVICE, direction="out"))
+
     c.delete_security_proxy(cfw.DeleteSecurityProxyRequest(proxy_id=PROXY))
     same(listed(None), [])
     same(default_route(TABLE), BEFORE, "after it")

@@ -1,10 +1,13 @@
-//! What firewalls know of the world: names, threats; and the firewalls before and behind the NAT firewall.
+//! What firewalls know of the world: names, threats, cloud services; and the firewalls before and behind the NAT firewall.
 
 use lab::names::{self, Names, curl, dig};
 use lab::servers::{Web, cannot_get, get};
 use lab::site::{SERVER, SERVER_2};
-use lab::{Lab, Site, config, in_both_hooks, wait_for};
+use lab::{Gateway, Lab, Site, config, in_both_hooks, wait_for};
+use nix::sys::signal::Signal;
 use serde_json::Value;
+use std::io::Write;
+use std::net::TcpStream;
 
 fn firewall(site: &Site, keys: &str, policies: &[&str]) -> String {
     let policies: String = policies.iter().map(|it| config::policy(it)).collect();
@@ -122,6 +125,104 @@ fn threats_are_dropped_by_address_and_by_name() {
     let told = intel("--refresh list");
     assert_eq!(told["feeds"][0]["indicators"], 1, "{told}");
     assert!(page("good.test", SERVER_2));
+}
+
+/// As a provider publishes its services.
+fn ranges(storage: &str, queues: &str) -> String {
+    let one = |service: &str, address: &str| {
+        format!(r#"{{"ip_prefix": "{address}/32", "region": "eu-1", "service": "{service}"}}"#)
+    };
+    let both = [one("STORAGE", storage), one("QUEUES", queues)].join(", ");
+    format!(r#"{{"syncToken": "1", "prefixes": [{both}], "ipv6_prefixes": []}}"#)
+}
+
+#[test]
+fn policies_by_a_cloud_service_follow_the_list_of_its_provider() {
+    let lab = Lab::new("fw-cloud");
+    let site = Site::new(&lab, "tc");
+    let list = site.gw.write("ranges.json", ranges(SERVER, SERVER_2));
+    let book = |id: &str, services: &str| {
+        format!(
+            "\n[[address_book]]\nid = \"{id}\"\ncloud = \"{}\"\nservices = [\"{services}\"]\n",
+            list.display()
+        )
+    };
+    let books = book("storage", "Storage") + &book("queues", "Queues");
+    let allow =
+        |id: &str| format!("destination_book = \"{id}\"; protocol = \"tcp\"; action = \"accept\"");
+    let by = |id: &str| firewall(&site, "default_action = \"drop\"", &[&allow(id)]);
+    let mut gateway = site.gateway(&(by("storage") + &books));
+    let instance = gateway.instance("web-1");
+    let _web = Web::start(&site.server, &[80]);
+    let comes = |address: &str| {
+        let curl = format!("curl -sS -m 2 http://{address}/");
+        instance.run(&curl).success()
+    };
+    wait_for("the list to be in force", 10.0, || comes(SERVER));
+    assert!(!comes(SERVER_2));
+    let intel = |gateway: &Gateway, words: &str| -> Value {
+        let told = gateway.cli(&format!("intel --json {words}")).ok();
+        let told: Value = serde_json::from_str(&told).unwrap();
+        told["services"].clone()
+    };
+    let told = intel(&gateway, "");
+    assert_eq!(
+        (&told[1]["book"], &told[1]["networks"]),
+        (&"storage".into(), &1.into()),
+        "{told}"
+    );
+    let shown = gateway.cli("book show storage").ok();
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(shown["AddressList"][0], format!("{SERVER}/32"), "{shown}");
+    assert_eq!(
+        (&shown["GroupType"], &shown["ReferenceCount"]),
+        (&"allCloud".into(), &1.into())
+    );
+    let table = gateway.cli("book list").ok();
+    assert!(
+        table.contains("storage") && table.contains("queues"),
+        "{table}"
+    );
+
+    // The list changes on disk: what is allowed is another thing, and what was ends.
+    let mut held = instance.inside(|| TcpStream::connect((SERVER, 80)).unwrap());
+    std::fs::write(&list, ranges(SERVER_2, SERVER)).unwrap();
+    let told = intel(&gateway, "--refresh storage");
+    assert_eq!(told[1]["error"], Value::Null, "{told}");
+    assert!(!comes(SERVER) && comes(SERVER_2));
+    wait_for("what was allowed to end", 10.0, || {
+        held.write_all(b"x").is_err()
+    });
+
+    // The last good list stays, also over a restart, and as long as policies use the book it is there.
+    for bad in ["{\"prefixes\": [", "<html></html>", "{}"] {
+        std::fs::write(&list, bad).unwrap();
+        let told = intel(&gateway, "--refresh");
+        assert!(
+            told[0]["error"].is_string() && told[1]["error"].is_string(),
+            "{bad}: {told}"
+        );
+        assert!(!comes(SERVER) && comes(SERVER_2), "{bad}");
+    }
+    std::fs::remove_file(&list).unwrap();
+    gateway.restart(Signal::SIGTERM);
+    wait_for("the list to be in force again", 10.0, || comes(SERVER_2));
+    assert!(!comes(SERVER));
+    let error = gateway.try_apply(&by("storage")).unwrap_err();
+    assert!(
+        error.contains("there is no address book \"storage\""),
+        "{error}"
+    );
+    let udp = (by("storage") + &books).replace("protocol = \"tcp\"", "protocol = \"udp\"");
+    let error = gateway.try_apply(&udp).unwrap_err();
+    assert!(error.contains("a policy about one is about TCP"), "{error}");
+    // Another service of the same list, which is not there any more, but was kept.
+    gateway.apply(&(by("queues") + &books));
+    assert!(comes(SERVER) && !comes(SERVER_2));
+    let file = gateway.cli("export").ok();
+    assert!(file.contains("services = [\"Queues\"]"), "{file}");
+    gateway.apply(&file);
+    assert!(comes(SERVER) && !comes(SERVER_2));
 }
 
 #[test]

@@ -66,6 +66,14 @@ fn python(script: &str) -> String {
 }
 
 fn with_api(name: &str, test: impl FnOnce(&Site, &mut Gateway, (String, String))) {
+    with_config(name, config, test);
+}
+
+fn with_config(
+    name: &str,
+    config: impl FnOnce(&Site) -> String,
+    test: impl FnOnce(&Site, &mut Gateway, (String, String)),
+) {
     let lab = Lab::new(name);
     let site = Site::new(&lab, "auto");
     site.gw.ip("link set dev lo up");
@@ -98,7 +106,16 @@ fn the_sdks_of_ram_and_actiontrail_manage_access_and_read_the_trail() {
 
 #[test]
 fn the_sdk_of_cloud_firewall_runs_the_life_of_a_firewall() {
-    with_api("sdk-cfw", |site, gateway, key| {
+    // The web server of the scenario as a cloud service.
+    let service = |site: &Site| {
+        let list = site.gw.write("ranges", "198.51.100.20\n");
+        let list = list.display();
+        format!(
+            "{}\n[[address_book]]\nid = \"site\"\ncloud = \"{list}\"\n",
+            config(site)
+        )
+    };
+    with_config("sdk-cfw", service, |site, gateway, key| {
         run(site, gateway, &key, &python("cfw_sdk.py enforced"))
     });
 }

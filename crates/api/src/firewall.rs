@@ -1,7 +1,9 @@
-//! What the API asks the running firewalls: what has matched, and what names stand for.
+//! What the API asks the running firewalls: what has matched, what names stand for, and which addresses cloud services have.
 
+use ipnet::Ipv4Net;
 use model::PolicyScope;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 /// What has matched a policy since it was made or reset.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,6 +44,9 @@ pub trait Firewalls: Send + Sync {
 
     /// Has a name resolved now. The answer is not waited for.
     fn resolve(&self, name: &str);
+
+    /// The networks of a cloud service, by its address book: those that are in force.
+    fn cloud_service(&self, book: &str) -> Arc<[Ipv4Net]>;
 }
 
 /// Without a data path nothing matches.
@@ -63,4 +68,8 @@ impl Firewalls for Idle {
     }
 
     fn resolve(&self, _: &str) {}
+
+    fn cloud_service(&self, _: &str) -> Arc<[Ipv4Net]> {
+        Arc::default()
+    }
 }

@@ -3,8 +3,12 @@
 use crate::common::{World, refused, text};
 use crate::nat::*;
 use api::ApiError;
-use model::BookContent;
+use api::firewall::{Firewalls, Hits, Resolved};
+use ipnet::Ipv4Net;
+use model::{BookContent, PolicyScope};
 use serde_json::{Value, json};
+use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 fn try_add(world: &World, kind: &str, name: &str, list: &str) -> Result<Value, ApiError> {
     let params = [
@@ -483,9 +487,166 @@ fn nothing_that_is_asked_of_a_book_is_passed_over() {
         &[("AutoAddTagEcs", "0"), ("TagRelation", "and")],
     )
     .unwrap();
-    let none = [("GroupType", "allCloud")];
+    assert_eq!(books_of(&world, "allCloud"), [""; 0]);
+}
+
+/// The names of the books of a type.
+fn books_of(world: &World, kind: &str) -> Vec<String> {
+    let answer = world.cfw("DescribeAddressBook", &[("GroupType", kind)]);
+    let answer = answer.unwrap();
+    let books = answer["Acls"].as_array().unwrap();
+    let names = books.iter().map(|it| text(it, "/GroupName"));
+    names.collect()
+}
+
+/// Firewalls that know the networks of cloud services.
+struct Services;
+
+impl Firewalls for Services {
+    fn hits(&self, _: &PolicyScope, ids: &[&str]) -> Vec<Hits> {
+        vec![Hits::default(); ids.len()]
+    }
+
+    fn reset(&self, _: &PolicyScope, _: &str) {}
+
+    fn resolved(&self, _: &str) -> Option<Resolved> {
+        None
+    }
+
+    fn resolve(&self, _: &str) {}
+
+    fn cloud_service(&self, book: &str) -> Arc<[Ipv4Net]> {
+        let net = |n: u32| Ipv4Net::from(Ipv4Addr::from(0x6440_0000 + 2 * n));
+        match book {
+            "storage" => (0..5_000).map(net).collect(),
+            "queues" => (0..2).map(net).collect(),
+            _ => Arc::default(),
+        }
+    }
+}
+
+/// Imports a file with books of cloud services.
+fn with_services(world: &World, books: &[&str]) {
+    let book = |id: &&str| {
+        format!(
+            "[[address_book]]\nid = \"{id}\"\nname = \"The {id}\"\ndescription = \"Of the cloud\"\ncloud = \"/{id}.json\"\n"
+        )
+    };
+    let file: String = books.iter().map(book).collect();
+    let config = model::file::parse(&file).unwrap();
+    let import = |draft: &mut control::Draft| draft.import(&config);
+    world.control.change(2_000, import).unwrap();
+}
+
+/// Books of cloud services are the operator's: they are shown when they are asked for, policies name them, and nobody but his
+/// file changes them.
+#[test]
+fn books_of_cloud_services_are_shown_and_named_and_not_changed() {
+    let mut world = World::new();
+    world.run_firewalls(Box::new(Services));
+    let site = site(&world);
+    with_services(&world, &["storage", "queues"]);
+    let own = add(&world, "ip", "own", "192.0.2.1");
+    assert_eq!(books_of(&world, "allCloud"), ["The queues", "The storage"]);
+    assert_eq!(books_of(&world, "ip"), ["own"]);
+    let all = books_of(&world, "all");
+    assert!(all.contains(&"The storage".into()) && all.contains(&"own".into()));
+    let default = world.cfw("DescribeAddressBook", &[]).unwrap();
+    assert_eq!(default["TotalCount"], "1");
+
+    // With their networks, so many as a book may have.
+    let queues = shown(&world, "queues");
+    assert_eq!(queues["GroupType"], "allCloud");
+    assert_eq!(queues["Description"], "Of the cloud");
+    let entries = json!(["100.64.0.0/32", "100.64.0.2/32"]);
     assert_eq!(
-        world.cfw("DescribeAddressBook", &none).unwrap()["TotalCount"],
-        "0"
+        (&queues["AddressList"], &queues["ReferenceCount"]),
+        (&entries, &json!(0))
     );
+    assert_eq!(queues["Addresses"][1]["Address"], "100.64.0.2/32");
+    let storage = shown(&world, "storage");
+    assert_eq!(storage["AddressListCount"], 5_000);
+    assert_eq!(storage["AddressList"].as_array().unwrap().len(), 2_000);
+    // All of them are looked through.
+    let query = |text: &str| {
+        let params = [("GroupType", "allCloud"), ("Query", text)];
+        let answer = world.cfw("DescribeAddressBook", &params).unwrap();
+        answer["TotalCount"].clone()
+    };
+    assert_eq!(query("100.64.39.14/"), "1");
+    assert_eq!(query("of the cloud"), "2");
+    assert_eq!(query("100.64.0.1/32"), "0");
+
+    // Nobody else makes, changes or deletes them.
+    let made = try_add(&world, "allCloud", "mine", "192.0.2.1").unwrap_err();
+    assert!(made.message.contains("operator"), "{}", made.message);
+    let refused_as_theirs = |error: ApiError| {
+        assert_eq!(error.code, "InvalidParameter");
+        assert!(error.message.contains("cloud service"), "{}", error.message);
+    };
+    let list = [("AddressList", "192.0.2.1")];
+    for list in [&list[..], &[]] {
+        refused_as_theirs(modify(&world, "queues", "mine", list).unwrap_err());
+    }
+    let delete = |id: &str| world.cfw("DeleteAddressBook", &[("GroupUuid", id)]);
+    refused_as_theirs(delete("queues").unwrap_err());
+    assert_eq!(
+        refused(try_add(&world, "ip", "The queues", "192.0.2.1")),
+        "ErrorAddressBookNameExist"
+    );
+
+    // A policy names one by its name or its identifier, of a NAT gateway and of the border; it is about TCP.
+    let to = |name, protocol| {
+        [
+            ("SourceType", "net"),
+            ("Source", "0.0.0.0/0"),
+            ("DestinationType", "group"),
+            ("Destination", name),
+            ("Proto", protocol),
+        ]
+    };
+    for (name, protocol, code) in [
+        ("The queues", "UDP", "ErrorParametersProto"),
+        ("queues", "ANY", "ErrorParametersProto"),
+        ("The nothing", "TCP", "ErrorAddressBookNotExist"),
+    ] {
+        let error = policy(&world, &site, &to(name, protocol)).unwrap_err();
+        assert_eq!(error.code, code, "{name}: {}", error.message);
+    }
+    policy(&world, &site, &to("The queues", "TCP")).unwrap();
+    let border = [
+        ("Direction", "out"),
+        ("AclAction", "accept"),
+        ("DestPort", "443/443"),
+        ("ApplicationName", "HTTPS"),
+        ("NewOrder", "1"),
+        ("Description", "by a cloud service"),
+    ];
+    let border: Vec<_> = border.into_iter().chain(to("queues", "TCP")).collect();
+    world.cfw("AddControlPolicy", &border).unwrap();
+    assert_eq!(shown(&world, "queues")["ReferenceCount"], 2);
+    assert_eq!(shown(&world, "storage")["ReferenceCount"], 0);
+
+    // What the file does not name any more goes, unless policies use it; then with the next file when they do not.
+    with_services(&world, &[]);
+    assert_eq!(books_of(&world, "allCloud"), ["The queues"]);
+    refused_as_theirs(delete("queues").unwrap_err());
+    let lists = ["DescribeNatFirewallControlPolicy", "DescribeControlPolicy"];
+    for (describe, delete) in lists
+        .into_iter()
+        .zip(["DeleteNatFirewallControlPolicy", "DeleteControlPolicy"])
+    {
+        let (nat, out) = (("NatGatewayId", &*site.gateway), ("Direction", "out"));
+        let page = [("CurrentPage", "1"), ("PageSize", "10")];
+        let told = world.cfw(describe, &[nat, out, page[0], page[1]]).unwrap();
+        let policies = told["Policys"].as_array().unwrap();
+        assert_eq!(policies.len(), 1, "{told}");
+        assert_eq!(policies[0]["DestinationGroupType"], "allCloud");
+        assert_eq!(policies[0]["Destination"], "The queues");
+        let id = text(&policies[0], "/AclUuid");
+        world.cfw(delete, &[nat, out, ("AclUuid", &id)]).unwrap();
+    }
+    with_services(&world, &[]);
+    assert_eq!(books_of(&world, "allCloud"), [""; 0]);
+    delete(&own).unwrap();
 }

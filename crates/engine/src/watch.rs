@@ -358,6 +358,7 @@ impl Watch {
                 names,
                 locations: self.world.locations(),
                 threats: &self.world.threats,
+                services: &self.world.services,
                 now,
             },
             resolved: &self.world.resolved,

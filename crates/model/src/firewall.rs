@@ -418,6 +418,21 @@ pub enum BookContent {
     Tag(Vec<Ipv4Addr>),
     /// What threat intelligence knows of a category.
     Threat(Id),
+    /// The addresses of a cloud service, as its provider publishes them.
+    Cloud(CloudService),
+}
+
+/// Where the addresses of a cloud service are read, again and again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CloudService {
+    /// A path, or an `http://` or `https://` address.
+    pub location: String,
+    /// Only what the list has for one of these services; all, if none is named.
+    pub services: Vec<String>,
+    /// Only what the list has for one of these regions; all, if none is named.
+    pub regions: Vec<String>,
+    /// How often it is read.
+    pub refresh: Duration,
 }
 
 /// A list of threat indicators that is read again and again.

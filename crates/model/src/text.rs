@@ -65,6 +65,13 @@ pub fn ports(range: &RangeInclusive<u16>) -> String {
     }
 }
 
+/// Seconds since 1970 of a date with a time and an offset, as `2026-12-01T08:00:00Z` (RFC 3339); parts of a second do not count.
+/// `None` if it is none, or before 1970.
+pub fn moment(text: &str) -> Option<u64> {
+    let given: toml::value::Datetime = text.parse().ok()?;
+    crate::file::time::seconds(&given).ok()
+}
+
 /// Puts a text of unknown origin in quotes for a message: control characters escaped, not too long.
 pub fn quote(text: &str) -> String {
     const MOST: usize = 64;

@@ -59,7 +59,7 @@ macro_rules! bad_files {
     };
 }
 
-bad_files! { bandwidth details dnat eips identifiers instances nat_firewalls nat_ips networks peerings policies quotas routes security snat system uplinkless uplinks values vpc_nat }
+bad_files! { bandwidth cloud_books details dnat eips identifiers instances nat_firewalls nat_ips networks peerings policies quotas routes security snat system uplinkless uplinks values vpc_nat }
 
 /// The text, the line and the message of errors that end the reading.
 const SYNTAX: &[(&str, usize, &str)] = &[

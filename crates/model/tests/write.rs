@@ -162,6 +162,16 @@ fn firewalls() {
         [[address_book]]
         id = "bad"
         threat = "mining"
+        [[address_book]]
+        id = "storage"
+        cloud = "https://ranges.example/ip-ranges.json"
+        services = ["S3"]
+        regions = ["eu-west-1", "eu-west-2"]
+        refresh = 600
+        [[address_book]]
+        id = "hooks"
+        description = "Who calls us"
+        cloud = "/etc/hooks.json"
         [[policy]]
         firewall = "n"
         description = "shops only"

@@ -10,7 +10,7 @@ use model::{
     AddressBook, App, BookContent, ControlPolicy, DomainResolve, EngineMode, Id, PolicyAction,
     PolicyDestination, PolicyPorts, PolicySource, RepeatDays, Validity,
 };
-use policy::{Facts, Identity, Policies, Subject, Threats};
+use policy::{CloudServices, Facts, Identity, Policies, Subject, Threats};
 use std::hint::black_box;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -249,11 +249,12 @@ fn books(len: usize, random: &mut Random) -> Set {
 /// The mean time of a check. Sessions are asked about in small groups, and of each group the best of some rounds counts:
 /// what else the machine does is left out, and what the other groups do to the caches is not.
 fn measure(policies: &Policies, sessions: &[Session], pending: bool) -> Duration {
-    let threats = Threats::default();
+    let (threats, services) = (Threats::default(), CloudServices::default());
     let facts = Facts {
         names: &(),
         locations: &(),
         threats: &threats,
+        services: &services,
         now: 1_800_000_000,
     };
     let groups = sessions.chunks(64);

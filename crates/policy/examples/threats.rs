@@ -54,9 +54,14 @@ fn main() {
     }
     let begin = Instant::now();
     let mut found: Vec<(Indicator, &str)> = Vec::new();
-    let report = feed::read(list.as_bytes(), FeedFormat::Plain, &mut |indicator, _| {
-        found.push((indicator, "IpOutThreatC2"));
-    });
+    let report = feed::read(
+        list.as_bytes(),
+        FeedFormat::Plain,
+        0,
+        &mut |indicator, _| {
+            found.push((indicator, "IpOutThreatC2"));
+        },
+    );
     let read = begin.elapsed();
     println!(
         "read {} indicators in {read:.0?}",

@@ -40,6 +40,7 @@ struct Side<'a> {
     books: HashMap<&'a Id, Places>,
     codes: HashMap<&'a str, Places>,
     threats: HashMap<&'a str, Places>,
+    services: HashMap<&'a str, Places>,
 }
 
 /// The domains that policies mean.
@@ -57,6 +58,8 @@ pub(crate) struct SideTables {
     pub addresses: Addresses,
     pub locations: Words,
     pub threats: Words,
+    /// By the address books of cloud services.
+    pub services: Words,
 }
 
 /// Domains.
@@ -210,6 +213,9 @@ impl<'a> Side<'a> {
                 let places = self.threats.entry(category.as_str());
                 places.or_default().push(place);
             }
+            Some(BookContent::Cloud(_)) => {
+                self.services.entry(id.as_str()).or_default().push(place);
+            }
             // Nothing that has an IPv4 address.
             _ => {}
         }
@@ -237,6 +243,7 @@ impl<'a> Side<'a> {
             addresses: Addresses::new(nets, builder),
             locations: Words::new(self.codes, builder),
             threats: Words::new(self.threats, builder),
+            services: Words::new(self.services, builder),
         }
     }
 }
@@ -258,6 +265,14 @@ impl<'a> Domains<'a> {
     }
 }
 
+impl SideTables {
+    /// Whether some policy looks at locations, threats or cloud services.
+    pub fn is_worldly(&self) -> bool {
+        let mut words = [&self.locations, &self.threats, &self.services].into_iter();
+        words.any(|it| !it.is_empty())
+    }
+}
+
 impl DomainTables {
     /// Whether no policy means names.
     pub fn is_empty(&self) -> bool {
@@ -268,8 +283,10 @@ impl DomainTables {
 impl Tables {
     /// How many bytes they take.
     pub fn bytes(&self) -> usize {
-        let side =
-            |it: &SideTables| it.addresses.bytes() + it.locations.bytes() + it.threats.bytes();
+        let side = |it: &SideTables| {
+            let words = [&it.locations, &it.threats, &it.services];
+            it.addresses.bytes() + words.map(Words::bytes).iter().sum::<usize>()
+        };
         let domains = |it: &DomainTables| it.names.bytes() + it.threats.bytes();
         side(&self.source)
             + side(&self.destination)

@@ -157,10 +157,16 @@ fn is_plain(policy: &ControlPolicy, books: &[AddressBook]) -> bool {
         let book = books.iter().find(|book| book.id == *id);
         book.map(|book| &*book.content)
     };
-    let threats = |id: &Id| matches!(content(id), Some(BookContent::Threat(_)));
+    let of_world = |id: &Id| {
+        let content = content(id);
+        matches!(
+            content,
+            Some(BookContent::Threat(_) | BookContent::Cloud(_))
+        )
+    };
     let source = match &policy.source {
         PolicySource::Net(_) => true,
-        PolicySource::Book(id) => !threats(id),
+        PolicySource::Book(id) => !of_world(id),
         PolicySource::Location(_) => false,
     };
     let told = policy.resolve == DomainResolve::Fqdn;
@@ -168,7 +174,7 @@ fn is_plain(policy: &ControlPolicy, books: &[AddressBook]) -> bool {
         PolicyDestination::Net(_) => true,
         PolicyDestination::Book(id) => {
             let named = matches!(content(id), Some(BookContent::Domain(_)));
-            !threats(id) && (told || !named)
+            !of_world(id) && (told || !named)
         }
         PolicyDestination::Domain(_) => told,
         PolicyDestination::Location(_) => false,

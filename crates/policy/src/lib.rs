@@ -23,13 +23,13 @@
 //!
 //! # What is known beside the configuration
 //!
-//! [`World`] has what the daemon learns and swaps whole: [`Threats`], [`Resolved`] names, [`Locations`]. [`Answers`] is what
+//! [`World`] has what the daemon learns and swaps whole: [`Threats`], [`CloudServices`], [`Resolved`] names, [`Locations`]. [`Answers`] is what
 //! clients were answered, which changes with each answer. A book of threats is about the addresses of its category,
-//! and about its domains, if it has any, as a book of domains is.
+//! and about its domains, if it has any, as a book of domains is. A book of a cloud service is about its addresses.
 //!
 //! # What else is here
 //!
-//! [`feed`] reads lists of threat indicators, [`CATEGORIES`] says which threats there are, and [`review`] looks policies
+//! [`feed`] reads lists of threat indicators and of the networks of cloud services, [`CATEGORIES`] says which threats there are, and [`review`] looks policies
 //! over for those that are never reached, never hit or too broad.
 //!
 //! # What is not
@@ -51,6 +51,7 @@ mod policies;
 mod resolved;
 pub mod review;
 mod schedule;
+mod services;
 mod sets;
 mod subject;
 mod tables;
@@ -61,6 +62,7 @@ pub use answers::{Answers, KnownNames};
 pub use categories::{CATEGORIES, Category, category_of, test_indicators};
 pub use policies::Policies;
 pub use resolved::Resolved;
+pub use services::CloudServices;
 pub use subject::{Because, Facts, Identity, Locations, Names, Needs, Subject, Verdict};
 pub use threats::{Indicator, Threats};
 pub use world::World;

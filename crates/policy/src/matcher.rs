@@ -87,7 +87,7 @@ impl Matcher {
         !self.tables.by_dns.is_empty()
     }
 
-    /// Whether some policy looks at locations or threats, or at the names that addresses stand for.
+    /// Whether some policy looks at locations, threats or cloud services, or at the names that addresses stand for.
     pub fn is_worldly(&self) -> bool {
         let Tables {
             source,
@@ -95,8 +95,8 @@ impl Matcher {
             by_fqdn,
             ..
         } = &self.tables;
-        let side = |it: &SideTables| !it.locations.is_empty() || !it.threats.is_empty();
-        self.by_dns() || side(source) || side(destination) || !by_fqdn.threats.is_empty()
+        let side = source.is_worldly() || destination.is_worldly();
+        self.by_dns() || side || !by_fqdn.threats.is_empty()
     }
 
     /// See [`Policies`](crate::Policies).
@@ -271,6 +271,11 @@ impl Matcher {
             && let Some(category) = facts.threats.find_address(address)
         {
             side.threats.collect(category, &self.chains, &mut found);
+        }
+        if !side.services.is_empty() {
+            facts.services.find(address, &mut |book| {
+                side.services.collect(book, &self.chains, &mut found);
+            });
         }
         found
     }

@@ -148,7 +148,8 @@ impl Policies {
         self.matchers().any(Matcher::by_dns)
     }
 
-    /// Whether some policy looks at what is known of the world: the names that addresses stand for, locations, threats.
+    /// Whether some policy looks at what is known of the world: the names that addresses stand for, locations, threats, cloud
+    /// services.
     pub fn is_worldly(&self) -> bool {
         self.matchers().any(Matcher::is_worldly)
     }

@@ -1,6 +1,6 @@
 //! What is asked about, what is known, and what the answer is.
 
-use crate::Threats;
+use crate::{CloudServices, Threats};
 use model::{App, PolicyAction};
 use std::net::Ipv4Addr;
 
@@ -69,6 +69,8 @@ pub struct Facts<'a> {
     pub locations: &'a dyn Locations,
     /// What books of threats are about.
     pub threats: &'a Threats,
+    /// What books of cloud services are about.
+    pub services: &'a CloudServices,
     /// Seconds since 1970 UTC.
     pub now: u64,
 }

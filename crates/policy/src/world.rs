@@ -1,6 +1,6 @@
 //! What is known beside the configuration.
 
-use crate::{Locations, Resolved, Threats};
+use crate::{CloudServices, Locations, Resolved, Threats};
 use std::fmt;
 use std::sync::Arc;
 
@@ -9,6 +9,8 @@ use std::sync::Arc;
 pub struct World {
     /// What is known to be bad.
     pub threats: Arc<Threats>,
+    /// The addresses of cloud services.
+    pub services: Arc<CloudServices>,
     /// What names stand for, as our own resolver found it.
     pub resolved: Arc<Resolved>,
     /// Where addresses are, if there is a table.
@@ -29,6 +31,7 @@ impl fmt::Debug for World {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("World")
             .field("threats", &self.threats)
+            .field("services", &self.services)
             .field("resolved", &self.resolved)
             .field("locations", &self.locations.is_some())
             .finish()

@@ -3,13 +3,14 @@
 use super::nat_firewalls::account;
 use super::policy_fields::description;
 use super::policy_shown::{entries, kind_of_book};
-use super::{C, Handler, Q};
+use super::{A, C, Handler};
 use crate::ApiError;
 use crate::call::{Answer, Call};
+use crate::service;
 use crate::spec::{invalid, missing, shown};
 use control::firewall::books::{BookChange, Follows};
 use control::records::{AddressBook, AssetKind, AssetRule, TagRule};
-use control::{Cloud, Draft, names};
+use control::{Draft, names};
 use ipnet::Ipv6Net;
 use model::BookContent;
 use model::domain::Pattern;
@@ -20,11 +21,13 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 pub(super) const OPERATIONS: &[(&str, Handler)] = &[
     ("AddAddressBook", C(add)),
-    ("DescribeAddressBook", Q(describe)),
+    ("DescribeAddressBook", A(describe)),
     ("ModifyAddressBook", C(modify)),
     ("DeleteAddressBook", C(delete)),
 ];
 
+/// Of a book of many networks so many are shown, and how many there are: as many as a book of the cloud may have.
+const MOST_SHOWN: usize = 2_000;
 /// The most bytes of a note.
 const MAX_NOTE: usize = 256;
 
@@ -61,14 +64,14 @@ fn add(call: &Call, draft: &mut Draft) -> Answer {
 
 fn modify(call: &Call, draft: &mut Draft) -> Answer {
     let id = call.need("GroupUuid")?;
-    let book = draft.address_book(id)?;
+    let book = draft.book_to_change(id)?;
     let mut change = BookChange {
         name: Some(name(call)?),
         description: Some(description(call.need("Description")?)?),
         ..BookChange::default()
     };
     let mode = call.word("ModifyMode", &["Cover", "Append", "Delete"])?;
-    fits_kind(call, kind_of(book, &book.content))?;
+    fits_kind(call, kind_of(book))?;
     if book.is_following() {
         if mode.is_some() {
             return Err(invalid("ModifyMode", NO_LIST));
@@ -105,7 +108,8 @@ fn kind_wanted(call: &Call) -> Result<&'static str, ApiError> {
     let kinds = ["ip", "ipv6", "domain", "port", "tag", "asset"];
     let asked = call.need("GroupType")?.to_lowercase();
     let why = match &*asked {
-        "allcloud" | "threat" | "backsrc" => "Books of this type are the cloud's own.",
+        "allcloud" => "Books of cloud services are the operator's: his configuration names them.",
+        "threat" | "backsrc" => "Books of this type are the cloud's own.",
         "assetipv6" => "EIPs have no IPv6 addresses.",
         _ if asked.starts_with("ack") => NO_CLUSTERS,
         _ => {
@@ -149,11 +153,11 @@ fn fits_kind(call: &Call, kind: &str) -> Result<(), ApiError> {
     }
 }
 
-/// The type of a book with this content.
-fn kind_of(book: &AddressBook, content: &BookContent) -> &'static str {
+/// The type of a book.
+fn kind_of(book: &AddressBook) -> &'static str {
     match book.assets {
         Some(_) => "asset",
-        None => kind_of_book(content),
+        None => kind_of_book(&book.content),
     }
 }
 
@@ -334,7 +338,8 @@ fn tags(call: &Call, had: Option<&TagRule>) -> Result<Option<TagRule>, ApiError>
     }))
 }
 
-fn describe(call: &Call, cloud: &Cloud) -> Answer {
+fn describe(call: &Call, service: &service::Cloud) -> Answer {
+    let cloud = &*service.control().cloud();
     let users = cloud.users_of_books();
     let kinds = [
         "ip",
@@ -355,59 +360,59 @@ fn describe(call: &Call, cloud: &Cloud) -> Answer {
     let port =
         port.map(|it| parse_ports(it).map_err(|error| invalid("ContainPort", format!("{error}."))));
     let port = port.transpose()?;
-    let mut found: Vec<Value> = Vec::new();
-    let known = |id: &str| {
-        cloud
-            .books
-            .find(|it| it.id == id || it.meta.name == id)
-            .is_some()
+    let in_text = |text: &str| {
+        let wanted = wanted.as_ref();
+        wanted.is_none_or(|it| text.to_lowercase().contains(it))
     };
-    let unused = policy::CATEGORIES.iter().filter(|it| !known(it.id));
-    let unused: Vec<(&str, &str, BookContent)> = unused
-        .map(|it| (it.id, it.description, BookContent::Threat(it.id.into())))
-        .collect();
-    let books = cloud
-        .books
-        .iter()
-        .map(|book| (Some(book), cloud.content(book)));
-    let books: Vec<_> = books.collect();
-    let fits = |this: &str, content: &BookContent, id: &str, name: &str, about: &str| {
-        let in_text = |text: &str| {
-            wanted
-                .as_ref()
-                .is_none_or(|it| text.to_lowercase().contains(it))
+    let is_meant = |this: &str, id: &str| {
+        let of_kind = match kind {
+            // What threat intelligence knows, and what the operator keeps, is told when it is asked for.
+            None => !matches!(this, "threat" | "allCloud"),
+            Some("all") => true,
+            Some(kind) => kind == this,
         };
+        call.is("GroupUuid", id) && (of_kind || call.text("GroupUuid").is_some())
+    };
+    let fits = |content: &BookContent, name: &str, about: &str| {
         let has_port = port.as_ref().is_none_or(|port| match content {
             BookContent::Port(list) => list.iter().any(|it| it.contains(port.start())),
             _ => false,
         });
-        let of_kind = match kind {
-            // What threat intelligence knows is told when it is asked for.
-            None => this != "threat",
-            Some("all") => true,
-            Some(kind) => kind == this,
-        };
         let text =
             || in_text(name) || in_text(about) || entries(content).iter().any(|it| in_text(it));
-        call.is("GroupUuid", id)
-            && (of_kind || call.text("GroupUuid").is_some())
-            && has_port
-            && text()
+        has_port && text()
     };
-    for (book, content) in &books {
-        let Some(book) = book else { continue };
-        let (kind, meta) = (kind_of(book, content), &book.meta);
-        if fits(kind, content, &book.id, &meta.name, &meta.description) {
-            found.push(shown_book(book, content, users.get(&*book.id).copied()));
+    let mut found: Vec<Value> = Vec::new();
+    for book in cloud
+        .books
+        .iter()
+        .filter(|it| is_meant(kind_of(it), &it.id))
+    {
+        let content = match book.is_of_cloud() {
+            true => {
+                let networks = service.firewalls().cloud_service(&book.id);
+                BookContent::Ip(networks.to_vec()).into()
+            }
+            false => cloud.content(book),
+        };
+        if fits(&content, &book.meta.name, &book.meta.description) {
+            let users = users.get(&*book.id).copied();
+            found.push(shown_book(book, &content, users));
         }
     }
-    for (id, about, content) in &unused {
-        if fits("threat", content, id, id, about) {
+    let known = |id: &str| {
+        let books = &cloud.books;
+        books.find(|it| it.id == id || it.meta.name == id).is_some()
+    };
+    let unused = policy::CATEGORIES.iter().filter(|it| !known(it.id));
+    for it in unused.filter(|it| is_meant("threat", it.id)) {
+        let content = BookContent::Threat(it.id.into());
+        if fits(&content, it.id, it.description) {
             found.push(json!({
-                "GroupUuid": id,
-                "GroupName": id,
+                "GroupUuid": it.id,
+                "GroupName": it.id,
                 "GroupType": "threat",
-                "Description": about,
+                "Description": it.description,
             }));
         }
     }
@@ -421,7 +426,12 @@ fn describe(call: &Call, cloud: &Cloud) -> Answer {
 }
 
 fn shown_book(book: &AddressBook, content: &BookContent, users: Option<usize>) -> Value {
-    let list = entries(content);
+    let list = match content {
+        BookContent::Ip(all) if all.len() > MOST_SHOWN => {
+            entries(&BookContent::Ip(all[..MOST_SHOWN].to_vec()))
+        }
+        _ => entries(content),
+    };
     let addresses = list.iter().map(|entry| {
         let note = book.notes.get(entry).map_or("", |it| &**it);
         json!({"Address": entry, "Note": note})
@@ -440,9 +450,9 @@ fn shown_book(book: &AddressBook, content: &BookContent, users: Option<usize>) -
         "AssetRegionResourceTypes": assets.collect::<Vec<_>>(),
         "GroupUuid": book.id,
         "GroupName": book.meta.name,
-        "GroupType": kind_of(book, content),
+        "GroupType": kind_of(book),
         "Description": book.meta.description,
-        "AddressListCount": list.len(),
+        "AddressListCount": content.len(),
         "AddressList": list,
         "Addresses": addresses,
         "AutoAddTagEcs": rule.map_or(0, |it| i32::from(it.auto)),

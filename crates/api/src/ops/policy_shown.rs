@@ -76,10 +76,11 @@ pub(super) fn kind_of_book(content: &BookContent) -> &'static str {
         BookContent::Port(_) => "port",
         BookContent::Tag(_) => "tag",
         BookContent::Threat(_) => "threat",
+        BookContent::Cloud(_) => "allCloud",
     }
 }
 
-/// The entries of a book as texts.
+/// The entries of a book as texts. What is in one of a cloud service only the running firewalls know.
 pub(super) fn entries(content: &BookContent) -> Vec<String> {
     fn texts<T: ToString>(list: &[T]) -> Vec<String> {
         list.iter().map(ToString::to_string).collect()
@@ -95,6 +96,7 @@ pub(super) fn entries(content: &BookContent) -> Vec<String> {
         }
         BookContent::Tag(list) => list.iter().map(|it| format!("{it}/32")).collect(),
         BookContent::Threat(category) => vec![category.clone()],
+        BookContent::Cloud(_) => Vec::new(),
     }
 }
 

@@ -129,6 +129,11 @@ impl AddressBook {
         self.tags.is_some() || self.assets.is_some()
     }
 
+    /// Whether it is of a cloud service: the operator's, who alone says which there are.
+    pub fn is_of_cloud(&self) -> bool {
+        matches!(*self.content, BookContent::Cloud(_))
+    }
+
     /// Whether it holds ports.
     pub fn is_of_ports(&self) -> bool {
         matches!(*self.content, BookContent::Port(_))
@@ -177,9 +182,9 @@ impl Draft {
     /// Changes an address book; all policies that use it follow.
     ///
     /// # Errors
-    /// If it does not exist, the name is taken, or it would hold too much.
+    /// If it does not exist, is of a cloud service, the name is taken, or it would hold too much.
     pub fn modify_book(&mut self, id: &str, change: BookChange) -> Result<()> {
-        let mut book = self.address_book(id)?.clone();
+        let mut book = self.book_to_change(id)?.clone();
         if let Some(name) = change.name {
             self.free_name(&name, Some(id))?;
             book.meta.name = name;
@@ -199,9 +204,9 @@ impl Draft {
     /// Deletes an address book.
     ///
     /// # Errors
-    /// If it does not exist, or policies use it.
+    /// If it does not exist, is of a cloud service, or policies use it.
     pub fn delete_book(&mut self, id: &str) -> Result<()> {
-        let book = self.address_book(id)?;
+        let book = self.book_to_change(id)?;
         let users = self.users_of_books();
         if let Some(count) = users.get(id) {
             let why = format!(
@@ -225,6 +230,22 @@ impl Draft {
             self.books.put(threat_book(category.id, meta));
         }
         self.book_named(name).map(|it| it.id.clone())
+    }
+
+    /// A book that may be changed: it is not of a cloud service.
+    ///
+    /// # Errors
+    /// If it does not exist, or is of a cloud service.
+    pub fn book_to_change(&self, id: &str) -> Result<&AddressBook> {
+        let book = self.address_book(id)?;
+        if !book.is_of_cloud() {
+            return Ok(book);
+        }
+        let why = format!(
+            "The address book {:?} is of a cloud service: only the operator's configuration changes it.",
+            book.meta.name
+        );
+        Err(Refusal::bad("InvalidParameter", why))
     }
 
     fn have_follow(&self, book: &mut AddressBook, follows: Option<Follows>) {

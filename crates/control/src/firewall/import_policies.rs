@@ -78,7 +78,9 @@ impl Draft {
         let books = &config.firewalls.books;
         let kept: HashSet<&str> = books.iter().map(|it| &*it.id).collect();
         let gone = self.books.iter();
-        let gone = gone.filter(|it| it.meta.of_file && !kept.contains(&*it.id));
+        // Those of cloud services nobody else can delete.
+        let gone =
+            gone.filter(|it| (it.meta.of_file || it.is_of_cloud()) && !kept.contains(&*it.id));
         let gone: Vec<Id> = gone.map(|it| it.id.clone()).collect();
         let used: HashSet<Id> = match gone.is_empty() {
             true => HashSet::new(),

@@ -5,6 +5,8 @@ use crate::cloud::Cloud;
 use crate::draft::Draft;
 use crate::quota::Quota;
 use crate::refusal::{Refusal, Result};
+use model::text::TCP;
+use model::validate::PolicyFault;
 use model::{ControlPolicy, Id, PolicyDestination, PolicyPorts, PolicyScope, PolicySource};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -244,6 +246,11 @@ impl Cloud {
                 let why =
                     format!("The address book {name:?} holds {holds}, where {wanted} are needed.");
                 return Err(Refusal::bad(code(field), why));
+            }
+            if found.is_of_cloud() && policy.protocol != Some(TCP) {
+                let fault = PolicyFault::CloudProtocol(found.meta.name.clone());
+                let why = capitalised(&fault.to_string());
+                return Err(Refusal::bad(code("protocol"), why));
             }
         }
         Ok(())

@@ -1,11 +1,15 @@
-//! Threat intelligence, times of policies, what was bought: what changes while sessions live.
+//! Threat intelligence, cloud services, times of policies, what was bought: what changes while sessions live.
 
 use crate::common::*;
 use crate::inspection::hello;
 use flow::reason::Reason;
-use model::{OverCapacity, RepeatDays, ThreatAction, ThreatRule, Validity};
-use policy::{Indicator, Threats, World as Known};
+use model::{
+    AddressBook, BookContent, CloudService, ControlPolicy, OverCapacity, PolicyDestination,
+    RepeatDays, ThreatAction, ThreatRule, Validity,
+};
+use policy::{CloudServices, Indicator, Threats, World as Known};
 use std::sync::Arc;
+use std::time::Duration;
 
 fn known() -> Known {
     let indicators = [
@@ -61,6 +65,63 @@ fn what_is_alerted_passes_and_is_in_the_records() {
     let threat = records[0].firewalls[0].threat.clone();
     assert_eq!(threat, Some(("Tor".into(), ThreatAction::Alert)));
     assert_eq!(records[0].result, engine::record::RecordResult::Alert);
+}
+
+/// The addresses of a cloud service are those of its list: another list decides about sessions that there are, too.
+#[test]
+fn cloud_services_decide_as_they_are_known() {
+    let service = CloudService {
+        location: "/ranges.json".into(),
+        services: Vec::new(),
+        regions: Vec::new(),
+        refresh: Duration::from_secs(60),
+    };
+    let to_service = ControlPolicy {
+        destination: PolicyDestination::Book("storage".into()),
+        protocol: Some(6),
+        ..accept("to the service")
+    };
+    let mut config = loose(vec![to_service, refuse("the rest")]);
+    config.firewalls.books.push(AddressBook {
+        id: "storage".into(),
+        name: "storage".into(),
+        content: Arc::new(BookContent::Cloud(service)),
+    });
+    let known = |nets: &[&str]| {
+        let nets = nets.iter().map(|it| it.parse().unwrap()).collect();
+        Known {
+            services: Arc::new(CloudServices::new([("storage", nets)])),
+            ..Known::default()
+        }
+    };
+    let mut world = world(config);
+    let syn = |port, server| Packet::tcp((A, port), (server, 443), SYN);
+    let refused = |world: &mut World, port, server| {
+        assert_eq!(
+            reason(world, |w| drop(w.from("a", syn(port, server)))),
+            "nat_firewall"
+        );
+    };
+    refused(&mut world, 5000, SERVER);
+    world.know(known(&["198.51.100.0/28", "192.0.2.1/32"]));
+    let mut gone = Connection::open(&mut world, 5001, SERVER, 443);
+    let mut kept = Connection::open(&mut world, 5002, "192.0.2.1", 443);
+    refused(&mut world, 5003, "198.51.100.16");
+    let udp = Packet::udp((A, 5004), (SERVER, 443));
+    assert_eq!(
+        reason(&mut world, |w| drop(w.from("a", udp))),
+        "nat_firewall"
+    );
+    world.know(known(&["192.0.2.0/24", "198.51.100.16/28"]));
+    world.seconds(3);
+    let late = gone.client_says(ACK, b"more");
+    let seen = world.from("a", late);
+    assert!(
+        seen.len() == 2 && seen.iter().all(|it| it.packet.flags() & RST != 0),
+        "{seen:?}"
+    );
+    at("wan", world.from("a", kept.client_says(ACK, b"more")));
+    Connection::open(&mut world, 5005, "198.51.100.16", 443);
 }
 
 /// A policy that counts at certain times: live sessions end when its time comes.

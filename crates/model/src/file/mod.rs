@@ -11,7 +11,7 @@ mod build;
 mod entry;
 mod parts;
 mod schema;
-mod time;
+pub(crate) mod time;
 mod write;
 
 #[cfg(test)]

@@ -368,6 +368,10 @@ tables! {
         ports: Option<Vec<Spanned<Value>>>,
         tagged: Option<Texts>,
         threat: Text,
+        cloud: Text,
+        services: Option<Texts>,
+        regions: Option<Texts>,
+        refresh: Number,
     }
     /// `[[policy]]`
     Policy {

@@ -68,6 +68,8 @@ pub enum PolicyFault {
     NotOfInternet(Id),
     #[error("{} is neither a path nor an http:// or https:// address", quote(.0))]
     FeedLocation(String),
+    #[error("address book {} is of a cloud service: a policy about one is about TCP", quote(.0))]
+    CloudProtocol(Id),
 }
 
 /// What an application goes over.
@@ -240,6 +242,7 @@ impl BookContent {
             BookContent::Domain(_) => "domains",
             BookContent::Port(_) => "ports",
             BookContent::Threat(_) => "what threat intelligence knows",
+            BookContent::Cloud(_) => "the addresses of a cloud service",
         }
     }
 
@@ -251,7 +254,7 @@ impl BookContent {
             BookContent::Domain(list) => list.len(),
             BookContent::Port(list) => list.len(),
             BookContent::Tag(list) => list.len(),
-            BookContent::Threat(_) => 1,
+            BookContent::Threat(_) | BookContent::Cloud(_) => 1,
         }
     }
 
@@ -262,7 +265,10 @@ impl BookContent {
 
     /// What a policy cannot do with it: as a source, a destination, or ports.
     pub fn misfit(&self, field: &str, scope: &PolicyScope) -> Option<&'static str> {
-        let addresses = matches!(self, BookContent::Ip(_) | BookContent::Tag(_));
+        let addresses = matches!(
+            self,
+            BookContent::Ip(_) | BookContent::Tag(_) | BookContent::Cloud(_)
+        );
         let names = matches!(self, BookContent::Domain(_) | BookContent::Threat(_));
         let (fits, wanted) = match (field, scope) {
             ("ports", _) => (matches!(self, BookContent::Port(_)), "ports"),
@@ -299,9 +305,25 @@ impl BookContent {
             }
             BookContent::Tag(list) => twice(list),
             BookContent::Threat(_) => None,
+            BookContent::Cloud(service) => {
+                if let Some(fault) = location_of_list(&service.location) {
+                    return Some(fault.into());
+                }
+                twice(&service.services).or_else(|| twice(&service.regions))
+            }
         };
         twice.map(|it| PolicyFault::EntryTwice(it).into())
     }
+}
+
+/// How often lists may be read, in seconds.
+const REFRESH: (u64, u64) = (60, 7 * 86_400);
+
+/// What is wrong with where a list is.
+fn location_of_list(location: &str) -> Option<PolicyFault> {
+    let good = ["/", "http://", "https://"];
+    let bad = !good.iter().any(|it| location.starts_with(it));
+    bad.then(|| PolicyFault::FeedLocation(location.into()))
 }
 
 /// What a list has twice.
@@ -325,6 +347,10 @@ impl<'a> Checker<'a> {
             names.insert(&book.name, item);
             if let Some(fault) = book.content.fault() {
                 self.report(at(item, "content"), fault);
+            }
+            if let BookContent::Cloud(service) = &*book.content {
+                let place = at(item, "refresh");
+                self.range("refresh", service.refresh.as_secs(), REFRESH, place);
             }
         }
     }
@@ -402,6 +428,7 @@ impl<'a> Checker<'a> {
             let Some(content) = self.config.firewalls.books.get(found) else {
                 continue;
             };
+            let of_cloud = matches!(*content.content, BookContent::Cloud(_));
             if let Some(wanted) = content.content.misfit(field, scope) {
                 let holds = content.content.holds();
                 let book = book.clone();
@@ -411,6 +438,9 @@ impl<'a> Checker<'a> {
                     wanted,
                 };
                 self.report(place, fault.into());
+            } else if of_cloud && policy.protocol != Some(TCP) {
+                let fault = PolicyFault::CloudProtocol(book.clone());
+                self.report(at(item, "protocol"), fault.into());
             }
         }
     }
@@ -429,15 +459,11 @@ impl<'a> Checker<'a> {
 
     pub(super) fn feeds(&mut self) {
         for (item, feed) in items(&self.config.firewalls.feeds, Item::ThreatFeed) {
-            let path = feed.location.starts_with('/');
-            let web = ["http://", "https://"];
-            if !path && !web.iter().any(|it| feed.location.starts_with(it)) {
-                let fault = PolicyFault::FeedLocation(feed.location.clone());
+            if let Some(fault) = location_of_list(&feed.location) {
                 self.report(at(item, "location"), fault.into());
             }
-            let bounds = (60u64, 7 * 86_400u64);
             let place = at(item, "refresh");
-            self.range("refresh", feed.refresh.as_secs(), bounds, place);
+            self.range("refresh", feed.refresh.as_secs(), REFRESH, place);
         }
     }
 }

@@ -93,6 +93,9 @@ fn plain(text: &str, number: u64, sink: &mut Sink) -> Result<(), FeedError> {
     // "192.0.2.0/24;SBL123" is how some lists write it.
     let word = word.split(';').next().unwrap_or(word);
     match indicator(word) {
+        Ok(Indicator::Domain(name) | Indicator::Host(name)) if !sink.names => {
+            sink.skip(number, Why::Name(name));
+        }
         Ok(indicator) => sink.found(indicator, None)?,
         Err(why) => sink.skip(number, why),
     }

@@ -1,12 +1,14 @@
-//! Lists of threat indicators, as feeds write them. Hostile input: bounded in memory whatever a list holds.
+//! Lists of threat indicators, as feeds write them, and of the networks of cloud services, as providers do. Hostile input:
+//! bounded in memory whatever a list holds.
 
 mod lines;
+mod published;
 mod stix;
 
 use crate::categories::category_of;
 use crate::threats::Indicator;
 use ipnet::Ipv4Net;
-use model::{FeedFormat, domain};
+use model::{CloudService, FeedFormat, domain};
 use std::io::{self, Read};
 use std::net::Ipv4Addr;
 
@@ -14,6 +16,8 @@ use std::net::Ipv4Addr;
 pub const MAX_BYTES: u64 = 512 << 20;
 /// The most indicators of a list.
 pub const MAX_INDICATORS: u64 = 4_000_000;
+/// The most networks of a list of cloud services.
+pub const MAX_NETWORKS: u64 = 1_000_000;
 /// Of how many lines that are no indicator it is told which.
 const TOLD: usize = 20;
 /// Networks of more addresses than this prefix has are no indicator: a slip in a list would cut off the world.
@@ -28,12 +32,14 @@ pub struct Report {
     pub skipped: u64,
     /// The first of them.
     pub first_skipped: Vec<Skipped>,
+    /// When something in it begins or ceases to be valid next, in seconds since 1970 UTC.
+    pub changes: Option<u64>,
 }
 
 /// A line that is no indicator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Skipped {
-    /// Which line, from 1; of a STIX bundle, which object.
+    /// Which line, from 1; of a STIX bundle, which object; of networks in JSON, which of them.
     pub line: u64,
     /// Why.
     pub why: Why,
@@ -51,12 +57,18 @@ pub enum Why {
     /// It would be a good part of the Internet.
     #[error("{0} is too much to be an indicator")]
     TooWide(String),
+    /// It is a name, and cloud services are addresses.
+    #[error("{0} is a name: only addresses and networks are wanted")]
+    Name(String),
     /// It is longer than any line needs to be.
     #[error("it has more than {} bytes", lines::LONGEST)]
     TooLong,
     /// It is not in UTF-8.
     #[error("it is not in UTF-8")]
     NotText,
+    /// It says since when or until when it is valid, and that is no time.
+    #[error("{} is no time", model::text::quote(.0))]
+    Time(String),
     /// A STIX pattern of a kind that says nothing by itself.
     #[error("the pattern {} is more than a list of addresses, domains and URLs", model::text::quote(.0))]
     Pattern(String),
@@ -77,11 +89,24 @@ pub enum FeedError {
     /// A bundle is no JSON, or no bundle.
     #[error("this is no STIX 2.1 bundle: {0}")]
     Stix(#[from] serde_json::Error),
+    /// It begins as JSON, and is none.
+    #[error("this is no JSON: {0}")]
+    Json(serde_json::Error),
+    /// It has too many networks.
+    #[error("there are more than {MAX_NETWORKS} networks")]
+    TooManyNetworks,
+    /// There is nothing in it.
+    #[error("it has no IPv4 network of the services and regions that are wanted")]
+    NoNetwork,
+    /// It says nothing of services.
+    #[error("it is plain text: no services or regions are named in it")]
+    Unnamed,
 }
 
 /// Reads a list and gives `each` its indicators, and their category where the list says one that there is
 /// ([`CATEGORIES`](crate::CATEGORIES)).
 ///
+/// Indicators that are revoked, or that at this time (`now`, in seconds since 1970 UTC) are not valid yet or any more, are none.
 /// What should be an indicator and is none is counted and told, and the rest is read. Names of one label, networks larger
 /// than a /8, and the names that hosts files have for the machine itself are no indicators.
 ///
@@ -90,15 +115,17 @@ pub enum FeedError {
 pub fn read(
     from: impl Read,
     format: FeedFormat,
+    now: u64,
     each: &mut dyn FnMut(Indicator, Option<&'static str>),
 ) -> Result<Report, FeedError> {
     let mut limited = from.take(MAX_BYTES + 1);
     let mut sink = Sink {
         each,
         report: Report::default(),
+        names: true,
     };
     match format {
-        FeedFormat::Stix => stix::read(&mut limited, &mut sink)?,
+        FeedFormat::Stix => stix::read(&mut limited, now, &mut sink)?,
         _ => lines::read(&mut io::BufReader::new(&mut limited), format, &mut sink)?,
     }
     match limited.limit() {
@@ -107,10 +134,42 @@ pub fn read(
     }
 }
 
+/// Reads a list and gives `each` the networks of a cloud service: in JSON, as providers publish them, those of the services and regions
+/// that are wanted; or one a line. Which it is, is seen by how it begins.
+///
+/// What is IPv6, or larger than a /8, is counted and told, and so is a line that is no network.
+///
+/// # Errors
+/// If the list cannot be read to its end, or if it is JSON and there is nothing in it.
+pub fn read_networks(
+    from: impl Read,
+    service: &CloudService,
+    each: &mut dyn FnMut(Ipv4Net),
+) -> Result<Report, FeedError> {
+    let mut limited = from.take(MAX_BYTES + 1);
+    let mut sink = Sink {
+        each: &mut |indicator, _| match indicator {
+            Indicator::Net(net) => each(net),
+            // The sink lets no names pass.
+            Indicator::Domain(_) | Indicator::Host(_) => {}
+        },
+        report: Report::default(),
+        names: false,
+    };
+    published::read(&mut io::BufReader::new(&mut limited), service, &mut sink)?;
+    match limited.limit() {
+        0 => Err(FeedError::TooLong),
+        _ if sink.report.indicators > MAX_NETWORKS => Err(FeedError::TooManyNetworks),
+        _ => Ok(sink.report),
+    }
+}
+
 /// Where what is read goes to.
 struct Sink<'a> {
     each: &'a mut dyn FnMut(Indicator, Option<&'static str>),
     report: Report,
+    /// Whether names are wanted, too.
+    names: bool,
 }
 
 impl Sink<'_> {
@@ -125,6 +184,12 @@ impl Sink<'_> {
         self.report.indicators += 1;
         (self.each)(indicator, category);
         Ok(())
+    }
+
+    /// Takes note of a time at which something changes.
+    fn changes(&mut self, at: u64) {
+        let changes = &mut self.report.changes;
+        *changes = Some(changes.map_or(at, |it| it.min(at)));
     }
 
     fn skip(&mut self, line: u64, why: Why) {

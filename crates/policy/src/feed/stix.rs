@@ -1,6 +1,7 @@
 //! STIX 2.1 bundles: indicators whose patterns are lists of addresses, domains and URLs.
 
 use super::{FeedError, Sink, Why, category, indicator};
+use model::text::moment;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::fmt;
@@ -10,11 +11,12 @@ use std::io::{BufReader, Read};
 const LONGEST: usize = 1 << 20;
 
 /// Reads a bundle, one object after the other, and gives what is in it to `sink`.
-pub(super) fn read(from: &mut impl Read, sink: &mut Sink) -> Result<(), FeedError> {
+pub(super) fn read(from: &mut impl Read, now: u64, sink: &mut Sink) -> Result<(), FeedError> {
     let mut json = serde_json::Deserializer::from_reader(BufReader::new(from));
     let mut failed = None;
     let bundle = Bundle {
         sink,
+        now,
         failed: &mut failed,
     };
     let read = bundle.deserialize(&mut json).and_then(|()| json.end());
@@ -39,10 +41,39 @@ struct Object {
     indicator_types: Vec<String>,
     #[serde(default)]
     revoked: bool,
+    #[serde(default)]
+    valid_from: Option<String>,
+    #[serde(default)]
+    valid_until: Option<String>,
+}
+
+impl Object {
+    /// Whether it counts at this time: it is not revoked, and valid already and still (STIX 2.1, section 4.7).
+    fn counts(&self, now: u64, sink: &mut Sink) -> Result<bool, Why> {
+        let at = |text: &Option<String>| match text {
+            None => Ok(None),
+            Some(text) => match moment(text) {
+                Some(at) => Ok(Some(at)),
+                None => Err(Why::Time(text.chars().take(80).collect())),
+            },
+        };
+        let (from, until) = (at(&self.valid_from)?, at(&self.valid_until)?);
+        if self.revoked {
+            return Ok(false);
+        }
+        // What ends before it begins never counts.
+        let is_over = until.is_some_and(|until| until <= now || from.is_some_and(|it| it >= until));
+        let to_come = [from, until].into_iter().flatten().filter(|it| *it > now);
+        if !is_over && let Some(next) = to_come.min() {
+            sink.changes(next);
+        }
+        Ok(!is_over && from.is_none_or(|from| from <= now))
+    }
 }
 
 struct Bundle<'a, 'b> {
     sink: &'a mut Sink<'b>,
+    now: u64,
     failed: &'a mut Option<FeedError>,
 }
 
@@ -62,13 +93,14 @@ impl<'de> Visitor<'de> for Bundle<'_, '_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let Bundle { sink, failed } = self;
+        let Bundle { sink, now, failed } = self;
         let mut bundle = false;
         while let Some(key) = map.next_key::<String>()? {
             match key.as_str() {
                 "type" => bundle = map.next_value::<String>()? == "bundle",
                 "objects" => map.next_value_seed(Objects {
                     sink: &mut *sink,
+                    now,
                     failed: &mut *failed,
                 })?,
                 _ => drop(map.next_value::<IgnoredAny>()?),
@@ -83,6 +115,7 @@ impl<'de> Visitor<'de> for Bundle<'_, '_> {
 
 struct Objects<'a, 'b> {
     sink: &'a mut Sink<'b>,
+    now: u64,
     failed: &'a mut Option<FeedError>,
 }
 
@@ -106,8 +139,7 @@ impl<'de> Visitor<'de> for Objects<'_, '_> {
         while let Some(object) = seq.next_element::<Object>()? {
             number += 1;
             if object.kind == "indicator"
-                && !object.revoked
-                && let Err(error) = take(&object, number, self.sink)
+                && let Err(error) = take(&object, number, self.now, self.sink)
             {
                 *self.failed = Some(error);
                 return Err(A::Error::custom("no more is read"));
@@ -118,7 +150,15 @@ impl<'de> Visitor<'de> for Objects<'_, '_> {
 }
 
 /// Takes the indicators of an object.
-fn take(object: &Object, number: u64, sink: &mut Sink) -> Result<(), FeedError> {
+fn take(object: &Object, number: u64, now: u64, sink: &mut Sink) -> Result<(), FeedError> {
+    match object.counts(now, sink) {
+        Ok(true) => {}
+        Ok(false) => return Ok(()),
+        Err(why) => {
+            sink.skip(number, why);
+            return Ok(());
+        }
+    }
     let shown = || object.pattern.chars().take(80).collect::<String>();
     let stix = object.pattern_type.as_deref().is_none_or(|it| it == "stix");
     let values = match stix && object.pattern.len() <= LONGEST {

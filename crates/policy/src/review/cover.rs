@@ -33,6 +33,8 @@ pub(super) enum Side<'a> {
     Addresses(Ranges),
     Codes(&'a [String]),
     Threats(&'a Id),
+    /// A cloud service: its book.
+    Service(&'a Id),
     Domains(Domains<'a>),
 }
 
@@ -47,7 +49,7 @@ pub(super) enum Domains<'a> {
 pub(super) struct Shapes<'a> {
     books: Books<'a>,
     shapes: Vec<Option<Shape<'a>>>,
-    /// Those that look at locations or threats, in their order.
+    /// Those that look at locations, threats or cloud services, in their order.
     elsewhere: Vec<usize>,
     /// By pattern: policies that mean it, and books that have it.
     by_pattern: HashMap<&'a Pattern, Vec<Named>>,
@@ -143,7 +145,7 @@ impl<'a> Shapes<'a> {
         [by_address, elsewhere, by_name].into_iter().flatten().min()
     }
 
-    /// Policies before this one that look at locations or threats, if it does.
+    /// Policies before this one that look at locations, threats or cloud services, if it does.
     fn elsewhere_before(&self, place: usize, shape: &Shape) -> impl Iterator<Item = usize> {
         let does = shape.source.is_elsewhere() || shape.destination.is_elsewhere();
         let before = match does {
@@ -153,7 +155,7 @@ impl<'a> Shapes<'a> {
         self.elsewhere[..before].iter().copied()
     }
 
-    /// Policies before this one that look at the names, locations or threats that it looks at: so many of them.
+    /// Policies before this one that look at the names, locations, threats or cloud services that it looks at: so many.
     pub fn alike(&self, place: usize, most: usize) -> Vec<usize> {
         let Some(shape) = self.shape(place) else {
             return Vec::new();
@@ -248,6 +250,7 @@ impl<'a> Shapes<'a> {
             (Side::Addresses(a), _) => **a == [ALL],
             (Side::Codes(a), Side::Codes(b)) => b.iter().all(|code| a.contains(code)),
             (Side::Threats(a), Side::Threats(b)) => a == b && resolves,
+            (Side::Service(a), Side::Service(b)) => a == b,
             (Side::Domains(a), Side::Domains(b)) => resolves && self.names_cover(*a, *b),
             _ => false,
         }
@@ -324,9 +327,9 @@ impl Side<'_> {
         }
     }
 
-    /// Whether it is about locations or threats.
+    /// Whether it is about locations, threats or cloud services.
     fn is_elsewhere(&self) -> bool {
-        matches!(self, Side::Codes(_) | Side::Threats(_))
+        matches!(self, Side::Codes(_) | Side::Threats(_) | Side::Service(_))
     }
 
     /// An address of it; of what is no address the last, which few name.
@@ -400,7 +403,7 @@ impl<'a> Books<'a> {
         })
     }
 
-    fn side(&mut self, id: &Id) -> Option<Side<'a>> {
+    fn side(&mut self, id: &'a Id) -> Option<Side<'a>> {
         let place = *self.places.get(id)?;
         let addresses = |of: &dyn Fn() -> Vec<(u32, u32)>, known: &mut HashMap<_, Ranges>| {
             let ranges = known.entry(place).or_insert_with(|| join(of()));
@@ -420,6 +423,7 @@ impl<'a> Books<'a> {
                 Some(Side::Domains(Domains::Book(place)))
             }
             BookContent::Threat(category) => Some(Side::Threats(category)),
+            BookContent::Cloud(_) => Some(Side::Service(id)),
             BookContent::Domain(_) | BookContent::Ipv6(_) | BookContent::Port(_) => None,
         }
     }

@@ -1,6 +1,6 @@
 use super::*;
 use ipnet::Ipv4Net;
-use model::App;
+use model::{App, CloudService};
 use proptest::prelude::*;
 use std::time::Instant;
 
@@ -221,7 +221,44 @@ fn what_is_never_reached() {
             }),
             None,
         ),
+        (
+            with("a", |it| {
+                it.destination = PolicyDestination::Book(named("cloud"))
+            }),
+            with("b", |it| {
+                it.destination = PolicyDestination::Book(named("cloud"));
+                it.ports = PolicyPorts::Range(80..=80);
+            }),
+            None,
+        ),
+        (
+            with("a", |it| {
+                it.destination = PolicyDestination::Book(named("cloud"));
+                it.ports = PolicyPorts::Any;
+            }),
+            with("b", |it| {
+                it.destination = PolicyDestination::Book(named("cloud"))
+            }),
+            Some("shadowed b a"),
+        ),
+        (
+            with("a", |it| {
+                it.destination = PolicyDestination::Book(named("other cloud"))
+            }),
+            with("b", |it| {
+                it.destination = PolicyDestination::Book(named("cloud"))
+            }),
+            None,
+        ),
     ];
+    let cloud = || {
+        BookContent::Cloud(CloudService {
+            location: "/ranges".into(),
+            services: Vec::new(),
+            regions: Vec::new(),
+            refresh: std::time::Duration::from_secs(60),
+        })
+    };
     let patterns =
         |all: &[&str]| BookContent::Domain(all.iter().map(|it| it.parse().unwrap()).collect());
     let books = [
@@ -233,6 +270,8 @@ fn what_is_never_reached() {
                 net("198.51.100.0/24"),
             ]),
         ),
+        book("cloud", cloud()),
+        book("other cloud", cloud()),
         book("names", patterns(&["x.test", "*.y.test"])),
         book("fewer", patterns(&["z.y.test", "x.test"])),
     ];

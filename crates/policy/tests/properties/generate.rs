@@ -3,16 +3,17 @@
 use ipnet::Ipv4Net;
 use model::domain::Pattern;
 use model::{
-    AddressBook, App, BookContent, ControlPolicy, DomainResolve, Offset, PolicyAction,
-    PolicyDestination, PolicyPorts, PolicySource, RepeatDays, Validity, Zone,
+    AddressBook, App, BookContent, CloudService, ControlPolicy, DomainResolve, Offset,
+    PolicyAction, PolicyDestination, PolicyPorts, PolicySource, RepeatDays, Validity, Zone,
 };
-use policy::{Identity, Indicator, Subject, Threats};
-use proptest::collection::vec;
+use policy::{CloudServices, Identity, Indicator, Subject, Threats};
+use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use proptest::sample::select;
 use std::net::Ipv4Addr;
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// How many policies are many: more than a page of the matcher's sets.
 pub const LONG: usize = 9_000;
@@ -22,6 +23,9 @@ pub struct Case {
     pub policies: Vec<Arc<ControlPolicy>>,
     pub books: Vec<AddressBook>,
     pub threats: Threats,
+    /// Of which books, and which networks.
+    pub services: Vec<(String, Vec<Ipv4Net>)>,
+    pub known_services: CloudServices,
     /// For whom (`None`: all), which address, which name.
     pub names: Vec<(Option<Ipv4Addr>, Ipv4Addr, String)>,
     pub now: u64,
@@ -46,6 +50,9 @@ pub fn case(policies: Range<usize>) -> impl Strategy<Value = Case> {
         name().prop_map(Indicator::Host)
     ];
     let threats = vec((indicator, category()), 0..4).prop_map(Threats::new);
+    // Some are of books that are no cloud services, and some of books that there are not.
+    let services = (0usize..8).prop_map(|n| format!("b{n}"));
+    let services = btree_map(services, vec(net(), 0..4), 0..6);
     let whose = proptest::option::of(address());
     let probe = (
         address(),
@@ -58,19 +65,23 @@ pub fn case(policies: Range<usize>) -> impl Strategy<Value = Case> {
     (
         vec(policy().prop_map(Arc::new), policies),
         books,
-        threats,
+        (threats, services),
         vec((whose, address(), name()), 0..6),
         0u64..200_000_000,
         vec(probe, 12),
     )
-        .prop_map(|(policies, books, threats, names, now, probes)| Case {
-            policies,
-            books,
-            threats,
-            names,
-            now,
-            probes,
-        })
+        .prop_map(
+            |(policies, books, (threats, services), names, now, probes)| Case {
+                policies,
+                books,
+                threats,
+                known_services: CloudServices::new(services.clone()),
+                services: services.into_iter().collect(),
+                names,
+                now,
+                probes,
+            },
+        )
 }
 
 /// The sessions that are asked about, each with all that may be known of it.
@@ -173,7 +184,13 @@ fn content() -> impl Strategy<Value = BookContent> {
         3 => vec(pattern(), 0..4).prop_map(BookContent::Domain),
         2 => vec(ports(), 0..3).prop_map(BookContent::Port),
         1 => vec(address(), 0..4).prop_map(BookContent::Tag),
-        1 => category().prop_map(|it| BookContent::Threat(it.parse().unwrap()))
+        1 => category().prop_map(|it| BookContent::Threat(it.parse().unwrap())),
+        2 => Just(BookContent::Cloud(CloudService {
+            location: "/ranges".into(),
+            services: Vec::new(),
+            regions: Vec::new(),
+            refresh: Duration::from_secs(60),
+        }))
     ]
 }
 

@@ -1,5 +1,6 @@
 //! Policies as a list that is read from the top: what the matcher has to agree with.
 
+use ipnet::Ipv4Net;
 use model::{
     AddressBook, BookContent, ControlPolicy, DomainResolve, EngineMode, Id, Offset, PolicyAction,
     PolicyDestination, PolicyPorts, PolicySource, RepeatDays, Validity, domain::Pattern,
@@ -14,6 +15,7 @@ use std::sync::Arc;
 pub struct List {
     list: Vec<Arc<ControlPolicy>>,
     books: HashMap<Id, Arc<BookContent>>,
+    services: HashMap<Id, Vec<Ipv4Net>>,
 }
 
 /// Whether a policy is about a session.
@@ -25,11 +27,16 @@ enum Match {
 
 impl List {
     /// Compiles policies, in their order, with the books that they name. A book that there is not is empty.
-    pub fn compile(policies: &[Arc<ControlPolicy>], books: &[AddressBook]) -> List {
+    pub fn compile(
+        policies: &[Arc<ControlPolicy>],
+        books: &[AddressBook],
+        services: &[(String, Vec<Ipv4Net>)],
+    ) -> List {
         let books = books.iter().map(|it| (it.id.clone(), it.content.clone()));
         List {
             list: policies.to_vec(),
             books: books.collect(),
+            services: services.iter().cloned().collect(),
         }
     }
 
@@ -172,6 +179,10 @@ impl List {
             Some(BookContent::Tag(addresses)) => addresses.contains(&address),
             Some(BookContent::Threat(id)) => {
                 facts.threats.find_address(address) == Some(id.as_str())
+            }
+            Some(BookContent::Cloud(_)) => {
+                let nets = self.services.get(id);
+                nets.is_some_and(|it| it.iter().any(|net| net.contains(&address)))
             }
             _ => false,
         }

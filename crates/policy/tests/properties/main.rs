@@ -41,6 +41,7 @@ fn facts<'a>(case: &'a Case, known: &'a Known<'a>) -> Facts<'a> {
         names: known,
         locations: known,
         threats: &case.threats,
+        services: &case.known_services,
         now: case.now,
     }
 }
@@ -53,7 +54,10 @@ fn modes() -> impl Iterator<Item = (EngineMode, PolicyAction)> {
 }
 
 fn agree(case: &Case, compiled: &Policies, subject: &Subject) {
-    let (known, list) = (Known(case), List::compile(&case.policies, &case.books));
+    let (known, list) = (
+        Known(case),
+        List::compile(&case.policies, &case.books, &case.services),
+    );
     let facts = facts(case, &known);
     for (mode, default) in modes() {
         let expected = list.check(subject, &facts, mode, default);

@@ -74,6 +74,7 @@ fn counts(policies: &Policies, now: u64) -> bool {
         names: &names,
         locations: world.locations(),
         threats: &Threats::default(),
+        services: &policy::CloudServices::default(),
         now,
     };
     let subject = Subject {

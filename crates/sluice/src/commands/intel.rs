@@ -21,6 +21,15 @@ const FEEDS: &[Column] = &[
     Column::Text("TROUBLE"),
 ];
 
+const SERVICES: &[Column] = &[
+    Column::Text("CLOUD SERVICE"),
+    Column::Number("NETWORKS"),
+    Column::Number("NOT USED"),
+    Column::Text("FETCHED"),
+    Column::Text("FROM"),
+    Column::Text("TROUBLE"),
+];
+
 const NAMES: &[Column] = &[
     Column::Text("NAME"),
     Column::Text("ADDRESSES"),
@@ -84,6 +93,21 @@ fn render(intel: &IntelView) -> String {
     if !table.is_empty() {
         text += &table.part();
     }
+    let mut table = Table::new(SERVICES);
+    for service in &intel.services {
+        table.row([
+            service.book.clone(),
+            count(service.networks),
+            count(service.skipped),
+            service.fetched.clone().unwrap_or_default(),
+            service.location.clone(),
+            service.error.clone().unwrap_or_default(),
+        ]);
+    }
+    if !table.is_empty() {
+        text += "\n";
+        text += &table.part();
+    }
     if let Some(locations) = &intel.locations {
         let is = match (&locations.made, &locations.error) {
             (_, Some(error)) => error.clone(),
@@ -120,7 +144,7 @@ fn names(names: &[NameView]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::socket::protocol::{FeedView, LocationsView};
+    use crate::socket::protocol::{FeedView, LocationsView, ServiceView};
 
     #[test]
     fn lists_locations_and_names_are_shown_with_their_trouble() {
@@ -141,6 +165,14 @@ mod tests {
             fetched: Some("2026-11-30T01:00:00Z".into()),
             error: Some("no route".into()),
         });
+        intel.services.push(ServiceView {
+            book: "storage".into(),
+            location: "/ranges.json".into(),
+            networks: 2_000,
+            skipped: 7,
+            fetched: None,
+            error: None,
+        });
         intel.locations = Some(LocationsView {
             path: "/x.mmdb".into(),
             made: Some("2026-11-01T00:00:00Z".into()),
@@ -156,6 +188,7 @@ mod tests {
         let text = render(&intel);
         for part in [
             "feed-1  Mining         1,000         3  2026-11-30T01:00:00Z  https://feeds.example/x  no route\n",
+            "\nCLOUD SERVICE  NETWORKS  NOT USED  FETCHED  FROM          TROUBLE\nstorage           2,000         7  -        /ranges.json  -\n",
             "\nLocations: /x.mmdb: of 2026-11-01T00:00:00Z\n",
             "192.0.2.4, 5 more",
         ] {

@@ -5,7 +5,7 @@ use crate::cli::{Gateway, Resource, Verb};
 use crate::error::Error;
 use crate::output;
 use crate::output::table::{Column, Table};
-use api::spec::{Field, Product};
+use api::spec::{Field, Operation, Product};
 use serde_json::{Map, Value};
 use std::io::Write;
 
@@ -354,6 +354,30 @@ fn list(
 ) -> Result<Vec<Value>, Error> {
     let operation = call::operation(product, kind.list)?;
     let given = call::params(operation, words)?;
+    let mut items = pages(kind, product, gateway, operation, &given)?;
+    if let Some((name, value)) = besides(kind)
+        && given.iter().all(|(it, _)| it != name)
+    {
+        let more = (name.into(), value.into());
+        let given: Params = given.into_iter().chain([more]).collect();
+        items.extend(pages(kind, product, gateway, operation, &given)?);
+    }
+    Ok(items)
+}
+
+/// What the operation leaves out of a list unless it is asked for.
+fn besides(kind: &Kind) -> Option<(&'static str, &'static str)> {
+    // Those of cloud services.
+    (kind.name == "book").then_some(("GroupType", "allCloud"))
+}
+
+fn pages(
+    kind: &Kind,
+    product: &'static Product,
+    gateway: &Gateway,
+    operation: &Operation,
+    given: &Params,
+) -> Result<Vec<Value>, Error> {
     // Products have their own names for it.
     let number = ["PageNumber", "CurrentPage"];
     let number = number.into_iter().find(|number| {

@@ -3,6 +3,7 @@
 use super::Services;
 use crate::gateway::Plane;
 use api::firewall::{Firewalls, Hits, Resolved};
+use ipnet::Ipv4Net;
 use model::{Id, PolicyScope};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -63,5 +64,9 @@ impl Firewalls for Live {
         if let Ok(name) = model::domain::normalise(name) {
             self.services.resolve_soon(name);
         }
+    }
+
+    fn cloud_service(&self, book: &str) -> Arc<[Ipv4Net]> {
+        self.services.cloud_service(book)
     }
 }

@@ -1,10 +1,11 @@
-//! What the firewalls of a running gateway need beside the configuration: the addresses of names, lists of threats,
-//! where addresses are, and where records go.
+//! What the firewalls of a running gateway need beside the configuration: the addresses of names, lists of threats and of
+//! cloud services, where addresses are, and where records go.
 //!
 //! Each is fetched on a thread of its own and handed to the engine between two packets, whole.
 
 mod counters;
 mod feeds;
+mod lists;
 mod live;
 mod locations;
 mod lookup;
@@ -23,10 +24,12 @@ pub use recording::{Recorded, Recording};
 pub use resolver::{Resolution, Resolver};
 
 use crate::gateway::Plane;
-use crate::socket::protocol::{FeedView, IntelView, LocationsView, NameView};
+use crate::socket::protocol::{FeedView, IntelView, LocationsView, NameView, ServiceView};
 use feeds::Feeds;
+use ipnet::Ipv4Net;
+pub(crate) use lists::{Kind as ListKind, List, now};
 use locations::Watched;
-use model::{BookContent, Config, DomainResolve, PolicyDestination, ThreatFeed, domain::Pattern};
+use model::{BookContent, Config, DomainResolve, PolicyDestination, domain::Pattern};
 use policy::World;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -34,7 +37,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// How long somebody waits who wants threat lists fetched now.
+/// How long somebody waits who wants lists fetched now.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How long a name is kept known that a session has told.
 const KEEP_TOLD: Duration = Duration::from_secs(3_600);
@@ -83,7 +86,7 @@ impl Knowledge {
     }
 }
 
-/// Threat lists and locations.
+/// Threat lists, cloud services and locations.
 #[derive(Default)]
 struct Intel {
     state: Mutex<IntelState>,
@@ -155,7 +158,7 @@ impl Services {
         drop(names);
         let mut intel = lock(&self.intel.state);
         intel.locations.clone_from(&services.locations);
-        intel.keep(&config.firewalls.feeds);
+        intel.keep(&List::of(config));
         drop(intel);
         self.intel.news.notify_all();
     }
@@ -194,12 +197,18 @@ impl Services {
         &self.resolver
     }
 
-    /// Fetches a threat list now, or all, and waits until that is done, some seconds at most.
+    /// The networks of a cloud service, by its address book, as they are in force.
+    pub fn cloud_service(&self, book: &str) -> Arc<[Ipv4Net]> {
+        let services = Arc::clone(&lock(&self.knowledge.held).world.services);
+        services.networks(book)
+    }
+
+    /// Fetches a list now, or all, and waits until that is done, some seconds at most.
     fn refresh(&self, id: Option<&str>) -> Result<(), String> {
         let mut state = lock(&self.intel.state);
         let wanted = state.feeds.as_mut().map_or(0, |it| it.refresh(id));
         if let (0, Some(id)) = (wanted, id) {
-            return Err(format!("there is no threat list {id:?}"));
+            return Err(format!("there is no threat list or cloud service {id:?}"));
         }
         self.intel.news.notify_all();
         let pending = |state: &mut IntelState| {
@@ -211,7 +220,7 @@ impl Services {
         Ok(())
     }
 
-    /// What is known, for people; after threat lists that are to be fetched now were.
+    /// What is known, for people; after lists that are to be fetched now were.
     ///
     /// # Errors
     /// If there is no such list.
@@ -221,15 +230,29 @@ impl Services {
         }
         let intel = lock(&self.intel.state);
         let feeds = intel.feeds.as_ref().map(Feeds::all).unwrap_or_default();
-        let feeds = feeds.into_iter().map(|it| FeedView {
-            id: it.feed.id,
-            category: it.feed.category,
-            location: it.feed.location,
-            indicators: it.indicators,
-            skipped: it.skipped,
-            fetched: it.at.map(rfc3339),
-            error: it.error,
-        });
+        let mut view = IntelView::default();
+        for it in feeds {
+            let fetched = it.at.map(rfc3339);
+            match it.list {
+                List::Threats(feed) => view.feeds.push(FeedView {
+                    id: feed.id,
+                    category: feed.category,
+                    location: feed.location,
+                    indicators: it.indicators,
+                    skipped: it.skipped,
+                    fetched,
+                    error: it.error,
+                }),
+                List::Service(book, service) => view.services.push(ServiceView {
+                    book,
+                    location: service.location,
+                    networks: it.indicators,
+                    skipped: it.skipped,
+                    fetched,
+                    error: it.error,
+                }),
+            }
+        }
         let locations = intel.locations.clone().map(|path| {
             let (made, error) = match intel.watched.status.clone() {
                 Some(Ok(made)) => (Some(records::rfc3339(made)), None),
@@ -241,9 +264,9 @@ impl Services {
         let names = self.resolver.all().into_iter();
         Ok(IntelView {
             indicators: intel.indicators as u64,
-            feeds: feeds.collect(),
             names: names.map(|(name, it)| name_view(name, it)).collect(),
             locations,
+            ..view
         })
     }
 
@@ -259,14 +282,14 @@ impl Services {
 }
 
 impl IntelState {
-    fn keep(&mut self, feeds: &[ThreatFeed]) {
+    fn keep(&mut self, lists: &[List]) {
         if let Some(known) = &mut self.feeds {
-            self.changed |= known.keep(feeds);
+            self.changed |= known.keep(lists);
         }
     }
 }
 
-/// Keeps threat lists and locations as the configuration says, until it is to stop.
+/// Keeps lists and locations as the configuration says, until it is to stop.
 fn gather(intel: &Intel, knowledge: &Knowledge) {
     let mut state = lock(&intel.state);
     // Before the first configuration there is nothing to do.
@@ -286,34 +309,46 @@ fn gather(intel: &Intel, knowledge: &Knowledge) {
             return;
         };
         let due = feeds.due();
+        let plan = match *changed || due.is_empty() {
+            true => feeds.plan(),
+            false => None,
+        };
         // Others may ask and tell while lists are read and fetched.
-        if (std::mem::take(changed) || due.is_none())
-            && let Some(plan) = feeds.plan()
-        {
+        if let Some(plan) = plan {
             drop(state);
-            let (table, outcomes) = plan.build();
-            let len = table.len();
-            let threats = Arc::new(table);
-            knowledge.change(|world| world.threats = threats);
+            let (table, outcomes) = plan.build(now());
+            let tell = table.tell();
+            let mut indicators = 0;
+            knowledge.change(|world| {
+                tell(world);
+                indicators = world.threats.len();
+            });
             state = lock(&intel.state);
-            state.indicators = len;
+            state.indicators = indicators;
             if let Some(feeds) = &mut state.feeds {
                 feeds.built(outcomes);
             }
             intel.news.notify_all();
             continue;
         }
+        *changed = false;
         let idle = feeds.idle().unwrap_or(LOOK).min(LOOK);
-        match due {
-            Some(feed) => {
+        match due.first() {
+            Some(first) => {
                 let directory = feeds.directory().to_owned();
                 drop(state);
-                let fetched = feeds::fetch(&feed.location);
-                let prepared = fetched.and_then(|it| feeds::prepare(&directory, &feed, &it));
-                state = lock(&intel.state);
-                if let Some(feeds) = &mut state.feeds {
-                    feeds.fetched(&feed, prepared);
+                let fetched = feeds::fetch(first.location());
+                let now = now();
+                for list in &due {
+                    let content = fetched.as_ref().map_err(String::clone);
+                    let prepared = content.and_then(|it| feeds::prepare(&directory, list, it, now));
+                    if let Some(feeds) = &mut lock(&intel.state).feeds {
+                        feeds.fetched(list, prepared, now);
+                    }
                 }
+                // Somebody may wait for it, though no table becomes another by it.
+                intel.news.notify_all();
+                state = lock(&intel.state);
             }
             None => {
                 let wait = intel.news.wait_timeout(state, idle);

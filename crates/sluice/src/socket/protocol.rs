@@ -348,6 +348,9 @@ pub struct IntelView {
     pub indicators: u64,
     /// Threat lists.
     pub feeds: Vec<FeedView>,
+    /// Cloud services.
+    #[serde(default)]
+    pub services: Vec<ServiceView>,
     /// Names that policies look at by DNS.
     pub names: Vec<NameView>,
     /// Where addresses are, if the configuration names a file.
@@ -368,6 +371,23 @@ pub struct FeedView {
     /// Lines of it that could not be read.
     pub skipped: u64,
     /// When the one in force was fetched.
+    pub fetched: Option<String>,
+    /// Why it was not fetched the last time, if it was not.
+    pub error: Option<String>,
+}
+
+/// A cloud service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceView {
+    /// The address book that has its addresses.
+    pub book: String,
+    /// Where its list comes from.
+    pub location: String,
+    /// Networks of it.
+    pub networks: u64,
+    /// What should be networks and cannot be used.
+    pub skipped: u64,
+    /// When the list in force was fetched.
     pub fetched: Option<String>,
     /// Why it was not fetched the last time, if it was not.
     pub error: Option<String>,

@@ -248,9 +248,33 @@ fn read_content(entry: &mut Entry, raw: &schema::AddressBook) -> Option<BookCont
         ("ports", given(raw.ports.is_some())),
         ("tagged", given(raw.tagged.is_some())),
         ("threat", place(&raw.threat)),
+        ("cloud", place(&raw.cloud)),
     ];
     let list = |values: &Option<Texts>| values.as_ref().map_or(&[][..], |it| it).to_vec();
-    match entry.choice(&keys)? {
+    let key = entry.choice(&keys)?;
+    let of_cloud = [
+        ("services", list_place(&raw.services, start)),
+        ("regions", list_place(&raw.regions, start)),
+        ("refresh", place(&raw.refresh)),
+    ];
+    for (other, at) in of_cloud {
+        if let Some(at) = at.filter(|_| key != "cloud") {
+            entry.fail(at, format!("{other} goes with cloud, and here is {key}"));
+        }
+    }
+    match key {
+        "cloud" => {
+            let location = entry.read_as("content", "cloud", &raw.cloud, any);
+            let services = entry.list_as("content", "services", &list(&raw.services), any);
+            let regions = entry.list_as("content", "regions", &list(&raw.regions), any);
+            let refresh = entry.number("refresh", &raw.refresh, 60u64..=7 * 86_400);
+            Some(BookContent::Cloud(CloudService {
+                location: location?,
+                services: services?,
+                regions: regions?,
+                refresh: refresh.map_or(REFRESH, Duration::from_secs),
+            }))
+        }
         "ip" => entry
             .list_as("content", "ip", &list(&raw.ip), net)
             .map(BookContent::Ip),

@@ -83,7 +83,24 @@ impl Out<'_> {
             BookContent::Port(list) => self.list("ports", list.iter().map(ports)),
             BookContent::Tag(list) => self.list("tagged", list),
             BookContent::Threat(category) => self.set("threat", category),
+            BookContent::Cloud(service) => self.service(service),
         }
+    }
+
+    fn service(&mut self, service: &CloudService) {
+        let CloudService {
+            location,
+            services,
+            regions,
+            refresh,
+        } = service;
+        self.set("cloud", location);
+        for (key, list) in [("services", services), ("regions", regions)] {
+            if !list.is_empty() {
+                self.list(key, list);
+            }
+        }
+        self.number("refresh", seconds(refresh));
     }
 
     fn policy(&mut self, scope: &PolicyScope, policy: &ControlPolicy) {
@@ -151,10 +168,7 @@ impl Out<'_> {
         self.set("location", location);
         self.set("category", category);
         self.unless("format", *format, FeedFormat::default());
-        self.number(
-            "refresh",
-            i64::try_from(refresh.as_secs()).unwrap_or(i64::MAX),
-        );
+        self.number("refresh", seconds(refresh));
     }
 }
 

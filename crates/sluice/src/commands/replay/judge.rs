@@ -1,14 +1,12 @@
 //! What policies say of the sessions in a capture.
 
-use crate::firewall::Table;
+use crate::firewall::{List, ListKind, Table, now};
 use inspect::capture::{Answered, Capture, Flow, Protocol};
 use model::text::{TCP, UDP};
-use model::{
-    App, Config, EngineMode, FeedFormat, FirewallSettings, PolicyAction, PolicyScope, ThreatAction,
-};
+use model::{App, Config, EngineMode, FirewallSettings, PolicyAction, PolicyScope, ThreatAction};
 use policy::{
-    Answers, Because, Facts, Identity, Indicator, KnownNames, Locations, Needs, Policies, Resolved,
-    Subject, Threats, Verdict, feed,
+    Answers, Because, Facts, Identity, KnownNames, Locations, Needs, Policies, Resolved, Subject,
+    Verdict, World,
 };
 use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr};
@@ -35,7 +33,7 @@ pub(super) struct Judge {
     policies: Policies,
     mode: EngineMode,
     settings: FirewallSettings,
-    threats: Threats,
+    world: World,
     locations: Option<Table>,
     answers: Answers,
 }
@@ -59,7 +57,7 @@ impl Judge {
             policies: Policies::compile(policies, &config.firewalls.books),
             mode: mode.unwrap_or(settings.mode),
             settings,
-            threats: threats(config)?,
+            world: world(config)?,
             locations: locations.transpose()?,
             answers: Answers::new(MOST_ANSWERS),
             scope,
@@ -136,7 +134,8 @@ impl Judge {
         let facts = Facts {
             names: &names,
             locations: self.locations.as_ref().map_or(nowhere, |it| it),
-            threats: &self.threats,
+            threats: &self.world.threats,
+            services: &self.world.services,
             now,
         };
         let judgement = self.ask(&subject, &facts);
@@ -184,8 +183,8 @@ impl Judge {
             Identity::Known { domain, .. } => domain,
             _ => None,
         };
-        let by_domain = told.and_then(|name| self.threats.find_domain(name));
-        let found = [self.threats.find_address(stranger), by_domain];
+        let by_domain = told.and_then(|name| self.world.threats.find_domain(name));
+        let found = [self.world.threats.find_address(stranger), by_domain];
         let rules = &self.settings.threats;
         let rule = |category: &str| rules.iter().find(|it| it.category == category);
         let mut found: Vec<_> = found.into_iter().flatten().filter_map(rule).collect();
@@ -226,33 +225,27 @@ fn settings(config: &Config, scope: &PolicyScope) -> FirewallSettings {
     .unwrap_or_default()
 }
 
-/// The threats of the lists that are files, and those that are built in.
-fn threats(config: &Config) -> Result<Threats, String> {
-    let builtin = policy::test_indicators();
-    let mut all: Vec<(Indicator, String)> = builtin.map(|(it, of)| (it, of.to_owned())).collect();
-    for list in &config.firewalls.feeds {
-        let location = &*list.location;
+/// What is known by the lists that are files, and the threats that are built in.
+fn world(config: &Config) -> Result<World, String> {
+    let mut tables = [ListKind::Services, ListKind::Threats].map(|it| (it, it.table()));
+    for list in List::of(config) {
+        let location = list.location();
         let path = location.strip_prefix("file://").unwrap_or(location);
         if path.contains("://") {
-            tracing::warn!("the threat list {} is not looked at: {location}", list.id);
+            tracing::warn!("{list} is not looked at: {location}");
             continue;
         }
         let wrong = |error: String| format!("{path}: {error}");
         let file = File::open(Path::new(path)).map_err(|error| wrong(error.to_string()))?;
-        read(file, list.format, &list.category, &mut all)
-            .map_err(|error| wrong(error.to_string()))?;
+        let kind = list.kind();
+        for (_, table) in tables.iter_mut().filter(|(it, _)| *it == kind) {
+            let read = table.add(&list, &file, now());
+            read.map_err(|error| wrong(error.to_string()))?;
+        }
     }
-    Ok(Threats::new(all))
-}
-
-fn read(
-    file: File,
-    format: FeedFormat,
-    category: &str,
-    all: &mut Vec<(Indicator, String)>,
-) -> Result<(), feed::FeedError> {
-    let each = &mut |it, of: Option<&str>| all.push((it, of.unwrap_or(category).to_owned()));
-    feed::read(file, format, each).map(drop)
+    let mut world = World::default();
+    tables.into_iter().for_each(|(_, it)| it.tell()(&mut world));
+    Ok(world)
 }
 
 #[cfg(test)]
