@@ -60,6 +60,8 @@ struct Inspection {
     silent: bool,
     /// Sequence numbers that come next, of what goes either way.
     next: [u32; 2],
+    /// The number of its opener's first byte, if its SYN was seen.
+    begins: Option<u32>,
     /// Which of its opener's data arrive.
     ear: Ear,
     /// Of TCP the number up to which its other end has acknowledged.
@@ -72,6 +74,19 @@ impl Inspection {
     /// Whether it is that of a control connection of FTP.
     fn is_control(&self) -> bool {
         matches!(self.stream.progress(), Progress::Done(identity) if identity.app == App::Ftp)
+    }
+
+    /// Its opener begins anew, with another number. Whether it may: once it has said something, that would be forgotten.
+    fn reopen(&mut self, begins: u32, port: u16) -> bool {
+        if self.begins != Some(begins) && !self.spoken {
+            self.stream = Stream::tcp(port, LIMITS);
+            self.ear = Ear::default();
+            self.next = [0; 2];
+            self.established = None;
+            self.acknowledged = None;
+            self.begins = Some(begins);
+        }
+        self.begins == Some(begins)
     }
 
     /// Whether its other end has heard what it is allowed by: what is lost on its way can be told otherwise.
@@ -109,6 +124,7 @@ impl Inspections {
             spoken: false,
             silent: false,
             next: [0; 2],
+            begins: None,
             ear: Ear::default(),
             acknowledged: None,
             allowed: None,
@@ -271,7 +287,8 @@ impl Core {
         offload: Offload,
         now: Time,
     ) -> bool {
-        let inside = self.sessions.session(ix).keys[0].zone != UPLINK_ZONE;
+        let key = &self.sessions.session(ix).keys[0];
+        let (inside, port) = (key.zone != UPLINK_ZONE, u16::from_be(key.dport));
         let Some(it) = self.watch.inspections.live.get_mut(&ix) else {
             return true;
         };
@@ -285,6 +302,10 @@ impl Core {
                     return false;
                 };
                 let payload = segment.payload;
+                let opens = way == Way::Original && segment.flags & 0x02 != 0;
+                if opens && !it.reopen(segment.seq.wrapping_add(1), port) {
+                    return false;
+                }
                 let taken =
                     it.is_control() || it.ear.takes(way, frame, packet, &segment, it.next, inside);
                 if !taken || it.stream.contradicts(from, segment.seq, payload) {
@@ -442,10 +463,11 @@ impl Core {
             if self.sessions.session(ix).keys[0].proto == proto::TCP {
                 self.watch.inspections.allow(ix);
             }
-            if !self.watch.inspections.watches(ix, s.records.is_some()) {
-                self.let_go(s, ix, now);
-            } else {
+            let watches = self.watch.inspections.watches(ix, s.records.is_some());
+            if watches && outcome == Outcome::Allowed {
                 self.watch.get_mut(judged_ix).complete = true;
+            } else {
+                self.let_go(s, ix, now);
             }
         }
         outcome

@@ -300,7 +300,7 @@ impl Core {
             Outcome::Refused(ruling) => self.refuse(s, ix, ruling, now),
             _ if found_refused => {}
             Outcome::Pending => {}
-            _ if self.watch.inspections.watches(ix, s.records.is_some()) => {}
+            Outcome::Allowed if self.watch.inspections.watches(ix, s.records.is_some()) => {}
             _ if watched => self.draw(ix, Curtain::Dns, now),
             _ => self.lift(ix),
         }

@@ -29,6 +29,8 @@ pub(crate) struct Talks {
 
 #[derive(Debug, Default)]
 struct Talk {
+    /// The number of its opener's first byte, if its SYN was seen.
+    begins: Option<u32>,
     /// What its opener sends.
     questions: Half,
     answers: Half,
@@ -124,6 +126,20 @@ impl Talk {
         inside: bool,
         room: usize,
     ) -> Result<Vec<Vec<u8>>, Reason> {
+        if way == Way::Original && segment.flags & 0x02 != 0 {
+            let begins = Some(segment.seq.wrapping_add(1));
+            // Who begins anew has said nothing yet: it would be forgotten.
+            if self.begins != begins && self.questions.next != self.begins {
+                return Err(Reason::Malformed);
+            }
+            if self.begins != begins {
+                *self = Talk {
+                    begins,
+                    ..Talk::default()
+                };
+                self.questions.next = begins;
+            }
+        }
         let next = [&self.questions, &self.answers].map(|half| half.next.unwrap_or(0));
         if !self.ear.takes(way, frame, packet, segment, next, inside) {
             return Err(Reason::Malformed);
@@ -136,7 +152,7 @@ impl Talk {
             Way::Original => &mut self.questions,
             Way::Reply => &mut self.answers,
         };
-        if segment.flags & 0x02 != 0 {
+        if reply && segment.flags & 0x02 != 0 {
             half.next = Some(segment.seq.wrapping_add(1));
         }
         let next = *half.next.get_or_insert(segment.seq);

@@ -496,3 +496,61 @@ fn at_the_port_of_names_a_session_is_what_it_says() {
         at("wan", world.from("a", it.client_says(ACK, &[0xff; 1_400])));
     }
 }
+
+/// A connection that is opened again by another number is another one: its server may have heard of this one only.
+#[test]
+fn who_begins_anew_has_said_nothing() {
+    let (good, bad) = (hello("www.good.example"), hello("www.bad.example"));
+    let mut world = only_good();
+    let mut it = Connection::new(5000, SERVER, 443);
+    at("wan", world.from("a", it.client_says(SYN, b"").ttl(3)));
+    let said = it.client_says(ACK, &good).ttl(3);
+    at("wan", world.from("a", said));
+    none(world.from("a", it.client_says(SYN, b"")));
+    assert_eq!(world.dropped(Reason::Malformed), 1);
+
+    // Nothing was said: it is the new one that counts.
+    for (name, passes) in [(&good, true), (&bad, false)] {
+        let mut world = only_good();
+        let syn = Connection::new(5000, SERVER, 443).client_says(SYN, b"");
+        at("wan", world.from("a", syn));
+        let mut it = Connection::new(5000, SERVER, 443);
+        it.client_next = 70_000;
+        let out = at("wan", world.from("a", it.client_says(SYN, b"")));
+        it.seen_as = Some((out.src.to_string(), out.sport()));
+        at("a", world.net(it.server_says(SYN | ACK, b"")));
+        at("wan", world.from("a", it.client_says(ACK, b"")));
+        let seen = world.from("a", it.client_says(ACK, name));
+        assert_eq!(seen.iter().all(|it| it.packet.flags() & RST == 0), passes);
+    }
+}
+
+/// So it is with questions: what comes next is the begin of one.
+#[test]
+fn who_begins_anew_has_asked_for_nothing() {
+    let mut world = world(dns::dns_firewall(DnsRefusal::Refused));
+    let mut it = Connection::new(5000, SERVER, 53);
+    at("wan", world.from("a", it.client_says(SYN, b"").ttl(3)));
+    let said = it.client_says(ACK, &[0, 100]).ttl(3);
+    at("wan", world.from("a", said));
+    none(world.from("a", it.client_says(SYN, b"")));
+    assert_eq!(world.dropped(Reason::Malformed), 1);
+    world.engine.check();
+}
+
+/// Nothing is asked of a session that no firewall sees any more.
+#[test]
+fn an_unanswered_session_is_let_go_with_its_firewall() {
+    let mut config = strict(vec![
+        accept("good").named("www.good.example"),
+        refuse("rest"),
+    ]);
+    let mut world = World::of(config.clone(), 16_384);
+    let show = Initial::of(b"for show").says(&client_hello("www.good.example"));
+    at("wan", world.from("a", quic(&show)));
+    none(world.from("a", quic(b"something else")));
+    divert(&mut config, false);
+    world.apply_config(config);
+    world.seconds(3);
+    assert!(one(world.from("a", quic(b"something else"))).fast);
+}
