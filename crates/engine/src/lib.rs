@@ -27,6 +27,7 @@
 
 #![forbid(unsafe_code)]
 
+mod again;
 mod answers;
 mod apply;
 mod arp;

@@ -15,6 +15,7 @@ use crate::tuple;
 use crate::wire::Ipv4;
 use flow::reason::Reason;
 use flow::{Activity, Key};
+use std::cell::RefCell;
 use std::net::Ipv4Addr;
 
 /// Ports that are tried when the tuple that a session would have is another's.
@@ -54,10 +55,22 @@ impl Core {
         if plan.routed && packet.ttl <= 1 {
             return Err(Reason::TtlExpired.into());
         }
-        self.admit(s, &plan, key)?;
-        let translation = match self.translate(s, &plan, key, &mut Silent) {
+        if let Err(reason) = self.admit(s, &plan, key) {
+            return match self.decide_rest(s, at.now) {
+                true => self.open(s, at, packet, key, first),
+                false => Err(reason.into()),
+            };
+        }
+        let translation = match self.translate_past(s, &plan, key, at.now) {
             Ok(translation) => translation,
             Err(denied) => {
+                let lacks = matches!(
+                    denied.reason,
+                    Reason::PortsExhausted | Reason::TupleConflict
+                );
+                if lacks && self.decide_rest(s, at.now) {
+                    return self.open(s, at, packet, key, first);
+                }
                 if denied.reason == Reason::PortsExhausted
                     && let Source::Pool { first, .. } = plan.source
                 {
@@ -103,7 +116,7 @@ impl Core {
             direction: plan.direction,
             flags: plan.flags(),
             limited,
-            live: true,
+            era: self.again.era(),
         });
         let session = self.sessions.session_mut(ix);
         let choice = translation.choice;
@@ -154,12 +167,35 @@ impl Core {
         }
     }
 
-    /// The translation of a new session, without making it.
+    /// The translation of a new session, without making it. Sessions that are in its way and wait are decided again.
+    fn translate_past(
+        &mut self,
+        s: &Snapshot,
+        plan: &Plan,
+        key: &Key,
+        now: Time,
+    ) -> Result<Translation, Denied> {
+        loop {
+            let met = RefCell::default();
+            let translation = self.translate(s, plan, key, &met, &mut Silent);
+            let met = met.into_inner();
+            if met.is_empty() {
+                return translation;
+            }
+            for ix in met {
+                self.decide_waiting(s, ix, now);
+            }
+        }
+    }
+
+    /// The translation of a new session, without making it. `met` gets the sessions that wait to be decided again and have
+    /// tuples that it could have had.
     pub(crate) fn translate(
         &self,
         s: &Snapshot,
         plan: &Plan,
         key: &Key,
+        met: &RefCell<Vec<SessionIx>>,
         rec: &mut impl Recorder,
     ) -> Result<Translation, Denied> {
         let exit = |eip: EipIx| match plan.exit {
@@ -180,7 +216,15 @@ impl Core {
             };
             tuple::reverse(&translated, zone)
         };
-        let usable = |reply: &Key| reply != key && self.find(reply).is_none();
+        let usable = |reply: &Key| {
+            let found = self.find(reply);
+            if let Some((ix, _)) = found
+                && self.again.waits(self.sessions.session(ix))
+            {
+                met.borrow_mut().push(ix);
+            }
+            reply != key && found.is_none()
+        };
 
         if let Source::Pool {
             gateway,
@@ -326,11 +370,12 @@ impl Core {
             .sources
             .watch()
             .then(|| self.activity(self.sessions.session(ix)));
-        let session = self.sessions.remove(ix);
+        let mut session = self.sessions.remove(ix);
         let activity = self.take_counters(session.slots);
         let seen = self.was_seen(ix);
         self.usage.add(session.accounts, &activity, seen);
         if let Some(activity) = all {
+            session.gateway = self.again.gateway(&session, &self.sources);
             self.sources.end(&session, &activity, seen);
         }
         self.usage.live(session.accounts, -1);

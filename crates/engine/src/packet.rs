@@ -57,7 +57,7 @@ impl Core {
             proto::ICMP => key.dport == tuple::ECHO_REQUEST,
             _ => true,
         };
-        let mut found = self.find(key);
+        let mut found = self.decided(s, key, at.now);
         if let Some((ix, way)) = found
             && key.proto == proto::TCP
             && opens
@@ -163,7 +163,9 @@ impl Core {
         key: &Key,
         out: &mut impl Output,
     ) -> Result<Fate, Reason> {
-        let (ix, way) = self.find(key).ok_or(Reason::FragmentTimeout)?;
+        let (ix, way) = self
+            .decided(s, key, at.now)
+            .ok_or(Reason::FragmentTimeout)?;
         self.along(s, at, ix, way, frame, packet, offload, false, out)
     }
 }
