@@ -99,10 +99,10 @@ impl Again {
         }
     }
 
-    /// Has sessions decided again so many places at a time, however few there are: for tests.
+    /// Other bounds than [`SLICE`] and [`FEW`]: for tests.
     #[cfg(any(test, feature = "check"))]
-    pub fn set_slice(&mut self, slice: u32) {
-        (self.slice, self.few) = (slice, 0);
+    pub fn set_slice(&mut self, slice: Option<u32>) {
+        (self.slice, self.few) = slice.map_or((SLICE, FEW), |slice| (slice, 0));
     }
 
     /// All sessions wait from now on, which were decided by `before` or wait already. The sweep is at `at`.

@@ -9,9 +9,9 @@ use crate::watch::Judged;
 use hashbrown::HashMap;
 
 impl Engine {
-    /// Has the engine go through its sessions so many at a time after a change of the configuration, however few there
-    /// are.
-    pub fn decide_slowly(&mut self, slice: u32) {
+    /// Has the engine go through so many places for sessions at a time after a change of the configuration, however few
+    /// there are; or as usual.
+    pub fn decide_slowly(&mut self, slice: Option<u32>) {
         self.core.again.set_slice(slice);
     }
 
