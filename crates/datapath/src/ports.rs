@@ -92,6 +92,8 @@ pub(crate) struct Ports {
     /// What is in force.
     ports: Vec<Port>,
     hook: model::Hook,
+    /// The zone that was given last.
+    zone: u16,
 }
 
 impl Ports {
@@ -102,6 +104,7 @@ impl Ports {
             home: Links::open()?,
             ports: Vec::new(),
             hook: model::Hook::default(),
+            zone: 0,
         })
     }
 
@@ -207,7 +210,7 @@ impl Ports {
             }
         }
         let already: HashSet<u32> = programs.attached()?.iter().map(|(at, _)| *at).collect();
-        let mut zones = Zones::new(map);
+        let mut zones = Zones::new(map, self.zone);
         let mut places = HashMap::new();
         let mut ports = Vec::new();
         for wanted in wanted {
@@ -270,6 +273,7 @@ impl Ports {
                 nic: wanted.nic,
             });
         }
+        self.zone = zones.last();
         Ok(ports)
     }
 
