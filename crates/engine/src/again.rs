@@ -11,6 +11,7 @@
 //!
 //! Some changes are about all sessions, see [`Core::concerns_all`]: then none waits. Nor does any in a small table.
 
+use crate::decide::Denied;
 use crate::engine::Core;
 use crate::hits::Moved;
 use crate::io::Time;
@@ -21,12 +22,16 @@ use crate::sources::Sources;
 use crate::sweep::Position;
 use crate::verdicts::{Ruling, Rulings};
 use flow::Key;
+use flow::reason::Reason;
 use hashbrown::HashSet;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Number of a configuration: the present one and those of waiting sessions have different ones.
 pub(crate) type Era = u8;
+
+/// No session.
+pub(crate) const NOBODY: SessionIx = SessionIx::MAX;
 
 /// That of no configuration.
 pub(crate) const NO_ERA: Era = 0;
@@ -36,6 +41,8 @@ pub(crate) const NO_ERA: Era = 0;
 const SLICE: u32 = 1024;
 /// With so many places all sessions are decided again at once.
 const FEW: u32 = 4096;
+/// Sessions that are in the way of a new one and decided again for it alone.
+const MOST_MET: u32 = 64;
 /// Configurations that sessions may wait from.
 const MOST: usize = 8;
 
@@ -256,14 +263,31 @@ impl Core {
         self.meters.settle();
     }
 
-    /// Something is lacking for a new session: if sessions wait that may have it, they are decided again. Says whether
-    /// there were any.
-    pub(crate) fn decide_rest(&mut self, s: &Snapshot, now: Time) -> bool {
-        let waits = self.again.is_under_way();
-        if waits {
+    /// A new session was refused: if that is for want of something which sessions that wait may have, they are decided again.
+    /// Says whether they were.
+    pub(crate) fn decide_rest(&mut self, s: &Snapshot, denied: &Denied, now: Time) -> bool {
+        let wants = matches!(
+            denied.reason,
+            Reason::SessionLimit
+                | Reason::SourceLimit
+                | Reason::PortsExhausted
+                | Reason::TupleConflict
+        );
+        let decides = wants && self.again.is_under_way();
+        if decides {
             self.decide_all(s, now);
         }
-        waits
+        decides
+    }
+
+    /// A session that waits is in the way of a new one: it is decided again. If others are in the way after it, all are.
+    #[cold]
+    pub(crate) fn make_way(&mut self, s: &Snapshot, ix: SessionIx, others: &mut u32, now: Time) {
+        self.decide_waiting(s, ix, now);
+        *others += 1;
+        if *others == MOST_MET {
+            self.decide_all(s, now);
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Opening and ending sessions.
 
+use crate::again::NOBODY;
 use crate::decide::{self, Denied, Exit, From, Plan, Source, still_fits};
 use crate::engine::{Arrival, Core};
 use crate::explain::{Recorder, Silent};
@@ -15,7 +16,7 @@ use crate::tuple;
 use crate::wire::Ipv4;
 use flow::reason::Reason;
 use flow::{Activity, Key};
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::net::Ipv4Addr;
 
 /// Ports that are tried when the tuple that a session would have is another's.
@@ -55,23 +56,21 @@ impl Core {
         if plan.routed && packet.ttl <= 1 {
             return Err(Reason::TtlExpired.into());
         }
-        if let Err(reason) = self.admit(s, &plan, key) {
-            return match self.decide_rest(s, at.now) {
-                true => self.open(s, at, packet, key, first),
-                false => Err(reason.into()),
-            };
-        }
-        let translation = match self.translate_past(s, &plan, key, at.now) {
+        self.admit(s, &plan, key)?;
+        let mut tried = 0;
+        let translation = loop {
+            let met = Cell::new(NOBODY);
+            let translation = self.translate(s, &plan, key, &met, &mut Silent);
+            match met.get() {
+                NOBODY => break translation,
+                waits => self.make_way(s, waits, &mut tried, at.now),
+            }
+        };
+        let translation = match translation {
             Ok(translation) => translation,
             Err(denied) => {
-                let lacks = matches!(
-                    denied.reason,
-                    Reason::PortsExhausted | Reason::TupleConflict
-                );
-                if lacks && self.decide_rest(s, at.now) {
-                    return self.open(s, at, packet, key, first);
-                }
                 if denied.reason == Reason::PortsExhausted
+                    && !self.again.is_under_way()
                     && let Source::Pool { first, .. } = plan.source
                 {
                     self.nat.count_exhausted(s.eip(first).outer);
@@ -167,35 +166,14 @@ impl Core {
         }
     }
 
-    /// The translation of a new session, without making it. Sessions that are in its way and wait are decided again.
-    fn translate_past(
-        &mut self,
-        s: &Snapshot,
-        plan: &Plan,
-        key: &Key,
-        now: Time,
-    ) -> Result<Translation, Denied> {
-        loop {
-            let met = RefCell::default();
-            let translation = self.translate(s, plan, key, &met, &mut Silent);
-            let met = met.into_inner();
-            if met.is_empty() {
-                return translation;
-            }
-            for ix in met {
-                self.decide_waiting(s, ix, now);
-            }
-        }
-    }
-
-    /// The translation of a new session, without making it. `met` gets the sessions that wait to be decided again and have
-    /// tuples that it could have had.
+    /// The translation of a new session, without making it. `met` gets a session that waits to be decided again and has a
+    /// tuple that it could have had.
     pub(crate) fn translate(
         &self,
         s: &Snapshot,
         plan: &Plan,
         key: &Key,
-        met: &RefCell<Vec<SessionIx>>,
+        met: &Cell<SessionIx>,
         rec: &mut impl Recorder,
     ) -> Result<Translation, Denied> {
         let exit = |eip: EipIx| match plan.exit {
@@ -221,7 +199,7 @@ impl Core {
             if let Some((ix, _)) = found
                 && self.again.waits(self.sessions.session(ix))
             {
-                met.borrow_mut().push(ix);
+                met.set(ix);
             }
             reply != key && found.is_none()
         };

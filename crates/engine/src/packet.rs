@@ -82,7 +82,12 @@ impl Core {
             };
         }
         let first = forward::activity(at, frame, packet, offload);
-        let opened = self.open(s, at, packet, key, first);
+        let opened = loop {
+            match self.open(s, at, packet, key, first) {
+                Err(denied) if self.decide_rest(s, &denied, at.now) => {}
+                opened => break opened,
+            }
+        };
         match opened.map_err(|denied| self.refused_before(s, at, key, denied, first)) {
             Ok(ix) => self.along(s, at, ix, Way::Original, frame, packet, offload, true, out),
             Err(denied)

@@ -1,5 +1,6 @@
 //! What the engine tells about itself.
 
+use crate::again::NOBODY;
 use crate::answers::{eip_answers, may_send};
 use crate::decide::{self, Denied, Entry, From};
 use crate::engine::{Core, Engine};
@@ -13,7 +14,7 @@ use crate::walk::Told;
 use flow::reason::Reason;
 use flow::{Key, proto};
 use model::App;
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -334,7 +335,7 @@ impl Core {
         let translation = self
             .admit(s, &plan, key)
             .map_err(Denied::from)
-            .and_then(|()| self.translate(s, &plan, key, &RefCell::default(), steps));
+            .and_then(|()| self.translate(s, &plan, key, &Cell::new(NOBODY), steps));
         let reply = match translation {
             Ok(translation) => translation.reply,
             Err(denied) => {
