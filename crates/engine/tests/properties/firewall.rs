@@ -289,8 +289,11 @@ fn run(
             Op::Say(..) => {}
             Op::Wait(seconds) => world.seconds(u64::from(*seconds)),
             Op::Step(steps) => {
-                let step = |world: &mut World| (0..*steps).for_each(|_| drop(world.step()));
-                touches_none(&mut world, step)?;
+                touches_none(&mut world, |world| {
+                    for _ in 0..*steps {
+                        world.step();
+                    }
+                })?;
             }
             Op::Policies(genes, strict) => {
                 with = config(genes, *strict, by_address);
