@@ -95,6 +95,8 @@ pub(crate) struct Ports {
     /// What is in force.
     ports: Vec<Port>,
     hook: model::Hook,
+    /// The zone that was given last.
+    zone: u16,
 }
 
 impl Ports {
@@ -105,6 +107,7 @@ impl Ports {
             home: Links::open()?,
             ports: Vec::new(),
             hook: model::Hook::default(),
+            zone: 0,
         })
     }
 
@@ -211,7 +214,7 @@ impl Ports {
             }
         }
         let already: HashSet<u32> = programs.attached()?.iter().map(|(at, _)| *at).collect();
-        let mut zones = Zones::new(map);
+        let mut zones = Zones::new(map, self.zone);
         let mut places = HashMap::new();
         let mut ports = Vec::new();
         for wanted in wanted {
@@ -274,6 +277,7 @@ impl Ports {
                 nic: wanted.nic,
             });
         }
+        self.zone = zones.last();
         Ok(ports)
     }
 

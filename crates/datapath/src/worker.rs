@@ -171,9 +171,13 @@ impl Loop {
             let packets = self.packets(at);
             match self.tasks(at) {
                 Ok(0) if packets == 0 => {}
-                Ok(_) => {
+                Ok(tasks) => {
                     at = now();
                     idle_since = at;
+                    // A task may have given the engine something to do.
+                    if tasks > 0 {
+                        next = at;
+                    }
                 }
                 Err(Closed) => return,
             }

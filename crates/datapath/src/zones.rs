@@ -21,22 +21,23 @@ pub(crate) struct Entry {
     pub mac: [u8; 6],
 }
 
-/// Gives zones to interfaces: each the one that it has, or a free one.
+/// Gives zones to interfaces: each the one that it has, or a free one. Of these the next after that which was given last:
+/// flows of an interface that has just gone may still have its zone.
 pub(crate) struct Zones<'a> {
     map: &'a PortMap,
     taken: HashSet<u16>,
-    next: u16,
+    last: u16,
 }
 
 impl<'a> Zones<'a> {
     /// Zones in the map count as taken, also those of interfaces that are gone: flows may still have
     /// them.
-    pub fn new(map: &'a PortMap) -> Zones<'a> {
+    pub fn new(map: &'a PortMap, last: u16) -> Zones<'a> {
         let live = map.iter().filter(|port| port.ifindex.load(Relaxed) != 0);
         Zones {
             map,
             taken: live.map(|port| port.zone.load(Relaxed)).collect(),
-            next: UPLINK_ZONE + 1,
+            last,
         }
     }
 
@@ -47,11 +48,17 @@ impl<'a> Zones<'a> {
         if port.ifindex.load(Relaxed) == ifindex && zone > UPLINK_ZONE {
             return Some(zone);
         }
-        while self.taken.contains(&self.next) {
-            self.next = self.next.checked_add(1)?;
-        }
-        self.taken.insert(self.next);
-        Some(self.next)
+        let after = self.last.checked_add(1).unwrap_or(0).max(UPLINK_ZONE + 1);
+        let mut all = (after..=u16::MAX).chain(UPLINK_ZONE + 1..after);
+        let free = all.find(|zone| !self.taken.contains(zone))?;
+        self.taken.insert(free);
+        self.last = free;
+        Some(free)
+    }
+
+    /// The one that was given last to an interface that had none.
+    pub fn last(&self) -> u16 {
+        self.last
     }
 }
 
@@ -101,16 +108,18 @@ mod tests {
     fn an_interface_keeps_its_zone_and_a_new_one_gets_a_free_one() {
         let map = map();
         write(&map, &[entry(7, 1), entry(8, 3), entry(9, 2)]);
-        let mut zones = Zones::new(&map);
+        let mut zones = Zones::new(&map, 0);
         assert_eq!((zones.of(9), zones.of(8)), (Some(2), Some(3)));
         assert_eq!((zones.of(10), zones.of(11)), (Some(4), Some(5)));
         // What was an uplink and is none any more does not keep the uplinks' zone.
         assert_eq!(zones.of(7), Some(6));
 
-        // A zone is free only after its interface has gone from the map.
+        // A zone is free only after its interface has gone from the map, and then it is not the next one's.
         write(&map, &[entry(8, 3), entry(10, 4)]);
-        let mut zones = Zones::new(&map);
-        assert_eq!((zones.of(8), zones.of(12)), (Some(3), Some(2)));
+        let mut zones = Zones::new(&map, zones.last());
+        assert_eq!((zones.of(8), zones.of(12)), (Some(3), Some(7)));
+        let mut zones = Zones::new(&map, u16::MAX);
+        assert_eq!((zones.of(12), zones.of(13)), (Some(2), Some(5)));
     }
 
     #[test]
@@ -120,10 +129,10 @@ mod tests {
             .map(|zone| entry(zone as u32, zone))
             .collect();
         write(&map, &all);
-        let mut zones = Zones::new(&map);
+        let mut zones = Zones::new(&map, 0);
         assert_eq!(zones.of(5), Some(5));
         assert_eq!(zones.of(PORT_SLOTS + 1), None);
         write(&map, &all[1..]);
-        assert_eq!(Zones::new(&map).of(PORT_SLOTS + 1), Some(2));
+        assert_eq!(Zones::new(&map, 9).of(PORT_SLOTS + 1), Some(2));
     }
 }

@@ -1,5 +1,6 @@
 //! A new configuration, and a table that an earlier daemon has left: deciding again about sessions.
 
+use crate::again::Again;
 use crate::decide::{self, Direction, Exit, From, Plan, Source, still_fits};
 use crate::engine::{Core, Counters, Engine, Memory};
 use crate::explain::Silent;
@@ -94,6 +95,7 @@ impl Engine {
             limits: HashMap::new(),
             retired: Vec::new(),
             sweep: Sweep::new(now),
+            again: Again::new(),
             watch: Watch::new(),
         };
         core.nat.configure(&snapshot);
@@ -110,16 +112,18 @@ impl Engine {
     }
 
     /// Puts a new configuration in force: for the next packet, and for every session. Sessions that it
-    /// still allows with their present translation go on untouched; the others end.
+    /// still allows with their present translation go on untouched; the others end. If there are many, the kernel
+    /// forwards them as before until [`tick`](Engine::tick), which wants to be called now, has come to them.
     pub fn apply(&mut self, snapshot: Arc<Snapshot>, now: Time, out: &mut impl Output) {
+        self.core.make_room(&self.snapshot, &snapshot, now);
         let before = std::mem::replace(&mut self.snapshot, snapshot);
-        self.core.apply(&self.snapshot, &before, now);
+        self.core.apply(&self.snapshot, before, now);
         self.core.send_records(out);
     }
 }
 
 impl Core {
-    fn apply(&mut self, s: &Snapshot, before: &Snapshot, now: Time) {
+    fn apply(&mut self, s: &Snapshot, before: Arc<Snapshot>, now: Time) {
         self.nat.configure(s);
         self.meters.configure(s);
         self.usage.configure(s);
@@ -131,24 +135,11 @@ impl Core {
         self.counters.drops[Reason::HopGone as usize] += dropped;
         self.limits
             .retain(|ifindex, _| s.by_ifindex.contains_key(ifindex));
-        for ix in 0..self.sessions.places() {
-            if self.sessions.get(ix).is_some() {
-                self.count_bytes(ix);
-                self.record_over(before, ix, now);
-            }
-        }
-        self.watch
+        let moved = self
+            .watch
             .configure(&s.firewalls, Some(&before.firewalls), now);
-        for ix in 0..self.sessions.places() {
-            if self.sessions.get(ix).is_some()
-                && let Err(close) = self.refit(s, ix, now)
-            {
-                self.end(before, ix, close, now);
-            }
-        }
-        self.watch.alike = true;
-        self.meters.settle();
-        self.sweep.announce(s, Some(before));
+        self.sweep.announce(s, Some(&before));
+        self.begin_again(s, before, moved, now);
     }
 
     /// Decides about a session again. If it may go on, what it says of resources and next hops and what it
@@ -438,7 +429,7 @@ impl Core {
             direction: Direction::Local,
             flags: action.flags & !flags::ORIGINAL,
             limited: false,
-            live: true,
+            era: self.again.era(),
         });
         self.sessions.place(ix, [slot, other]);
         for slot in [slot, other] {

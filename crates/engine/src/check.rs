@@ -2,13 +2,26 @@
 
 use crate::curtain::Curtain;
 use crate::engine::{Core, Engine};
-use crate::sessions::{NO_SLOT, Session, Way};
+use crate::sessions::{NO_SLOT, Session, SessionIx, Way};
 use crate::snapshot::Snapshot;
 use crate::tuple;
 use crate::watch::Judged;
 use hashbrown::HashMap;
 
 impl Engine {
+    /// Has the engine go through so many places for sessions at a time after a change of the configuration, however few
+    /// there are; or as usual.
+    pub fn decide_slowly(&mut self, slice: Option<u32>) {
+        self.core.again.set_slice(slice);
+    }
+
+    /// Which live sessions, in their order, wait to be decided again.
+    pub fn waiting(&self) -> Vec<bool> {
+        let all = self.core.live();
+        all.map(|(_, session)| self.core.again.waits(session))
+            .collect()
+    }
+
     /// Checks that everything that is kept twice agrees: sessions with index, flow table, mappings, hops and
     /// counts; and that each packet was counted once.
     ///
@@ -16,6 +29,7 @@ impl Engine {
     /// If something does not agree.
     pub fn check(&self) {
         self.core.check();
+        self.core.check_waiting();
         self.core.check_meters(&self.snapshot);
         self.core.check_usage(&self.snapshot);
         self.core.check_drains(&self.snapshot);
@@ -23,31 +37,44 @@ impl Engine {
 }
 
 impl Core {
+    fn live(&self) -> impl Iterator<Item = (SessionIx, &Session)> {
+        let places = 0..self.sessions.places();
+        places.filter_map(|ix| Some((ix, self.sessions.get(ix)?)))
+    }
+
+    /// Those that the configuration has decided about.
+    fn decided_ones(&self) -> impl Iterator<Item = (SessionIx, &Session)> {
+        self.live().filter(|(_, it)| !self.again.waits(it))
+    }
+
+    /// What was decided by another configuration, waits: it is known by which.
+    fn check_waiting(&self) {
+        for (_, session) in self.live().filter(|(_, it)| self.again.waits(it)) {
+            assert!(self.again.snapshot(session).is_some(), "{session:?}");
+        }
+    }
+
     fn check_meters(&self, s: &Snapshot) {
-        self.meters.check(s);
-        for session in (0..self.sessions.places()).filter_map(|ix| self.sessions.get(ix)) {
+        self.meters.check(s, !self.again.is_under_way());
+        for (_, session) in self.decided_ones() {
             let meters = self.meters.of(s, session.direction, &session.keys);
             assert_eq!(session.meters, meters, "{session:?}");
         }
     }
 
     fn check_usage(&self, s: &Snapshot) {
-        let sessions = || (0..self.sessions.places()).filter_map(|ix| self.sessions.get(ix));
-        for session in sessions() {
+        for (_, session) in self.decided_ones() {
             let accounts = self
                 .usage
                 .of(s, session.direction, &session.keys, session.entry);
             assert_eq!(session.accounts, accounts, "{session:?}");
         }
-        self.usage.check(sessions());
+        self.usage.check(self.live().map(|(_, session)| session));
     }
 
     /// Each session is one that the configuration lets go on, for as long as it says.
     fn check_drains(&self, s: &Snapshot) {
-        for ix in 0..self.sessions.places() {
-            let Some(session) = self.sessions.get(ix) else {
-                continue;
-            };
+        for (ix, session) in self.decided_ones() {
             let plan = self.plan_again(s, ix);
             let drains = plan.map(|plan| plan.drains);
             assert_eq!(drains, Some(session.drains), "{session:?}");

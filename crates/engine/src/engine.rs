@@ -1,5 +1,6 @@
 //! The engine: what becomes of a frame.
 
+use crate::again::Again;
 use crate::decide::From;
 use crate::fragments::Fragments;
 use crate::io::{Offload, Output, Time};
@@ -111,6 +112,7 @@ pub(crate) struct Core {
     /// Slots of the flow table that await a grace period.
     pub(crate) retired: Vec<u32>,
     pub(crate) sweep: Sweep,
+    pub(crate) again: Again,
     pub(crate) watch: Watch,
 }
 

@@ -3,8 +3,8 @@
 //! Policies are counted as long as there are any: also while their firewall is off, and from one daemon to the next, if
 //! somebody keeps what has [changed](Hits::changed) and [gives](Hits::restore) it back.
 
-use crate::firewall::Firewalls;
-use crate::verdicts::{Ruling, Rulings};
+use crate::firewall::{Firewalls, ListIx};
+use crate::verdicts::{Ruling, Rulings, Says};
 use hashbrown::HashMap;
 use model::{ControlPolicy, Id, PolicyScope};
 use std::sync::Arc;
@@ -37,19 +37,29 @@ pub(crate) struct Hits {
 }
 
 impl Hits {
-    /// Follows policies that have moved: what is known by scope and identifier stays.
-    pub fn configure(&mut self, now: &Firewalls, before: Option<&Firewalls>) {
+    /// Follows policies that have moved: what is known by scope and identifier stays. Gives where they are now, if that is
+    /// `asked`.
+    pub fn configure(&mut self, now: &Firewalls, before: Option<&Firewalls>, asked: bool) -> Moved {
+        let mut places = Moved::default();
         let mut old = std::mem::take(&mut self.lists);
         let before: Vec<_> = before.into_iter().flat_map(Firewalls::counted).collect();
+        places.lists.resize_with(before.len(), || None);
         let find = |scope| before.iter().position(|(it, _)| *it == scope);
-        self.lists = now
-            .counted()
-            .map(|(scope, policies)| {
+        self.lists = (0..)
+            .zip(now.counted())
+            .map(|(list, (scope, policies))| {
                 let Some(at) = find(scope) else {
                     return vec![Hit::default(); policies.len()];
                 };
                 let (was, hits) = (before[at].1, std::mem::take(&mut old[at]));
-                match Arc::ptr_eq(was, policies) {
+                let same = Arc::ptr_eq(was, policies);
+                if asked {
+                    places.lists[at] = Some(match same {
+                        true => MovedList::same(list),
+                        false => MovedList::new(list, was, policies),
+                    });
+                }
+                match same {
                     true => hits,
                     false => self.moved(scope, was, &hits, policies),
                 }
@@ -60,6 +70,7 @@ impl Hits {
         for ((scope, was), hits) in gone {
             self.moved(scope, was, &hits, &[]);
         }
+        places
     }
 
     /// Counters of `was` for `policies`. The others are gone. There may be 100,000, of which nearly all are nearly always
@@ -71,13 +82,7 @@ impl Hits {
         hits: &[Hit],
         policies: &[Arc<ControlPolicy>],
     ) -> Vec<Hit> {
-        let same = |(a, b): &(&Arc<ControlPolicy>, &Arc<ControlPolicy>)| Arc::ptr_eq(a, b);
-        let front = was.iter().zip(policies).take_while(same).count();
-        let back = was[front..]
-            .iter()
-            .rev()
-            .zip(policies[front..].iter().rev());
-        let back = back.take_while(same).count();
+        let (front, back) = unchanged(was, policies);
         let between = front..was.len() - back;
         let counted = was[between.clone()].iter().zip(&hits[between.clone()]);
         let counted = counted.filter(|(_, hit)| **hit != Hit::default());
@@ -187,6 +192,88 @@ impl Hits {
             place = 0;
         }
         (all, true)
+    }
+}
+
+/// How many policies at the front and at the back are the same objects.
+fn unchanged(was: &[Arc<ControlPolicy>], now: &[Arc<ControlPolicy>]) -> (usize, usize) {
+    let same = |(a, b): &(&Arc<ControlPolicy>, &Arc<ControlPolicy>)| Arc::ptr_eq(a, b);
+    let front = was.iter().zip(now).take_while(same).count();
+    let back = was[front..].iter().rev().zip(now[front..].iter().rev());
+    (front, back.take_while(same).count())
+}
+
+/// Where the policies of a configuration are in the next one. Lists are named by their places in [`Firewalls::counted`].
+#[derive(Debug, Default)]
+pub(crate) struct Moved {
+    lists: Vec<Option<MovedList>>,
+}
+
+/// Where the policies of a list are.
+#[derive(Debug)]
+struct MovedList {
+    list: ListIx,
+    /// So many are where they were.
+    front: usize,
+    /// Those after them.
+    between: Vec<Option<u32>>,
+    /// The place of the first one after those.
+    back: usize,
+}
+
+impl MovedList {
+    /// They are all where they were.
+    fn same(list: ListIx) -> MovedList {
+        MovedList {
+            list,
+            front: usize::MAX,
+            between: Vec::new(),
+            back: 0,
+        }
+    }
+
+    fn new(list: ListIx, was: &[Arc<ControlPolicy>], policies: &[Arc<ControlPolicy>]) -> MovedList {
+        let (front, back) = unchanged(was, policies);
+        let others = (0..).zip(policies).skip(front);
+        let others = others.take(policies.len() - front - back);
+        let places: HashMap<&str, u32> = others.map(|(at, it)| (it.id.as_str(), at)).collect();
+        let between = was[front..was.len() - back].iter();
+        MovedList {
+            list,
+            front,
+            between: between
+                .map(|it| places.get(it.id.as_str()).copied())
+                .collect(),
+            back: policies.len() - back,
+        }
+    }
+
+    fn place(&self, place: u32) -> Option<u32> {
+        let Some(after) = (place as usize).checked_sub(self.front) else {
+            return Some(place);
+        };
+        match after.checked_sub(self.between.len()) {
+            None => self.between[after],
+            Some(after) => Some((self.back + after) as u32),
+        }
+    }
+}
+
+impl Moved {
+    /// What a firewall has said, in the numbers of the next configuration; none if that does not have its list or policy.
+    pub fn ruling(&self, ruling: &Ruling) -> Option<Ruling> {
+        let to = self.lists.get(ruling.list as usize)?.as_ref()?;
+        Some(Ruling {
+            list: to.list,
+            says: match ruling.says {
+                Says::Policy(place, action) => Says::Policy(to.place(place)?, action),
+                Says::Unidentified(place) => Says::Unidentified(to.place(place)?),
+                Says::Pending(place, needs) => Says::Pending(to.place(place)?, needs),
+                other => other,
+            },
+            pre: ruling.pre.and_then(|place| to.place(place)),
+            ..*ruling
+        })
     }
 }
 

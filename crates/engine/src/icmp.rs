@@ -49,7 +49,7 @@ impl Core {
 
         // The quoted packet left by this port, so packets that answer it come in here.
         let (ix, way) = self
-            .find(&tuple::reverse(&key, at.zone()))
+            .decided(s, &tuple::reverse(&key, at.zone()), at.now)
             .ok_or(Reason::IcmpUnmatched)?;
         let session = self.sessions.session(ix);
         let action = session.action(way);

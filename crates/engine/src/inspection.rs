@@ -475,6 +475,9 @@ impl Core {
 
     /// What a session is, will not be known.
     fn give_up(&mut self, s: &Snapshot, ix: SessionIx, now: Time, out: &mut impl Output) {
+        if !self.is_inspected(s, ix, now) {
+            return;
+        }
         let Some(judged) = self.sessions.session(ix).judged else {
             return self.watch.inspections.remove(ix);
         };
@@ -493,6 +496,11 @@ impl Core {
             self.refuse(s, ix, ruling, now);
             self.tell_ends(s, ix, next, now, out);
         }
+    }
+
+    /// Whether a session is under inspection still, when it has been decided again if it waited for that.
+    fn is_inspected(&mut self, s: &Snapshot, ix: SessionIx, now: Time) -> bool {
+        self.decide_waiting(s, ix, now) && self.watch.inspections.live.contains_key(&ix)
     }
 
     fn tell_ends(
@@ -527,6 +535,9 @@ impl Core {
             }
         }
         for ix in over {
+            if !self.is_inspected(s, ix, now) {
+                continue;
+            }
             let next = self.watch.inspections.live.get(&ix).map(|it| it.next);
             if let Outcome::Refused(ruling) = self.learn(s, ix, now) {
                 self.refuse(s, ix, ruling, now);
@@ -536,6 +547,9 @@ impl Core {
             }
         }
         for (ix, next) in silent {
+            if !self.is_inspected(s, ix, now) {
+                continue;
+            }
             let Some(judged) = self.sessions.session(ix).judged else {
                 continue;
             };

@@ -1,6 +1,7 @@
 //! Judging sessions: those that begin, those that have told something, and all again when what they are judged by
 //! changes.
 
+use crate::again::Era;
 use crate::curtain::Curtain;
 use crate::decide::{Denied, Direction, Plan, Unreachable};
 use crate::engine::Core;
@@ -292,8 +293,15 @@ impl Core {
         self.count_bytes(ix);
         let adopting = self.watch.adopting;
         let epoch = self.watch.epoch;
+        let era = self.sessions.session(ix).era;
         let judged = self.watch.get_mut(judged_ix);
         judged.epoch = epoch;
+        if era != self.again.era() {
+            let lists = s.firewalls.lists.len();
+            let dns = judged.dns.take();
+            let dns = dns.and_then(|ruling| self.again.moved(era, *ruling));
+            judged.dns = dns.filter(|it| usize::from(it.list) < lists).map(Box::new);
+        }
         let found_refused = adopting && judged.curtain == Curtain::Refused;
         judged.set_rulings(rulings);
         match outcome {
@@ -347,17 +355,20 @@ impl Core {
 
     /// Counts what has gone by in a session since the last time, for the policies that let it pass.
     pub(crate) fn count_bytes(&mut self, ix: SessionIx) {
-        if let Some(judged) = self.sessions.session(ix).judged {
+        let session = self.sessions.session(ix);
+        if let Some(judged) = session.judged {
+            let era = session.era;
             let bytes = self.bytes_of(ix);
-            self.count_for(judged, bytes);
+            self.count_for(judged, era, bytes);
         }
     }
 
-    fn count_for(&mut self, judged: JudgedIx, bytes: u64) {
+    /// `era` is that of the configuration by which it is judged.
+    fn count_for(&mut self, judged: JudgedIx, era: Era, bytes: u64) {
         let judged = self.watch.get_mut(judged);
         let grown = bytes.saturating_sub(judged.counted);
         judged.counted = bytes;
-        let rulings = judged.rulings();
+        let rulings = self.again.all_moved(era, judged.rulings());
         self.watch.hits.bytes(&rulings, grown);
         self.watch.capacity.bytes += grown;
     }

@@ -21,12 +21,14 @@
 //!   is made.
 //! * What a session holds (port, hops, slots, counts) is given back when it ends, in one place.
 //! * Every frame is sent on, answered, held for a bounded time, or counted under a [`flow::reason::Reason`].
-//! * A new [`Snapshot`] holds for the next packet; sessions that it still allows are not touched.
+//! * A new [`Snapshot`] holds for the next packet; sessions that it still allows are not touched. Those of which no packet
+//!   comes here are decided again soon after (`again.rs`).
 //! * Memory is bounded: by the number of sessions, and by the limits in `fragments.rs`,
 //!   `neighbours.rs`, `inspection.rs` and `dns.rs`.
 
 #![forbid(unsafe_code)]
 
+mod again;
 mod answers;
 mod apply;
 mod arp;

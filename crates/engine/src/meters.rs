@@ -106,6 +106,13 @@ impl Meters {
             .extend(self.found.drain().map(|(_, pair)| pair));
     }
 
+    /// Whether there are meters for all limits of a new configuration, though those of limits that are gone are not free
+    /// yet.
+    pub fn have_room(&self, s: &Snapshot) -> bool {
+        let new = |it: &&Limit| !self.owners.contains_key(&(it.kind, it.id.clone()));
+        self.leaving.is_empty() || s.limits.iter().filter(new).count() <= self.free.len()
+    }
+
     /// No session has the meters of limits that are gone any more.
     pub fn settle(&mut self) {
         for pair in std::mem::take(&mut self.leaving) {
@@ -174,10 +181,10 @@ impl Meters {
 
     /// Checks that every pair is in one place, and says whose it is.
     #[cfg(any(test, feature = "check"))]
-    pub fn check(&self, s: &Snapshot) {
-        assert!(self.found.is_empty() && self.leaving.is_empty());
+    pub fn check(&self, s: &Snapshot, settled: bool) {
+        assert!(self.found.is_empty() && (!settled || self.leaving.is_empty()));
         let mut pairs: Vec<PairIx> = self.free.clone();
-        pairs.extend(&self.pairs);
+        pairs.extend(self.pairs.iter().chain(&self.leaving));
         pairs.sort_unstable();
         let all = (1..(self.memory.len() / 2) as PairIx).collect::<Vec<_>>();
         assert_eq!(pairs, all);

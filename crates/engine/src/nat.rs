@@ -230,6 +230,11 @@ impl Nat {
             .copied()
     }
 
+    /// Whether strangers may be let in by mappings.
+    pub fn lets_in(&self) -> bool {
+        self.by_outer.is_some()
+    }
+
     /// A mapping.
     pub fn mapping(&self, ix: MappingIx) -> &Mapping {
         &self.mappings[ix as usize]

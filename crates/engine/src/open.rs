@@ -1,5 +1,6 @@
 //! Opening and ending sessions.
 
+use crate::again::NOBODY;
 use crate::decide::{self, Denied, Exit, From, Plan, Source, still_fits};
 use crate::engine::{Arrival, Core};
 use crate::explain::{Recorder, Silent};
@@ -15,6 +16,7 @@ use crate::tuple;
 use crate::wire::Ipv4;
 use flow::reason::Reason;
 use flow::{Activity, Key};
+use std::cell::Cell;
 use std::net::Ipv4Addr;
 
 /// Ports that are tried when the tuple that a session would have is another's.
@@ -55,10 +57,20 @@ impl Core {
             return Err(Reason::TtlExpired.into());
         }
         self.admit(s, &plan, key)?;
-        let translation = match self.translate(s, &plan, key, &mut Silent) {
+        let mut tried = 0;
+        let translation = loop {
+            let met = Cell::new(NOBODY);
+            let translation = self.translate(s, &plan, key, &met, &mut Silent);
+            match met.get() {
+                NOBODY => break translation,
+                waits => self.make_way(s, waits, &mut tried, at.now),
+            }
+        };
+        let translation = match translation {
             Ok(translation) => translation,
             Err(denied) => {
                 if denied.reason == Reason::PortsExhausted
+                    && !self.again.is_under_way()
                     && let Source::Pool { first, .. } = plan.source
                 {
                     self.nat.count_exhausted(s.eip(first).outer);
@@ -103,7 +115,7 @@ impl Core {
             direction: plan.direction,
             flags: plan.flags(),
             limited,
-            live: true,
+            era: self.again.era(),
         });
         let session = self.sessions.session_mut(ix);
         let choice = translation.choice;
@@ -154,12 +166,14 @@ impl Core {
         }
     }
 
-    /// The translation of a new session, without making it.
+    /// The translation of a new session, without making it. `met` gets a session that waits to be decided again and has a
+    /// tuple that it could have had.
     pub(crate) fn translate(
         &self,
         s: &Snapshot,
         plan: &Plan,
         key: &Key,
+        met: &Cell<SessionIx>,
         rec: &mut impl Recorder,
     ) -> Result<Translation, Denied> {
         let exit = |eip: EipIx| match plan.exit {
@@ -180,7 +194,15 @@ impl Core {
             };
             tuple::reverse(&translated, zone)
         };
-        let usable = |reply: &Key| reply != key && self.find(reply).is_none();
+        let usable = |reply: &Key| {
+            let found = self.find(reply);
+            if let Some((ix, _)) = found
+                && self.again.waits(self.sessions.session(ix))
+            {
+                met.set(ix);
+            }
+            reply != key && found.is_none()
+        };
 
         if let Source::Pool {
             gateway,
@@ -326,11 +348,12 @@ impl Core {
             .sources
             .watch()
             .then(|| self.activity(self.sessions.session(ix)));
-        let session = self.sessions.remove(ix);
+        let mut session = self.sessions.remove(ix);
         let activity = self.take_counters(session.slots);
         let seen = self.was_seen(ix);
         self.usage.add(session.accounts, &activity, seen);
         if let Some(activity) = all {
+            session.gateway = self.again.gateway(&session, &self.sources);
             self.sources.end(&session, &activity, seen);
         }
         self.usage.live(session.accounts, -1);

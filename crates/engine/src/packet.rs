@@ -57,7 +57,7 @@ impl Core {
             proto::ICMP => key.dport == tuple::ECHO_REQUEST,
             _ => true,
         };
-        let mut found = self.find(key);
+        let mut found = self.decided(s, key, at.now);
         if let Some((ix, way)) = found
             && key.proto == proto::TCP
             && opens
@@ -82,7 +82,12 @@ impl Core {
             };
         }
         let first = forward::activity(at, frame, packet, offload);
-        let opened = self.open(s, at, packet, key, first);
+        let opened = loop {
+            match self.open(s, at, packet, key, first) {
+                Err(denied) if self.decide_rest(s, &denied, at.now) => {}
+                opened => break opened,
+            }
+        };
         match opened.map_err(|denied| self.refused_before(s, at, key, denied, first)) {
             Ok(ix) => self.along(s, at, ix, Way::Original, frame, packet, offload, true, out),
             Err(denied)
@@ -163,7 +168,9 @@ impl Core {
         key: &Key,
         out: &mut impl Output,
     ) -> Result<Fate, Reason> {
-        let (ix, way) = self.find(key).ok_or(Reason::FragmentTimeout)?;
+        let (ix, way) = self
+            .decided(s, key, at.now)
+            .ok_or(Reason::FragmentTimeout)?;
         self.along(s, at, ix, way, frame, packet, offload, false, out)
     }
 }

@@ -1,5 +1,6 @@
 //! What the engine tells about itself.
 
+use crate::again::NOBODY;
 use crate::answers::{eip_answers, may_send};
 use crate::decide::{self, Denied, Entry, From};
 use crate::engine::{Core, Engine};
@@ -13,6 +14,7 @@ use crate::walk::Told;
 use flow::reason::Reason;
 use flow::{Key, proto};
 use model::App;
+use std::cell::Cell;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -102,8 +104,15 @@ impl Engine {
         (found, (last < places).then_some(last))
     }
 
+    /// What a session was decided by.
+    fn snapshot_of(&self, session: &Session) -> &Snapshot {
+        let again = &self.core.again;
+        let before = again.snapshot(session).filter(|_| again.waits(session));
+        before.unwrap_or(&self.snapshot)
+    }
+
     fn fits(&self, session: &Session, filter: &SessionFilter) -> bool {
-        let s = &self.snapshot;
+        let s = self.snapshot_of(session);
         let gateway = || session.gateway.map(|g| &s.gateway(g).id);
         let touches = |address: Ipv4Addr| {
             let raw = tuple::raw(address);
@@ -127,7 +136,7 @@ impl Engine {
     }
 
     fn session_view(&self, session: &Session, now: Time) -> SessionView {
-        let s = &self.snapshot;
+        let s = self.snapshot_of(session);
         let eni = s.eni(session.eni);
         let (state, idle, timeout) = self.core.idleness(s, session, now);
         let [original, reply] = self.core.activity(session);
@@ -326,7 +335,7 @@ impl Core {
         let translation = self
             .admit(s, &plan, key)
             .map_err(Denied::from)
-            .and_then(|()| self.translate(s, &plan, key, steps));
+            .and_then(|()| self.translate(s, &plan, key, &Cell::new(NOBODY), steps));
         let reply = match translation {
             Ok(translation) => translation.reply,
             Err(denied) => {
@@ -356,6 +365,11 @@ impl Core {
     ) -> Option<Key> {
         let (ix, way) = self.find(key)?;
         let session = self.sessions.session(ix);
+        let entry = match self.again.waits(session) {
+            // It would be decided again first.
+            true => self.plan_again(s, ix)?.entry,
+            false => session.entry,
+        };
         let zone = session.keys[way.other() as usize].zone;
         let translated = tuple::reverse(&session.keys[way.other() as usize], 0);
         let had = Some(translated.src);
@@ -374,7 +388,7 @@ impl Core {
             return None;
         }
         steps.step("session", || {
-            let entry = session.entry.map(|entry| entry_id(s, entry));
+            let entry = entry.map(|entry| entry_id(s, entry));
             (entry, format!("is there already: {}", arrow(&translated)))
         });
         Some(translated)

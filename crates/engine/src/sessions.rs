@@ -1,5 +1,6 @@
 //! The sessions: a slab. The flow table is its index: each slot has a session.
 
+use crate::again::{Era, NO_ERA};
 use crate::decide::{Direction, Entry};
 use crate::nat::MappingIx;
 use crate::snapshot::{EniIx, GatewayIx, Ticks};
@@ -67,8 +68,8 @@ pub(crate) struct Session {
     pub flags: u8,
     /// It counts against the limit of its source.
     pub limited: bool,
-    /// Not a free place in the slab.
-    pub live: bool,
+    /// The configuration that it was decided by last, or [`NO_ERA`] for a free place in the slab.
+    pub era: Era,
 }
 
 /// The state of a session's protocol, from what was seen of it in both ways.
@@ -176,7 +177,9 @@ impl Sessions {
 
     /// The session in a place, if one lives there.
     pub fn get(&self, ix: SessionIx) -> Option<&Session> {
-        self.slab.get(ix as usize).filter(|session| session.live)
+        self.slab
+            .get(ix as usize)
+            .filter(|session| session.era != NO_ERA)
     }
 
     /// A live session.
@@ -204,7 +207,7 @@ impl Sessions {
     /// Adds a session. It can be found when it has been [placed](Sessions::place).
     #[inline(always)]
     pub fn add(&mut self, session: Session) -> SessionIx {
-        debug_assert!(session.live && session.keys[0] != session.keys[1]);
+        debug_assert!(session.era != NO_ERA && session.keys[0] != session.keys[1]);
         match self.free.pop() {
             Some(ix) => {
                 self.slab[ix as usize] = session;
@@ -263,14 +266,14 @@ impl Sessions {
         self.free.push(ix);
         let session = &mut self.slab[ix as usize];
         let removed = session.clone();
-        session.live = false;
+        session.era = NO_ERA;
         removed
     }
 
     /// Checks that slab and counts agree.
     #[cfg(any(test, feature = "check"))]
     pub fn check(&self) {
-        let live = || self.slab.iter().filter(|session| session.live);
+        let live = || self.slab.iter().filter(|session| session.era != NO_ERA);
         assert_eq!(live().count() as u32, self.len());
         let slow = live().filter(|session| session.slow.is_some()).count();
         assert_eq!(slow * 2, self.slow.len());

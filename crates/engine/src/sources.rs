@@ -65,6 +65,7 @@ struct Book {
 pub(crate) struct Sources {
     /// The gateways that watch: by index in the snapshot, their identifiers.
     watched: HashMap<GatewayIx, Id>,
+    by_id: HashMap<Id, GatewayIx>,
     /// By gateway and address as in a packet.
     books: HashMap<(GatewayIx, u32), Book>,
 }
@@ -76,8 +77,9 @@ impl Sources {
         let watching = (0..).zip(&s.gateways).filter(|(_, it)| it.watches_sources);
         self.watched = watching.map(|(ix, it)| (ix, it.id.clone())).collect();
         if before != self.watched {
-            let now: HashMap<&Id, GatewayIx> =
-                self.watched.iter().map(|(ix, id)| (id, *ix)).collect();
+            let watched = self.watched.iter();
+            self.by_id = watched.map(|(ix, id)| (id.clone(), *ix)).collect();
+            let now = &self.by_id;
             let books = std::mem::take(&mut self.books).into_iter();
             self.books = books
                 .filter_map(|((ix, address), book)| {
@@ -85,6 +87,11 @@ impl Sources {
                 })
                 .collect();
         }
+    }
+
+    /// The place of a gateway, if it watches.
+    pub fn watched(&self, gateway: &Id) -> Option<GatewayIx> {
+        self.by_id.get(gateway).copied()
     }
 
     /// The book of a session's private address, if its gateway watches.

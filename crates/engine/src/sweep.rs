@@ -2,7 +2,8 @@
 //! fragments are forgotten, EIPs are announced.
 //!
 //! Expiry reads the kernel's counters from the flow table: there are no timers for sessions. All of them
-//! are looked at in turn, a slice at a time, at most once a second and slower if there are very many.
+//! are looked at in turn, a slice at a time, at most once a second and slower if there are very many. While sessions wait to
+//! be decided [again](crate::again), there is no pause.
 
 use crate::engine::{Core, Engine};
 use crate::io::{Offload, Output, Time};
@@ -28,10 +29,29 @@ const PER_SESSION: Duration = Duration::from_micros(5);
 /// How often and how far apart EIPs are announced (RFC 5227 suggests two; switches lose frames).
 const ANNOUNCEMENTS: u8 = 3;
 
+/// A place in a round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Position {
+    round: u64,
+    next: SessionIx,
+}
+
+impl Position {
+    /// The same place in the round after this one.
+    pub fn next_round(self) -> Position {
+        Position {
+            round: self.round + 1,
+            ..self
+        }
+    }
+}
+
 /// Where the rounds are.
 #[derive(Debug)]
 pub(crate) struct Sweep {
-    next: u32,
+    /// Counts them.
+    round: u64,
+    next: SessionIx,
     round_started: Time,
     next_round: Time,
     housekeeping: Time,
@@ -42,6 +62,7 @@ pub(crate) struct Sweep {
 impl Sweep {
     pub fn new(now: Time) -> Sweep {
         Sweep {
+            round: 0,
             next: 0,
             round_started: now,
             next_round: now,
@@ -53,6 +74,14 @@ impl Sweep {
     /// Up to here this round has looked at the sessions.
     pub fn next(&self) -> u32 {
         self.next
+    }
+
+    /// How far the rounds are.
+    pub fn position(&self) -> Position {
+        Position {
+            round: self.round,
+            next: self.next,
+        }
     }
 
     /// Announces the EIPs and uplink addresses that `before` did not have, and no others any more.
@@ -106,10 +135,17 @@ impl Core {
             self.send_announcements(out);
             self.tick_watch(s, now, out);
         }
-        if now >= self.sweep.next_round {
-            let end = self.sessions.places().min(self.sweep.next + SLICE);
+        if now >= self.sweep.next_round || self.again.is_under_way() {
+            if self.sweep.next == 0 {
+                self.sweep.round_started = self.sweep.round_started.min(now);
+            }
+            let slice = self.again.slice(SLICE);
+            let end = self.sessions.places().min(self.sweep.next + slice);
             for ix in self.sweep.next..end {
                 self.fetch_ahead(ix);
+                if self.sessions.get(ix).is_some() {
+                    self.decide_waiting(s, ix, now);
+                }
                 let expired = self
                     .sessions
                     .get(ix)
@@ -118,10 +154,11 @@ impl Core {
                     Some(close) => self.end(s, ix, close, now),
                     None => self.see(ix),
                 }
+                self.sweep.next = ix + 1;
                 self.look_after(s, ix, now);
             }
-            self.sweep.next = end;
             if end < self.sessions.places() {
+                self.pass();
                 return now;
             }
             self.usage.end_round();
@@ -129,13 +166,25 @@ impl Core {
             self.watch.end_round(&s.firewalls, now);
             let pause = ROUND.max(PER_SESSION * self.sessions.places());
             self.sweep.next = 0;
+            self.sweep.round += 1;
+            self.pass();
             self.sweep.next_round = self.sweep.round_started + pause;
             if self.sweep.next_round <= now {
                 self.sweep.next_round = now + ROUND;
             }
             self.sweep.round_started = self.sweep.next_round;
+            if self.again.is_under_way() {
+                return now;
+            }
         }
         self.sweep.next_round.min(self.sweep.housekeeping)
+    }
+
+    /// The sweep has come further: perhaps no session waits any more.
+    fn pass(&mut self) {
+        if self.again.pass(self.sweep.position()) {
+            self.meters.settle();
+        }
     }
 
     /// For a walk through all sessions, which are in the flow table in no order: has the entries of one that comes

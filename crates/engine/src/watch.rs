@@ -5,7 +5,7 @@
 
 use crate::curtain::{Curtain, Mark};
 use crate::firewall::Firewalls;
-use crate::hits::Hits;
+use crate::hits::{Hits, Moved};
 use crate::inspection::Inspections;
 use crate::io::Time;
 use crate::neighbours::HopIx;
@@ -246,7 +246,8 @@ pub(crate) struct Watch {
     pub next_change: Option<u64>,
     /// Whether sessions are being found in the flow table.
     pub adopting: bool,
-    /// Whether the firewalls decide as before about what an earlier daemon had allowed.
+    /// Whether the firewalls decide as before about what an earlier daemon had allowed. It is not so only while a session
+    /// is decided again that they may decide otherwise about.
     pub alike: bool,
     pub tally: Tally,
     pub capacity: Capacity,
@@ -365,11 +366,10 @@ impl Watch {
         }
     }
 
-    /// Follows a new configuration.
-    pub fn configure(&mut self, s: &Firewalls, before: Option<&Firewalls>, now: Time) {
-        self.hits.configure(s, before);
-        self.alike = before.is_none_or(|before| s.decide_alike(before));
+    /// Follows a new configuration. Gives where the policies of `before` are now.
+    pub fn configure(&mut self, s: &Firewalls, before: Option<&Firewalls>, now: Time) -> Moved {
         self.schedule(s, now);
+        self.hits.configure(s, before, self.len() > 0)
     }
 
     /// Finds out when policies begin or cease to count.

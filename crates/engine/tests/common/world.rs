@@ -63,6 +63,17 @@ impl Output for Sent {
 
 pub(super) const SEED: Seed = Seed(0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210);
 
+/// When the engine decides again about sessions after a change of the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// With all at once, as it does while there are few.
+    AtOnce,
+    /// One after the other, as it does while there are many, before anything else happens.
+    Driven,
+    /// One after the other as time goes by or [`World::step`]s are made.
+    Lazy,
+}
+
 /// The engine, its kernel, its links.
 pub struct World {
     pub engine: Engine,
@@ -82,6 +93,8 @@ pub struct World {
     pub clean: bool,
     /// Whether records are asked for, and those that came.
     pub recording: bool,
+    /// When the engine decides again about sessions after a change of the configuration.
+    pace: Pace,
     records: Vec<Record>,
     memory: Shared,
     known_links: Vec<Link>,
@@ -114,7 +127,7 @@ impl World {
         let now = Time(1_000_000_000_000);
         let snapshot = Snapshot::build(&config, &links).expect("a snapshot");
         let engine = Engine::new(given(memory), Arc::new(snapshot), now);
-        World {
+        let mut world = World {
             engine,
             config,
             links,
@@ -126,13 +139,16 @@ impl World {
             checked: true,
             clean: true,
             recording: false,
+            pace: Pace::AtOnce,
             records: Vec::new(),
             memory,
             known_links,
             seen: Vec::new(),
             retired: Vec::new(),
             queue: VecDeque::new(),
-        }
+        };
+        world.set_pace(Pace::Driven);
+        world
     }
 
     /// The memory that kernel and engine share.
@@ -321,18 +337,38 @@ impl World {
     pub fn advance(&mut self, duration: Duration) {
         let end = self.now + duration;
         loop {
-            let mut sent = Sent::default();
-            let next = self.engine.tick(self.now, &mut sent);
-            self.deliver_all(sent);
-            self.settle();
-            let retired = std::mem::take(&mut self.retired);
-            self.engine.release(&retired);
-            self.retired = self.engine.take_retired();
+            let next = self.step();
             if next > self.now && self.now == end {
                 return;
             }
             self.now = next.min(end).max(self.now);
         }
+    }
+
+    /// Lets the engine do one piece of what it wants to do. Gives when it wants to do the next.
+    pub fn step(&mut self) -> Time {
+        let mut sent = Sent::default();
+        let next = self.engine.tick(self.now, &mut sent);
+        self.deliver_all(sent);
+        self.settle();
+        let retired = std::mem::take(&mut self.retired);
+        self.engine.release(&retired);
+        self.retired = self.engine.take_retired();
+        next
+    }
+
+    /// From now on the engine decides again about sessions like this.
+    pub fn set_pace(&mut self, pace: Pace) {
+        self.pace = pace;
+        self.engine.decide_slowly(match pace {
+            Pace::AtOnce => None,
+            Pace::Driven | Pace::Lazy => Some(1),
+        });
+    }
+
+    /// How many sessions wait to be decided again.
+    pub fn waiting(&self) -> usize {
+        self.engine.waiting().iter().filter(|waits| **waits).count()
     }
 
     pub fn seconds(&mut self, seconds: u64) {
@@ -353,6 +389,9 @@ impl World {
         self.engine.apply(Arc::new(snapshot), self.now, &mut sent);
         self.deliver_all(sent);
         self.settle();
+        while self.pace == Pace::Driven && self.waiting() > 0 {
+            self.step();
+        }
         self.retired.extend(self.engine.take_retired());
     }
 
@@ -368,6 +407,7 @@ impl World {
         let snapshot = Snapshot::build(&self.config, &self.links).expect("a snapshot");
         let snapshot = snapshot.recording(self.recording);
         self.engine = Engine::new(given(self.memory), Arc::new(snapshot), self.now);
+        self.set_pace(self.pace);
         self.retired = self.engine.take_retired();
         self.queue.clear();
         self.settle();

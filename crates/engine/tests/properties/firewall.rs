@@ -4,8 +4,8 @@
 //! answered, held or counted ([`engine::Engine::check`], after each step), and a change touches no flow of a session that
 //! is allowed before and after it.
 
-use crate::cases;
 use crate::common::*;
+use crate::{cases, paces};
 use model::{App, Config, ControlPolicy, DomainResolve, EngineMode, PolicyAction, PolicyPorts};
 use proptest::prelude::*;
 use std::collections::HashMap;
@@ -21,6 +21,8 @@ enum Op {
     /// An end of an earlier session says something.
     Say(usize, bool, u8),
     Wait(u8),
+    /// The engine goes on with what it has to do, for so many steps.
+    Step(u8),
     Policies(Vec<Gene>, bool),
     /// The firewall is switched.
     Switch,
@@ -36,6 +38,7 @@ fn op() -> impl Strategy<Value = Op> {
         8 => any::<(u8, u8, u8, u8)>().prop_map(|(a, b, c, d)| Op::Begin(a, b, c, d)),
         20 => any::<(usize, bool, u8)>().prop_map(|(n, end, what)| Op::Say(n, end, what)),
         3 => (0..40u8).prop_map(Op::Wait),
+        3 => (1..6u8).prop_map(Op::Step),
         3 => (policies(), any::<bool>()).prop_map(|(genes, strict)| Op::Policies(genes, strict)),
         2 => Just(Op::Switch),
         1 => Just(Op::Restart),
@@ -183,9 +186,10 @@ fn passing(world: &World) -> HashMap<String, (usize, String)> {
         .collect()
 }
 
-fn apply(world: &mut World, config: Config) -> Result<(), TestCaseError> {
+/// A change touches no flow of a session that is allowed before and after it.
+fn touches_none(world: &mut World, what: impl FnOnce(&mut World)) -> Result<(), TestCaseError> {
     let before = passing(world);
-    world.apply_config(config);
+    what(world);
     let after = passing(world);
     for (key, flow) in before {
         if let Some(now) = after.get(&key) {
@@ -195,11 +199,39 @@ fn apply(world: &mut World, config: Config) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-fn run(genes: &[Gene], strict: bool, by_address: bool, ops: &[Op]) -> Result<(), TestCaseError> {
+/// Sessions that do not wait are refused if policies about addresses say so, and no others; but for those that an earlier
+/// daemon had refused and had yet to decide again about (`found`).
+fn as_the_list_says(world: &World, found: bool) -> Result<(), TestCaseError> {
+    let waits = world.engine.waiting();
+    for (it, _) in world.sessions().iter().zip(waits).filter(|it| !it.1) {
+        let t = &it.original;
+        let (src, dst) = (t.src.to_string(), t.dst.to_string());
+        let (from, to) = ((src.as_str(), t.src_port), (dst.as_str(), t.dst_port));
+        let first = match it.protocol.as_str() {
+            "tcp" => Packet::tcp(from, to, SYN),
+            "udp" => Packet::udp(from, to),
+            _ => Packet::ping(from.0, to.0, from.1),
+        };
+        let refused = it.firewall.as_deref() == Some("refused");
+        let allowed = allows(&world.config, &first);
+        prop_assert!(refused != allowed || refused && found, "{:?}", it);
+    }
+    Ok(())
+}
+
+fn run(
+    genes: &[Gene],
+    strict: bool,
+    by_address: bool,
+    pace: Pace,
+    ops: &[Op],
+) -> Result<(), TestCaseError> {
     let mut with = config(genes, strict, by_address);
     let mut on = true;
     let mut world = World::of(with.clone(), 16_384);
     world.recording = true;
+    world.set_pace(pace);
+    let mut found = false;
     let mut talks: Vec<Talk> = Vec::new();
     for op in ops {
         match op {
@@ -256,21 +288,34 @@ fn run(genes: &[Gene], strict: bool, by_address: bool, ops: &[Op]) -> Result<(),
             }
             Op::Say(..) => {}
             Op::Wait(seconds) => world.seconds(u64::from(*seconds)),
+            Op::Step(steps) => {
+                touches_none(&mut world, |world| {
+                    for _ in 0..*steps {
+                        world.step();
+                    }
+                })?;
+            }
             Op::Policies(genes, strict) => {
                 with = config(genes, *strict, by_address);
                 let mut next = with.clone();
                 divert(&mut next, on);
-                apply(&mut world, next)?;
+                touches_none(&mut world, |world| world.apply_config(next))?;
             }
             Op::Switch => {
                 on = !on;
                 let mut next = with.clone();
                 divert(&mut next, on);
-                apply(&mut world, next)?;
+                touches_none(&mut world, |world| world.apply_config(next))?;
             }
-            Op::Restart => world.restart(),
+            Op::Restart => {
+                found |= world.waiting() > 0;
+                world.restart();
+            }
         }
         world.take();
+        if by_address {
+            as_the_list_says(&world, found)?;
+        }
     }
     world.seconds(2_000);
     prop_assert_eq!(world.sessions(), vec![]);
@@ -290,17 +335,19 @@ proptest! {
     fn addresses_decide_as_a_list_read_from_the_top(
         genes in policies(),
         strict in any::<bool>(),
+        (pace, _) in paces(),
         ops in proptest::collection::vec(op(), 1..60),
     ) {
-        run(&genes, strict, true, &ops)?;
+        run(&genes, strict, true, pace, &ops)?;
     }
 
     #[test]
     fn nothing_is_lost_whatever_the_policies_are_about(
         genes in policies(),
         strict in any::<bool>(),
+        (pace, _) in paces(),
         ops in proptest::collection::vec(op(), 1..60),
     ) {
-        run(&genes, strict, false, &ops)?;
+        run(&genes, strict, false, pace, &ops)?;
     }
 }

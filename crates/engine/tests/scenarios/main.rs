@@ -4,6 +4,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod again;
 mod apply;
 mod bandwidth;
 mod dnat;

@@ -278,3 +278,28 @@ fn private_addresses_are_watched_where_that_is_wanted() {
     assert_eq!(sources(&mut world), []);
     assert_eq!(world.engine.usage().sources, []);
 }
+
+/// Sessions that a change ends are counted where they were, though their gateway is another one in the order since.
+#[test]
+fn what_a_change_ends_is_its_source_s() {
+    let watched = base(&[("id = \"ngw\"", "id = \"ngw\"\nsource_metrics = true")]);
+    for pace in [Pace::AtOnce, Pace::Driven] {
+        let mut world = World::new(&watched);
+        world.set_pace(pace);
+        let [out, back] = exchange(&mut world, "a", A, 5000, 100);
+        let before = "[[vpc]]\nid = \"other\"\ncidr = \"10.0.0.0/16\"\n\
+                      [[nat_gateway]]\nid = \"first\"\nvpc = \"other\"\nsource_metrics = true\n\
+                      [[nat_gateway]]\nid = \"ngw\"";
+        let without = watched.replace("[[nat_gateway.snat]]\nvpc = true\neips = [\"eip-1\"]\n", "");
+        world.apply(&without.replace("[[nat_gateway]]\nid = \"ngw\"", before));
+        assert_eq!(world.sessions(), []);
+        world.seconds(2);
+        let sources = world.engine.usage().sources;
+        let of = |id: &str| sources.iter().find(|it| it.gateway == id).unwrap();
+        assert_eq!(of("first").sources, []);
+        let [source] = &of("ngw").sources[..] else {
+            panic!("{sources:?}")
+        };
+        assert_eq!((source.bytes_received, source.bytes_sent), (back, out));
+    }
+}

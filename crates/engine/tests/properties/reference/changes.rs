@@ -54,32 +54,37 @@ impl Reference {
         session.plan = plan;
         session.mapping = mapping;
         session.let_in_by = let_in_by;
+        session.waits = false;
         true
     }
 
-    /// Another configuration: which sessions should go on, in the order in which they are looked at.
-    pub fn apply(
-        &mut self,
-        config: Config,
-        order: &[Tuple],
-        now: Duration,
-        really: impl Fn(&Tuple) -> bool,
-    ) {
+    /// Another configuration, by which sessions are to be decided about again.
+    pub fn apply(&mut self, config: Config) {
         self.config = config;
         self.picks.clear();
-        for key in order {
-            let (n, _) = self.position(key).expect("a session");
-            let goes_on = self.refit(n, now);
-            assert_eq!(goes_on, really(key), "{:?}", self.sessions[n]);
-            if !goes_on {
-                self.end(n);
-            }
+        for session in &mut self.sessions {
+            session.waits = true;
         }
+    }
+
+    /// Decides again about the session with this key. Gives whether it goes on.
+    pub fn decide_again(&mut self, key: &Tuple, now: Duration) -> bool {
+        let (n, _) = self.position(key).expect("a session");
+        let goes_on = self.refit(n, now);
+        if !goes_on {
+            self.end(n);
+        }
+        goes_on
     }
 
     /// Another daemon, which finds the sessions in this order: all of them but those that have drained. Mappings that
     /// let sessions in come first.
     pub fn restart(&mut self, order: &[Tuple], now: Duration) {
+        for n in (0..self.sessions.len()).rev() {
+            if self.sessions[n].waits && !self.refit(n, now) {
+                self.end(n);
+            }
+        }
         self.sessions.retain(|session| {
             let there = order.contains(&session.keys[0]);
             let drained = session.plan.drains.is_some_and(|it| it <= now.as_secs());

@@ -58,6 +58,7 @@ impl Reference {
             let_in_by,
             history: Vec::new(),
             packets: [0, 0],
+            waits: false,
             last: Duration::ZERO,
         });
     }

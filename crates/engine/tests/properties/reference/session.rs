@@ -16,6 +16,8 @@ pub struct Session {
     /// TCP flags, with the way that they went.
     pub(super) history: Vec<(usize, u8)>,
     pub packets: [u64; 2],
+    /// The configuration has changed, and it was not decided about again.
+    pub waits: bool,
     pub(super) last: Duration,
 }
 
@@ -121,6 +123,9 @@ impl Reference {
         let slack = Duration::from_millis(2500);
         for n in (0..self.sessions.len()).rev() {
             let session = &self.sessions[n];
+            if session.waits {
+                continue;
+            }
             let (idle, timeout) = (now - session.last, session.timeout(&self.config));
             let drains = session.plan.drains.map(Duration::from_secs);
             if there(&session.keys[0]) {
