@@ -40,4 +40,4 @@ pub use ethtool::Feature;
 pub use huge::HugePages;
 pub use ports::PortStatus;
 pub use sender::{BATCH, Recorder, SendCounters, Sender};
-pub use worker::{Worker, now};
+pub use worker::{Worker, now, wall};

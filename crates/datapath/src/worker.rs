@@ -49,7 +49,7 @@ pub fn now() -> Time {
     Time(Duration::from(now).as_nanos() as u64)
 }
 
-/// The time of day, in seconds since 1970 UTC.
+/// The time of day, in seconds since 1970 UTC; 0 if the clock stands before.
 pub fn wall() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     since.map_or(0, |since| since.as_secs())

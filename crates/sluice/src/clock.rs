@@ -4,7 +4,7 @@ use crate::error::Error;
 use crate::periodic::Periodic;
 use control::Control;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// How often it is looked whether something is due.
 const PERIOD: Duration = Duration::from_secs(10);
@@ -36,8 +36,7 @@ impl Clock {
 }
 
 fn tick(control: &Control) {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let now = now.map_or(0, |it| it.as_secs());
+    let now = datapath::wall();
     let id = || Ok(api::new_request_id()?);
     match control.expire(now, id) {
         Ok(released) if released.is_empty() => {}

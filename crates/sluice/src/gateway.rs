@@ -23,7 +23,7 @@ use model::{Config, Driver};
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 use store::{Sqlite, Store};
 
 /// Who calls over the control socket.
@@ -160,7 +160,12 @@ impl Daemon {
             Ok(())
         };
         let sealer = Sealer::open(&state.api_dir()?.join("secrets.key"))?;
-        let control = Arc::new(Control::start(store.clone(), now(), first, open)?);
+        let control = Arc::new(Control::start(
+            store.clone(),
+            datapath::wall(),
+            first,
+            open,
+        )?);
         let meter = Meter::start(&state.usage(), Box::new(Reader(Arc::clone(&plane))))?;
         let counters = Counters::start(&state.hits(), Arc::clone(&plane))?;
         let tracer = Tracer::new(Arc::clone(&control), Arc::clone(&plane));
@@ -222,18 +227,12 @@ impl Daemon {
     }
 }
 
-/// Seconds since 1970; 0 if the clock stands before.
-fn now() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.map_or(0, |it| it.as_secs())
-}
-
 const STOPPING: &str = "the gateway is stopping";
 
 /// The audit trail's event of a configuration file that is applied, named by the hash of its text.
 fn applied(actor: Actor, hash: &str) -> control::Result<Event> {
     let operation = ["Sluice", env!("CARGO_PKG_VERSION"), "Apply"];
-    let mut event = Event::new(api::new_request_id()?, now(), actor, operation);
+    let mut event = Event::new(api::new_request_id()?, datapath::wall(), actor, operation);
     event.params.insert("Sha256".into(), hash.into());
     Ok(event)
 }
@@ -255,7 +254,7 @@ impl Daemon {
             notes: notes(&old, &file)?,
             micros: 0,
         };
-        let changed = self.control.change(now(), |draft| {
+        let changed = self.control.change(datapath::wall(), |draft| {
             draft.import(&file)?;
             draft.dry_run = check;
             draft.renew = true;

@@ -87,7 +87,7 @@ impl Meter {
 
 fn run(metering: &Metering, stop: &Stop) {
     loop {
-        if let Err(error) = metering.tick(seconds()) {
+        if let Err(error) = metering.tick(datapath::wall()) {
             tracing::warn!(
                 "nothing is metered until this is better, and made up for then: {error}"
             );
@@ -100,13 +100,7 @@ fn run(metering: &Metering, stop: &Stop) {
             break;
         }
     }
-    if let Err(error) = metering.stop(seconds()) {
+    if let Err(error) = metering.stop(datapath::wall()) {
         tracing::warn!("the last minute's metering is made up for by the next daemon: {error}");
     }
-}
-
-/// Seconds since 1970; 0 if the clock stands before.
-fn seconds() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.map_or(0, |it| it.as_secs())
 }

@@ -10,7 +10,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use ureq::tls::{Certificate, RootCerts, TlsConfig, parse_pem};
 
 /// How long a call may take.
@@ -174,8 +174,7 @@ pub fn call(
         id: &profile.access_key_id,
         secret: &profile.access_key_secret,
     };
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let now = now.map_or(0, |it| it.as_secs());
+    let now = datapath::wall();
     let signed = sign(credentials, host, (version, action), params, now, &nonce()?);
     let mut config = ureq::Agent::config_builder()
         .timeout_global(Some(TIME))

@@ -11,7 +11,6 @@ use crate::output::units::{bytes, count};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::net::Ipv4Addr;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use Column::{Number as N, Text as T};
 
@@ -194,8 +193,7 @@ pub fn run(args: &Policy, out: &mut impl Write) -> Result<(), Error> {
             cfw(gateway, action, pairs(&[("AclUuid", id)])).map(drop)
         }
         PolicyVerb::Backup { description } => {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH);
-            let now = now.map_or(0, |it| it.as_secs()).to_string();
+            let now = datapath::wall().to_string();
             let params = pairs(&[("BackUpTime", &now), ("Description", description)]);
             cfw(gateway, "AddAclBackupData", params)?;
             writeln!(out, "{now}").map_err(Error::Output)

@@ -8,7 +8,7 @@ use policy::{CloudServices, Indicator, Threats, World};
 use std::fmt;
 use std::io::Read;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// What a list is for: there is a table of each kind. Policies may allow by services, so that their table is built first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -115,12 +115,6 @@ impl fmt::Display for List {
             List::Threats(feed) => write!(f, "the threat list {}", feed.id),
         }
     }
-}
-
-/// Seconds since 1970.
-pub fn now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |it| it.as_secs())
 }
 
 /// What is in the lists of a kind.

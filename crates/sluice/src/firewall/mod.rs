@@ -27,7 +27,7 @@ use crate::gateway::Plane;
 use crate::socket::protocol::{FeedView, IntelView, LocationsView, NameView, ServiceView};
 use feeds::Feeds;
 use ipnet::Ipv4Net;
-pub(crate) use lists::{Kind as ListKind, List, now};
+pub(crate) use lists::{Kind as ListKind, List};
 use locations::Watched;
 use model::{BookContent, Config, DomainResolve, PolicyDestination, domain::Pattern};
 use policy::World;
@@ -316,7 +316,7 @@ fn gather(intel: &Intel, knowledge: &Knowledge) {
         // Others may ask and tell while lists are read and fetched.
         if let Some(plan) = plan {
             drop(state);
-            let (table, outcomes) = plan.build(now());
+            let (table, outcomes) = plan.build(datapath::wall());
             let tell = table.tell();
             let mut indicators = 0;
             knowledge.change(|world| {
@@ -338,7 +338,7 @@ fn gather(intel: &Intel, knowledge: &Knowledge) {
                 let directory = feeds.directory().to_owned();
                 drop(state);
                 let fetched = feeds::fetch(first.location());
-                let now = now();
+                let now = datapath::wall();
                 for list in &due {
                     let content = fetched.as_ref().map_err(String::clone);
                     let prepared = content.and_then(|it| feeds::prepare(&directory, list, it, now));

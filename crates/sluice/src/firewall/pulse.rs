@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::gateway::Plane;
 use crate::periodic::Periodic;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 const BEAT: Duration = Duration::from_secs(1);
 
@@ -34,8 +34,7 @@ impl Pulse {
 }
 
 fn beat(plane: &Plane, services: &Services) {
-    let wall = SystemTime::now().duration_since(UNIX_EPOCH);
-    let wall = wall.map_or(0, |it| it.as_secs());
+    let wall = datapath::wall();
     let told = plane.engine(move |engine, now| {
         engine.set_wall(wall, now);
         engine.unresolved_names()

@@ -1,6 +1,6 @@
 //! What policies say of the sessions in a capture.
 
-use crate::firewall::{List, ListKind, Table, now};
+use crate::firewall::{List, ListKind, Table};
 use inspect::capture::{Answered, Capture, Flow, Protocol};
 use model::text::{TCP, UDP};
 use model::{App, Config, EngineMode, FirewallSettings, PolicyAction, PolicyScope, ThreatAction};
@@ -11,7 +11,6 @@ use policy::{
 use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Answers of DNS that count at once.
 const MOST_ANSWERS: usize = 1 << 20;
@@ -119,9 +118,7 @@ impl Judge {
             identity,
         };
         let now = match flow.start.as_secs() {
-            0 => SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .map_or(0, |it| it.as_secs()),
+            0 => datapath::wall(),
             time => time,
         };
         let resolved = Resolved::default();
@@ -239,7 +236,7 @@ fn world(config: &Config) -> Result<World, String> {
         let file = File::open(Path::new(path)).map_err(|error| wrong(error.to_string()))?;
         let kind = list.kind();
         for (_, table) in tables.iter_mut().filter(|(it, _)| *it == kind) {
-            let read = table.add(&list, &file, now());
+            let read = table.add(&list, &file, datapath::wall());
             read.map_err(|error| wrong(error.to_string()))?;
         }
     }
