@@ -219,14 +219,9 @@ impl Maps {
         &self.ports[(ifindex % PORT_SLOTS) as usize]
     }
 
-    /// What ports have in the queue of punted packets, by their slots.
-    pub fn shares(&self) -> &'static [Share] {
-        self.shares
-    }
-
-    /// What an interface's port has there.
-    pub fn share(&self, ifindex: u32) -> &'static Share {
-        &self.shares[(ifindex % PORT_SLOTS) as usize]
+    /// What ports have in the queue of punted packets.
+    pub fn shares(&self) -> Shares {
+        Shares(self.shares)
     }
 
     /// The queue of punted packets. There must be one reader at a time.
@@ -271,6 +266,22 @@ impl Maps {
                 .fold(0, |sum: u64, value| sum.wrapping_add(*value));
         }
         Ok(counters)
+    }
+}
+
+/// What ports have in the queue of punted packets.
+#[derive(Clone, Copy, Debug)]
+pub struct Shares(&'static [Share]);
+
+impl Shares {
+    /// An interface's.
+    pub fn of(self, ifindex: u32) -> &'static Share {
+        &self.0[(ifindex % PORT_SLOTS) as usize]
+    }
+
+    /// The queue is empty: nothing of any port waits.
+    pub fn settle(self) {
+        self.0.iter().for_each(Share::settle);
     }
 }
 

@@ -12,13 +12,13 @@ use crate::error::Error;
 use crate::ethtool::Feature;
 use crate::instance::{Nic, resource};
 use crate::links::{Counters, Interface, Links};
+use crate::maps::Shares;
 use crate::names::{self, End};
 use crate::netns::{self, Home};
 use crate::programs::{Attached, Hook, Programs};
 use crate::zones::{self, PortMap, Zones};
 use engine::{Link, PortRef, UPLINK_ZONE};
 use flow::abi::{PORT_SLOTS, port};
-use flow::share::Share;
 use model::{Config, Driver, UplinkMode};
 use std::collections::{HashMap, HashSet};
 
@@ -167,7 +167,7 @@ impl Ports {
     }
 
     /// The ports in force, as they are now. `shares` are all ports' in the queue.
-    pub fn status(&mut self, shares: &[Share]) -> Result<Vec<PortStatus>, Error> {
+    pub fn status(&mut self, shares: Shares) -> Result<Vec<PortStatus>, Error> {
         let interfaces = self.home.list()?;
         let by_index: HashMap<u32, &Interface> = interfaces
             .iter()
@@ -188,7 +188,7 @@ impl Ports {
                 up: now.is_some_and(|now| now.up && now.carrier),
                 namespace: port.nic.as_ref().map(|nic| nic.namespace.clone()),
                 counters: now.map(|now| now.counters).unwrap_or_default(),
-                queue_full: shares[(link.ifindex % PORT_SLOTS) as usize].refused(),
+                queue_full: shares.of(link.ifindex).refused(),
             }
         };
         Ok(self.ports.iter().map(status).collect())

@@ -7,12 +7,12 @@
 
 use crate::error::{Context, Error};
 use crate::grace::Grace;
+use crate::maps::Shares;
 use crate::sender::Sender;
 use crate::vnet;
 use aya::maps::{MapData, RingBuf};
 use engine::{Engine, Input, Time};
-use flow::abi::{PORT_SLOTS, PuntHeader};
-use flow::share::Share;
+use flow::abi::PuntHeader;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::time::{ClockId, clock_gettime};
@@ -68,7 +68,7 @@ impl Worker {
     pub fn start(
         engine: Engine,
         punts: RingBuf<MapData>,
-        shares: &'static [Share],
+        shares: Shares,
         sender: Sender,
     ) -> Result<Worker, Error> {
         let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
@@ -142,7 +142,7 @@ impl Drop for AbortOnPanic {
 struct Loop {
     engine: Engine,
     punts: RingBuf<MapData>,
-    shares: &'static [Share],
+    shares: Shares,
     sender: Sender,
     grace: Grace,
     queue: Receiver<Task>,
@@ -192,7 +192,7 @@ impl Loop {
             self.sender.flush();
             if packets == 0 && at.since(idle_since) >= patience && next > at {
                 if !settled {
-                    self.shares.iter().for_each(Share::settle);
+                    self.shares.settle();
                     settled = true;
                 }
                 self.sleep(next.since(at).min(SLEEP));
@@ -239,7 +239,7 @@ impl Loop {
         let shares = self.shares;
         let leave = |ifindex: u32, bytes: u64| {
             if bytes > 0 {
-                shares[(ifindex % PORT_SLOTS) as usize].take(bytes);
+                shares.of(ifindex).take(bytes);
             }
         };
         self.frames.clear();

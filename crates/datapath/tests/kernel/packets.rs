@@ -633,16 +633,16 @@ fn a_full_queue_drops_and_counts() {
             "{queued} packets of 2 KiB in 256 KiB"
         );
         // There is room for another port's, which has nothing in the queue yet: four fifths of what is left.
-        let refused = rig.maps.share(LOOPBACK).refused();
-        let waiting = rig.maps.share(LOOPBACK).waiting();
-        rig.maps.share(LOOPBACK).settle();
+        let refused = rig.maps.shares().of(LOOPBACK).refused();
+        let waiting = rig.maps.shares().of(LOOPBACK).waiting();
+        rig.maps.shares().of(LOOPBACK).settle();
         let mut more = 0;
         while rig.run(hook, &frame, (0, 0)).counted == counts(&["punt_miss".into()]) {
             more += 1;
         }
         assert!((19..=21).contains(&more), "{more} packets besides");
-        assert_eq!(rig.maps.share(LOOPBACK).refused(), refused + 1);
-        rig.maps.share(LOOPBACK).put(waiting);
+        assert_eq!(rig.maps.shares().of(LOOPBACK).refused(), refused + 1);
+        rig.maps.shares().of(LOOPBACK).put(waiting);
         queued += more;
         // On a shared uplink ARP goes on to the host though the daemon does not hear of it.
         rig.port(port::UPLINK | port::SHARED);

@@ -145,7 +145,10 @@ impl Rig {
             && let Some(record) = self.queue.next()
         {
             let (header, frame) = PuntHeader::split(&record).unwrap();
-            self.maps.share(header.ifindex).take(record.len() as u64);
+            self.maps
+                .shares()
+                .of(header.ifindex)
+                .take(record.len() as u64);
             punts.push((header, frame.to_vec()));
         }
         Outcome {
