@@ -205,10 +205,8 @@ fn two_eips_of_one_instance_are_told_apart_by_the_source_port() {
     assert_eq!(back.tuple(), one.answer(0).tuple());
 }
 
-/// RFC 4787, REQ-9: the other sees the EIP, not the private address.
-#[test]
-fn hairpin_to_another() {
-    let mut world = World::new(BASE);
+/// That A reaches B through an EIP and is seen as it, by this entry.
+fn reaches_the_other_by(world: &mut World, entry: &str) {
     let syn = Packet::tcp((A, 5000), (EIP1, 80), SYN);
     let seen = at("b", world.from("a", syn.clone()));
     assert_eq!(seen.tuple(), "203.0.113.10:5000 > 10.0.2.10:8080");
@@ -219,7 +217,14 @@ fn hairpin_to_another() {
     assert!(data.fast);
     let session = world.session();
     assert_eq!(session.direction, "hairpin");
-    assert_eq!(session.entry.as_deref(), Some("ngw/10.0.0.0/16"));
+    assert_eq!(session.entry.as_deref(), Some(entry));
+}
+
+/// RFC 4787, REQ-9: the other sees the EIP, not the private address.
+#[test]
+fn hairpin_to_another() {
+    let mut world = World::new(BASE);
+    reaches_the_other_by(&mut world, "ngw/10.0.0.0/16");
 }
 
 #[test]
@@ -269,16 +274,7 @@ fn hairpin_without_an_snat_entry() {
     let any = "[[nat_gateway.dnat]]\neip = \"eip-2\"\nprotocol = \"any\"\ninstance = \"b\"\n";
     let text = base(&[(snat, any)]);
     let mut world = World::new(&text);
-    let syn = Packet::tcp((A, 5000), (EIP1, 80), SYN);
-    let seen = at("b", world.from("a", syn.clone()));
-    assert_eq!(seen.tuple(), "203.0.113.10:5000 > 10.0.2.10:8080");
-    let back = at("a", world.from("b", seen.answer(SYN | ACK)));
-    assert_eq!(back.tuple(), syn.answer(0).tuple());
-    let data = one(world.from("a", Packet::tcp((A, 5000), (EIP1, 80), ACK).len(100)));
-    assert!(data.fast);
-    let session = world.session();
-    assert_eq!(session.direction, "hairpin");
-    assert_eq!(session.entry.as_deref(), Some("ngw/eip-1/tcp/80"));
+    reaches_the_other_by(&mut world, "ngw/eip-1/tcp/80");
     let seen = at("b", world.from("a", Packet::ping(A, EIP2, 4)));
     assert_eq!(seen.src, ip(EIP2));
     // The gateway answers for an EIP that nothing takes a ping to.

@@ -16,8 +16,8 @@ pub(super) const MAX_OPCODE: u16 = 5;
 /// The most answers that are looked at.
 const MAX_RECORDS: u16 = 128;
 
-/// Answers that are read.
-const MAX_ANSWERS: u16 = 512;
+/// Answers of a message that are read.
+pub const MAX_ANSWERS: u16 = 512;
 
 /// The most CNAMEs that are followed.
 const MAX_ALIASES: usize = 16;

@@ -3,7 +3,7 @@
 mod message;
 mod refuse;
 
-pub use message::{Address, Message, Question};
+pub use message::{Address, MAX_ANSWERS, Message, Question};
 pub use refuse::refuse;
 
 use crate::Identity;

@@ -213,22 +213,18 @@ fn chlo(name: &str) -> Vec<u8> {
     message
 }
 
+/// It in a datagram with the public header, Q043, and in one with a long header, Q046.
+fn googles(name: &str) -> [Vec<u8>; 2] {
+    [
+        &b"\x0d12345678Q043\x01"[..],
+        b"\xc3Q046\x5012345678\0\0\0\x01",
+    ]
+    .map(|header| [header, &[7; 12], b"\xa0\x01\x04\0", &chlo(name)].concat())
+}
+
 #[test]
 fn googles_own_names_the_server_in_the_clear() {
-    let public = [
-        &b"\x0d12345678Q043\x01"[..],
-        &[7; 12],
-        b"\xa0\x01\x04\0",
-        &chlo("www.example.com"),
-    ]
-    .concat();
-    let long = [
-        &b"\xc3Q046\x5012345678\0\0\0\x01"[..],
-        &[7; 12],
-        b"\xa0\x01\x04\0",
-        &chlo("www.example.com"),
-    ]
-    .concat();
+    let [public, long] = googles("www.example.com");
     for (datagram, version) in [(public, "QUIC Q043"), (long, "QUIC Q046")] {
         let identity = yes(says(&mut Quic::default(), &datagram));
         assert_eq!(identity.domain.as_deref(), Some("www.example.com"));
@@ -429,18 +425,7 @@ fn numbers_are_made_whole_as_receivers_do() {
 
 #[test]
 fn googles_own_is_answered_by_the_same_version_only() {
-    let public = [
-        &b"\x0d12345678Q043\x01"[..],
-        &[7; 12],
-        b"\xa0\x01\x04\0",
-        &chlo("a.example"),
-    ];
-    let long = [
-        &b"\xc3Q046\x5012345678\0\0\0\x01"[..],
-        &[7; 12],
-        b"\xa0\x01\x04\0",
-        &chlo("a.example"),
-    ];
+    let hellos = googles("a.example");
     let answers: [(&[u8], [bool; 2]); 5] = [
         (b"\x0c12345678\x01...", [true, false]),
         (b"\xc3Q046\x0512345678...", [false, true]),
@@ -449,9 +434,9 @@ fn googles_own_is_answered_by_the_same_version_only() {
         (&[0x55; 30], [false, false]),
     ];
     for (answer, is_one) in answers {
-        for (hello, is_one) in [public.concat(), long.concat()].into_iter().zip(is_one) {
+        for (hello, is_one) in hellos.iter().zip(is_one) {
             let mut quic = Quic::default();
-            yes(says(&mut quic, &hello));
+            yes(says(&mut quic, hello));
             quic.server(answer);
             assert_eq!(quic.is_answered(), is_one, "{answer:02x?}");
         }
