@@ -9,7 +9,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 /// From this size on memory is asked to be in large pages.
 const LARGE: usize = 4 << 20;
 /// Bytes of a large page.
-const PAGE: usize = 2 << 20;
+pub(crate) const PAGE: usize = 2 << 20;
 
 /// The system's allocator, with large pages for what is large, if the kernel has some.
 #[derive(Debug)]

@@ -27,6 +27,7 @@ mod netlink;
 pub mod netns;
 pub mod object;
 mod pin;
+mod populate;
 mod ports;
 pub mod programs;
 mod sender;

@@ -8,6 +8,7 @@
 use crate::error::{Context, Error};
 use crate::grace::Grace;
 use crate::maps::Shares;
+use crate::populate::Populate;
 use crate::sender::Sender;
 use crate::vnet;
 use aya::maps::{MapData, RingBuf};
@@ -33,7 +34,7 @@ const SHORT: Duration = Duration::from_micros(40);
 const SLEEP: Duration = Duration::from_millis(500);
 /// Frames that are taken from the queue at once, so that what all of them need of the flow table is on its way from
 /// memory before the first is dealt with.
-const BATCH: usize = 16;
+const BATCH: usize = engine::EXPECTED;
 /// Bytes after which no further frame is taken.
 const BATCH_BYTES: usize = 1 << 16;
 /// The largest frame: an Ethernet header and the largest IPv4 packet.
@@ -82,6 +83,7 @@ impl Worker {
             shares,
             sender,
             grace,
+            populate: Populate::start().context(|| "start a thread".into())?,
             queue,
             wake: Arc::clone(&wake),
             frames: Vec::with_capacity(BATCH_BYTES + LARGEST),
@@ -145,6 +147,7 @@ struct Loop {
     shares: Shares,
     sender: Sender,
     grace: Grace,
+    populate: Populate<4>,
     queue: Receiver<Task>,
     wake: Arc<EventFd>,
     /// The frames at hand, one behind the other: the ring's memory cannot be written.
@@ -187,6 +190,7 @@ impl Loop {
             if at >= next {
                 self.engine.set_wall(wall(), at);
                 next = self.engine.tick(at, &mut self.sender);
+                self.populate.soon(self.engine.room());
             }
             self.grace.retire(self.engine.take_retired());
             self.sender.flush();
@@ -259,7 +263,6 @@ impl Loop {
             if bytes.len() > LARGEST {
                 continue;
             }
-            self.engine.expect(header.ifindex, bytes);
             self.frames.extend_from_slice(bytes);
             self.batch.push(Punted {
                 end: self.frames.len(),
@@ -268,6 +271,12 @@ impl Loop {
             });
         }
         leave(port, bytes_of_it);
+        let mut start = 0;
+        self.engine.expect(self.batch.iter().map(|punted| {
+            let frame = &self.frames[start..punted.end];
+            start = punted.end;
+            (punted.ifindex, frame)
+        }));
         taken
     }
 

@@ -11,15 +11,18 @@
 //! nothing else: `bench/instructions` counts what each takes.
 
 use engine::{
-    Account, Engine, Input, Link, Memory, Offload, Output, PortRef, Snapshot, Time, UPLINK_ZONE,
+    Account, EXPECTED, Engine, Input, Link, Memory, Offload, Output, PortRef, Snapshot, Time,
+    UPLINK_ZONE,
 };
 use flow::abi::Hop;
+use flow::homes::words;
 use flow::meter::Meter;
 use flow::table::Table;
 use flow::{Entry, Seed};
 use std::fmt::Write;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 struct Nowhere;
@@ -236,6 +239,9 @@ fn main() {
         wanted
     };
     let slots = (sessions as usize * 3).next_multiple_of(2).max(64);
+    let homes: Vec<AtomicU64> = (0..words(slots as u32))
+        .map(|_| AtomicU64::new(0))
+        .collect();
     let entries: Vec<Entry> = (0..slots).map(|_| Entry::default()).collect();
     let hops: Vec<Hop> = (0..1024).map(|_| Hop::default()).collect();
     let meters: Vec<Meter> = (0..64).map(|_| Meter::default()).collect();
@@ -274,14 +280,15 @@ fn main() {
     };
     let snapshot = || Arc::new(Snapshot::build(&config, &links).expect("a snapshot"));
     let accounts = accounts.leak();
-    let (entries, hops, meters, accounts): (
+    let (entries, homes, hops, meters, accounts): (
         &'static [Entry],
+        &'static [AtomicU64],
         &'static [Hop],
         &'static [Meter],
         &'static [Account],
-    ) = (entries, hops, meters, accounts);
+    ) = (entries, homes.leak(), hops, meters, accounts);
     let memory = || Memory {
-        table: Table::new(entries, Seed(3, 5)),
+        table: Table::new(entries, homes, Seed(3, 5)),
         hops,
         meters,
         accounts,
@@ -292,16 +299,16 @@ fn main() {
     engine.know(world);
 
     let open = |engine: &mut Engine, frames: &mut [[u8; 60]]| {
-        for n in 0..frames.len() {
-            if let Some(next) = frames.get(n + 1) {
-                engine.expect(2, next);
+        for batch in frames.chunks_mut(EXPECTED) {
+            engine.expect(batch.iter().map(|frame| (2, &frame[..])));
+            for frame in batch {
+                let input = Input {
+                    ifindex: 2,
+                    frame,
+                    offload: Offload::NONE,
+                };
+                engine.frame(input, now, &mut Nowhere);
             }
-            let input = Input {
-                ifindex: 2,
-                frame: &mut frames[n],
-                offload: Offload::NONE,
-            };
-            engine.frame(input, now, &mut Nowhere);
         }
     };
     if counting {

@@ -22,10 +22,14 @@ use flow::meter::Meter;
 use flow::reason::Reason;
 use flow::table::Table;
 use hashbrown::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// From so many flows on it pays to fetch them ahead.
 const FETCHED: u32 = 1 << 14;
+
+/// The most frames that are [expected](Engine::expect) at once; of more, the others are not.
+pub const EXPECTED: usize = 16;
 
 /// The memory that kernel and engine share.
 #[derive(Debug)]
@@ -151,19 +155,37 @@ impl Engine {
         self.core.send_records(out);
     }
 
-    /// A hint that this frame comes soon, by the interface with this index. What it will need of the flow table is
-    /// fetched from memory while the frames before it are dealt with.
-    #[inline]
-    pub fn expect(&self, ifindex: u32, frame: &[u8]) {
+    /// A hint that these frames come soon, each with the index of its interface. What they will need of the flow table is
+    /// fetched from memory, for all of them at once.
+    pub fn expect<'a>(&self, frames: impl Iterator<Item = (u32, &'a [u8])>) {
         // A small table is in the processor's caches.
         if self.core.table.len() < FETCHED {
             return;
         }
-        if let Some(&port) = self.snapshot.by_ifindex.get(&ifindex)
-            && let Some(key) = header::key_of(frame, self.snapshot.ports[port].link.zone)
-        {
-            self.core.table.prefetch(&key);
+        let mut homes = [0; EXPECTED];
+        let mut count = 0;
+        for ((ifindex, frame), home) in frames.zip(&mut homes) {
+            if let Some(&port) = self.snapshot.by_ifindex.get(&ifindex)
+                && let Some(key) = header::key_of(frame, self.snapshot.ports[port].link.zone)
+            {
+                *home = self.core.table.geometry().home(&key);
+            }
+            count += 1;
         }
+        // To find the pages takes the processor as long as to fetch the lines, and it finds several at once only if
+        // nothing else lies between.
+        for &home in &homes[..count] {
+            self.core.table.prefetch_slot(home);
+        }
+    }
+
+    /// The memory that sessions to come will be kept in, as ranges of addresses, always as many: a part of what was set
+    /// aside for `max_sessions`, enough for some hundred thousand sessions. That it is there is not needed, but who
+    /// sees to it before they come saves them the wait for the kernel to find it.
+    pub fn room(&self) -> [Range<usize>; 4] {
+        let [sessions, slots] = self.core.sessions.room();
+        let [mappings, index] = self.core.nat.room();
+        [sessions, slots, mappings, index]
     }
 
     /// Slots of the flow table that no lookup finds any more. They may be [released](Engine::release)

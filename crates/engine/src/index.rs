@@ -7,6 +7,9 @@
 //! A number lies in its hash's home or, if that is taken, in the first free place after it (linear probing). At most two
 //! thirds of the places are in use. What is taken out leaves no gap: those behind it move up.
 
+use crate::room;
+use std::ops::Range;
+
 /// A place: the number plus one in the lower half, the hash in the upper one. 0 is free.
 type Place = u64;
 
@@ -27,6 +30,11 @@ impl Index {
             places: vec![0; expected.saturating_mul(3) / 2 + FEWEST],
             len: 0,
         }
+    }
+
+    /// The memory that numbers to come will be kept in.
+    pub fn room(&self) -> Range<usize> {
+        room::all(&self.places)
     }
 
     /// Numbers in it.

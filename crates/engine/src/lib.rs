@@ -69,6 +69,7 @@ mod ports;
 mod query;
 pub mod record;
 mod records;
+mod room;
 mod routing;
 mod security;
 mod sessions;
@@ -87,7 +88,7 @@ mod walk;
 mod watch;
 mod wire;
 
-pub use engine::{Engine, Input, Memory};
+pub use engine::{EXPECTED, Engine, Input, Memory};
 pub use io::{Link, Offload, Output, PortRef, Time, UPLINK_ZONE};
 pub use query::{Probe, ProbeFrom, SessionFilter, TraceError};
 pub use snapshot::{Snapshot, SnapshotError};

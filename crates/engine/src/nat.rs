@@ -16,13 +16,14 @@
 
 use crate::index::Index;
 use crate::ports::PortSet;
+use crate::room;
 use crate::snapshot::{Gateway, Snapshot};
 use crate::tuple;
 use flow::{Key, Seed, proto};
 use hashbrown::{HashMap, HashTable};
 use model::Filtering;
 use std::net::Ipv4Addr;
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 
 /// How many shared ports are tried for a new session before it is given up; a smaller range is tried as a
 /// whole. While a tenth of the ports is free towards the destination, the chance to find none is 10⁻¹².
@@ -156,6 +157,11 @@ impl Nat {
             eips: HashMap::new(),
             seed,
         }
+    }
+
+    /// The memory that mappings to come will be kept in.
+    pub fn room(&self) -> [Range<usize>; 2] {
+        [room::ahead(&self.mappings), self.by_inner.room()]
     }
 
     /// Takes a new configuration into account. Ports of DNAT entries are not given to SNAT any more;

@@ -3,12 +3,14 @@
 use crate::again::{Era, NO_ERA};
 use crate::decide::{Direction, Entry};
 use crate::nat::MappingIx;
+use crate::room;
 use crate::snapshot::{EniIx, GatewayIx, Ticks};
 use crate::usage::Accounts;
 use crate::watch::JudgedIx;
 use flow::table::Table;
 use flow::{Activity, Key, proto, seen};
 use hashbrown::HashMap;
+use std::ops::Range;
 
 /// Index of a session.
 pub(crate) type SessionIx = u32;
@@ -158,6 +160,11 @@ impl Sessions {
             by_slot: vec![0; slots],
             slow: HashMap::new(),
         }
+    }
+
+    /// The memory that sessions to come will be kept in.
+    pub fn room(&self) -> [Range<usize>; 2] {
+        [room::ahead(&self.slab), room::all(&self.by_slot)]
     }
 
     /// Live sessions.

@@ -4,7 +4,6 @@ use super::rig::{Pins, need_root};
 use datapath::maps::{Adopted, Maps, Misfit, Sizes};
 use datapath::object::KernelError;
 use datapath::programs::Programs;
-use flow::table::Table;
 use flow::{Action, Activity, Key};
 use std::collections::BTreeSet;
 use std::fs;
@@ -20,7 +19,7 @@ const KEY: Key = Key {
 };
 
 fn put(maps: &Maps) {
-    let mut table = Table::new(maps.flows(), maps.config().seed);
+    let mut table = maps.table();
     let action = Action::new(&KEY, &KEY, 7, 0);
     let activity = Activity {
         packets: 11,
@@ -30,7 +29,7 @@ fn put(maps: &Maps) {
 }
 
 fn packets(maps: &Maps) -> Option<u64> {
-    let table = Table::new(maps.flows(), maps.config().seed);
+    let table = maps.table();
     table.find(&KEY).map(|(_, entry)| entry.activity().packets)
 }
 

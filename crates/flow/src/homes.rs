@@ -1,0 +1,54 @@
+//! Which slots of the flow table are the home of a flow: a bit for each.
+//!
+//! The bits are 512 times smaller than the table, so they are in the processor's caches where an entry is not. A lookup whose
+//! home is no flow's ends there, without a wait for far memory: nearly every one that finds nothing, which each first packet
+//! needs two of, and which whoever scans our addresses has us make.
+
+use crate::atomic::AtomicU64;
+use core::sync::atomic::Ordering::Relaxed;
+
+/// Words of 64 bits for the slots of a table.
+pub const fn words(slots: u32) -> u32 {
+    slots.div_ceil(64)
+}
+
+/// Whether a slot is the home of a flow. `get` gives the words.
+#[inline(always)]
+pub fn is_home<'a>(slot: u32, get: impl Fn(u32) -> Option<&'a AtomicU64>) -> bool {
+    get(slot / 64).is_some_and(|word| word.load(Relaxed) >> (slot % 64) & 1 != 0)
+}
+
+/// The bits as the writer of the table has them.
+#[cfg(not(target_arch = "bpf"))]
+#[derive(Debug)]
+pub(crate) struct Homes(pub &'static [AtomicU64]);
+
+#[cfg(not(target_arch = "bpf"))]
+impl Homes {
+    /// Whether a slot is the home of a flow.
+    #[inline(always)]
+    pub fn has(&self, slot: u32) -> bool {
+        is_home(slot, |word| self.0.get(word as usize))
+    }
+
+    /// A slot becomes one. To be called before the flow is published.
+    #[inline(always)]
+    pub fn set(&self, slot: u32) {
+        // There is one writer.
+        let word = &self.0[slot as usize / 64];
+        word.store(word.load(Relaxed) | 1 << (slot % 64), Relaxed);
+    }
+
+    /// A slot is none any more.
+    pub fn clear(&self, slot: u32) {
+        let word = &self.0[slot as usize / 64];
+        word.store(word.load(Relaxed) & !(1 << (slot % 64)), Relaxed);
+    }
+
+    /// Makes them what `bits` says, while readers are at work: what is to stay set is set all the time.
+    pub fn become_these(&self, bits: &[u64]) {
+        for (word, &bits) in self.0.iter().zip(bits) {
+            word.store(bits, Relaxed);
+        }
+    }
+}
