@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::sync::mpsc::{Sender, channel};
 
 /// Memory is asked for in pieces of this size, or what is left.
-const PIECE: usize = 8 << 20;
+const PIECE: usize = 4 << 20;
 
 /// Populates tables that grow, and remembers up to where.
 pub(crate) struct Populate<const N: usize> {
@@ -97,24 +97,25 @@ mod tests {
         let all = start..start + table.capacity();
         let before = resident(&all);
         assert!(before < 4 * MIB, "{before} are there already");
-        let mut populate = Populate::<1>::start().unwrap();
-        populate.soon([start..start + 16 * MIB]);
-        assert_eq!(populate.ends, [start + 16 * MIB]);
+        let none = 0..0;
+        let mut populate = Populate::<2>::start().unwrap();
+        populate.soon([start..start + 16 * MIB, none.clone()]);
+        assert_eq!(populate.ends[0], start + 16 * MIB);
         // Not yet worth a call.
-        populate.soon([start + 1..start + 16 * MIB + 1]);
-        assert_eq!(populate.ends, [start + 16 * MIB]);
-        populate.soon([start + 8 * MIB..start + 32 * MIB]);
+        populate.soon([start + 1..start + 16 * MIB + 1, none.clone()]);
+        assert_eq!(populate.ends[0], start + 16 * MIB);
+        populate.soon([start + 8 * MIB..start + 32 * MIB, none.clone()]);
         let begin = Instant::now();
         while resident(&all) < 32 * MIB && begin.elapsed() < Duration::from_secs(60) {
             std::thread::sleep(Duration::from_millis(5));
         }
         let after = resident(&all);
         assert!((32 * MIB..40 * MIB).contains(&after), "{after}");
-        assert_eq!(populate.ends, [start + 32 * MIB]);
+        assert_eq!(populate.ends[0], start + 32 * MIB);
         // The rest is less than a piece.
-        populate.soon([all.end - 100..all.end]);
-        assert_eq!(populate.ends, [all.end]);
-        populate.soon([all.end..all.end]);
-        assert_eq!(populate.ends, [all.end]);
+        populate.soon([all.end - 100..all.end, none.clone()]);
+        assert_eq!(populate.ends[0], all.end);
+        populate.soon([all.end..all.end, none.clone()]);
+        assert_eq!(populate.ends[0], all.end);
     }
 }

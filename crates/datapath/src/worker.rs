@@ -190,9 +190,9 @@ impl Loop {
             if at >= next {
                 self.engine.set_wall(wall(), at);
                 next = self.engine.tick(at, &mut self.sender);
-                self.populate.soon(self.engine.room());
             }
             self.grace.retire(self.engine.take_retired());
+            self.populate.soon(self.engine.room());
             self.sender.flush();
             if packets == 0 && at.since(idle_since) >= patience && next > at {
                 if !settled {

@@ -175,6 +175,11 @@ fn cpu() -> Duration {
     Duration::from_nanos(nanos.unwrap_or(0))
 }
 
+/// Memory as kernel and engine share it.
+fn cells<T: Default>(count: usize) -> &'static [T] {
+    (0..count).map(|_| T::default()).collect::<Vec<T>>().leak()
+}
+
 /// Bytes of memory in use.
 fn resident() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -239,14 +244,9 @@ fn main() {
         wanted
     };
     let slots = (sessions as usize * 3).next_multiple_of(2).max(64);
-    let homes: Vec<AtomicU64> = (0..words(slots as u32))
-        .map(|_| AtomicU64::new(0))
-        .collect();
-    let entries: Vec<Entry> = (0..slots).map(|_| Entry::default()).collect();
-    let hops: Vec<Hop> = (0..1024).map(|_| Hop::default()).collect();
-    let meters: Vec<Meter> = (0..64).map(|_| Meter::default()).collect();
-    let accounts: Vec<Account> = (0..64).map(|_| Account::default()).collect();
-    let (entries, hops, meters) = (entries.leak(), hops.leak(), meters.leak());
+    let homes = cells::<AtomicU64>(words(slots as u32) as usize);
+    let entries = cells::<Entry>(slots);
+    let (hops, meters, accounts) = (cells::<Hop>(1024), cells::<Meter>(64), cells::<Account>(64));
     let links = [
         Link {
             port: PortRef::Eni("lan".into()),
@@ -279,14 +279,6 @@ fn main() {
         Some(Err(error)) => return eprintln!("the number of indicators: {error}"),
     };
     let snapshot = || Arc::new(Snapshot::build(&config, &links).expect("a snapshot"));
-    let accounts = accounts.leak();
-    let (entries, homes, hops, meters, accounts): (
-        &'static [Entry],
-        &'static [AtomicU64],
-        &'static [Hop],
-        &'static [Meter],
-        &'static [Account],
-    ) = (entries, homes.leak(), hops, meters, accounts);
     let memory = || Memory {
         table: Table::new(entries, homes, Seed(3, 5)),
         hops,

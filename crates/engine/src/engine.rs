@@ -175,12 +175,12 @@ impl Engine {
         // To find the pages takes the processor as long as to fetch the lines, and it finds several at once only if
         // nothing else lies between.
         for &home in &homes[..count] {
-            self.core.table.prefetch_slot(home);
+            self.core.table.prefetch_home(home);
         }
     }
 
     /// The memory that sessions to come will be kept in, as ranges of addresses, always as many: a part of what was set
-    /// aside for `max_sessions`, enough for some hundred thousand sessions. That it is there is not needed, but who
+    /// aside for `max_sessions`, enough for some ten thousand sessions. That it is there is not needed, but who
     /// sees to it before they come saves them the wait for the kernel to find it.
     pub fn room(&self) -> [Range<usize>; 4] {
         let [sessions, slots] = self.core.sessions.room();

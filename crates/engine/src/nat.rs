@@ -278,6 +278,10 @@ impl Nat {
         let busy = |port: u16| ports.is_some_and(|p| p.busy.contains(port));
 
         let wanted = u16::from_be(inner.port);
+        // It will probably be the one.
+        if let Some(ports) = ports {
+            ports.owned.prefetch(wanted);
+        }
         let range = &range_for(inner, range);
         if range.contains(&wanted) && !busy(wanted) && usable(inner.port) {
             return new(wanted, true);

@@ -49,6 +49,14 @@ impl PortSet {
             .is_some_and(|bits| bits.words[port as usize / 64] & 1 << (port % 64) != 0)
     }
 
+    /// Has the processor fetch what says whether it holds `port`, for use soon.
+    #[inline]
+    pub fn prefetch(&self, port: u16) {
+        if let Some(bits) = &self.bits {
+            flow::prefetch(&bits.words[port as usize / 64]);
+        }
+    }
+
     /// Puts `port` in. Whether it was not there before.
     pub fn insert(&mut self, port: u16) -> bool {
         let bits = self.bits.get_or_insert_default();

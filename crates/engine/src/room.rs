@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 /// Bytes that a table which grows at its end will soon need.
-const SOON: usize = 64 << 20;
+const SOON: usize = 16 << 20;
 
 /// Of a table that grows at its end: what comes next.
 pub(crate) fn ahead<T>(table: &Vec<T>) -> Range<usize> {

@@ -5,6 +5,8 @@
 //! needs two of, and which whoever scans our addresses has us make.
 
 use crate::atomic::AtomicU64;
+#[cfg(not(target_arch = "bpf"))]
+use crate::prefetch::prefetch;
 use core::sync::atomic::Ordering::Relaxed;
 
 /// Words of 64 bits for the slots of a table.
@@ -25,10 +27,12 @@ pub(crate) struct Homes(pub &'static [AtomicU64]);
 
 #[cfg(not(target_arch = "bpf"))]
 impl Homes {
-    /// Whether a slot is the home of a flow.
-    #[inline(always)]
-    pub fn has(&self, slot: u32) -> bool {
-        is_home(slot, |word| self.0.get(word as usize))
+    /// Has the processor fetch a slot's bit, for use soon.
+    #[inline]
+    pub fn prefetch(&self, slot: u32) {
+        if let Some(word) = self.0.get(slot as usize / 64) {
+            prefetch(word);
+        }
     }
 
     /// A slot becomes one. To be called before the flow is published.

@@ -6,7 +6,6 @@ use crate::homes::{Homes, words};
 use crate::key::{Key, Seed};
 use crate::prefetch::prefetch;
 use crate::table::{Geometry, MAX_REACH, MIN_SLOTS, find};
-use alloc::vec::Vec;
 
 /// No slot of the key's sequence is free.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -17,8 +16,6 @@ pub struct Full;
 pub struct Table {
     entries: &'static [Entry],
     homes: Homes,
-    /// Which slots are not free, a bit for each. To put a flow in is then to write its entry without having read it.
-    used: Vec<u64>,
     geometry: Geometry,
     live: u32,
 }
@@ -45,12 +42,12 @@ impl Table {
         );
         let geometry = Geometry { slots, seed };
         let mut live = 0;
-        let (mut used, mut at_home) = (alloc::vec![0; words], alloc::vec![0; words]);
-        for (slot, entry) in entries.iter().enumerate() {
+        let mut at_home = alloc::vec![0u64; words];
+        for entry in entries {
             if let Some(key) = entry.key() {
                 live += 1;
-                mark(&mut used, slot as u32);
-                mark(&mut at_home, geometry.home(&key));
+                let home = geometry.home(&key);
+                at_home[home as usize / 64] |= 1 << (home % 64);
             } else if entry.state() != state::FREE {
                 entry.set_state(state::FREE);
             }
@@ -60,7 +57,6 @@ impl Table {
         Table {
             entries,
             homes,
-            used,
             geometry,
             live,
         }
@@ -110,11 +106,14 @@ impl Table {
     /// Has the processor fetch the place where `key` probably lies or will lie, for use soon.
     #[inline]
     pub fn prefetch(&self, key: &Key) {
-        let home = self.geometry.home(key);
+        self.prefetch_home(self.geometry.home(key));
+    }
+
+    /// The same for a key with this home.
+    #[inline]
+    pub fn prefetch_home(&self, home: u32) {
+        self.homes.prefetch(home);
         self.prefetch_slot(home);
-        if self.homes.has(home) {
-            self.prefetch_slot(home ^ 1);
-        }
     }
 
     /// Has the processor fetch a slot's entry, for use soon. If there is no such slot, it does nothing.
@@ -153,10 +152,10 @@ impl Table {
         let home = probe.slot();
         for at in 0..=MAX_REACH {
             let slot = probe.slot();
-            if self.used[slot as usize / 64] >> (slot % 64) & 1 == 0 {
-                mark(&mut self.used, slot);
+            let entry = self.entry(slot);
+            if entry.state() == state::FREE {
                 self.homes.set(home);
-                self.entry(slot).publish(key, action, activity, start);
+                entry.publish(key, action, activity, start);
                 // Who looks for it in the meantime comes too early.
                 if at > 0 && self.entry(home).reach() < at {
                     self.entry(home).set_reach(at);
@@ -190,7 +189,6 @@ impl Table {
         let entry = self.entry(slot);
         assert_eq!(entry.state(), state::RETIRED, "slot {slot} is not retired");
         entry.set_state(state::FREE);
-        self.used[slot as usize / 64] &= !(1 << (slot % 64));
     }
 
     /// Brings the reach of `key`'s home down to the farthest flow of that home, which is none any more if it has no flow.
@@ -211,9 +209,4 @@ impl Table {
             self.homes.clear(home_slot);
         }
     }
-}
-
-/// Sets a slot's bit.
-fn mark(bits: &mut [u64], slot: u32) {
-    bits[slot as usize / 64] |= 1 << (slot % 64);
 }
