@@ -16,6 +16,9 @@ struct Record<const N: usize> {
     frame: [MaybeUninit<u8>; N],
 }
 
+/// Room for what connections begin with and for small datagrams, in two cache lines with what precedes it.
+const SMALL: usize = 104;
+
 /// Room for the largest IPv4 packet.
 const LARGEST: usize = 65536 + 32;
 
@@ -30,10 +33,12 @@ pub fn punt<H: Hook>(hook: &H, reason: Punt) -> bool {
     };
     let taken = share.has_room(PUNTS.query(WAITING), queue())
         && match hook.len() as usize {
-            len @ 1..=240 => record::<H, 240>(hook, share, reason, len),
-            len @ 241..=2032 => record::<H, 2032>(hook, share, reason, len),
-            len @ 2033..=16368 => record::<H, 16368>(hook, share, reason, len),
-            len @ 16369..=LARGEST => record::<H, LARGEST>(hook, share, reason, len),
+            0 => false,
+            len @ ..=SMALL => record::<H, SMALL>(hook, share, reason, len),
+            len @ ..=240 => record::<H, 240>(hook, share, reason, len),
+            len @ ..=2032 => record::<H, 2032>(hook, share, reason, len),
+            len @ ..=16368 => record::<H, 16368>(hook, share, reason, len),
+            len @ ..=LARGEST => record::<H, LARGEST>(hook, share, reason, len),
             _ => false,
         };
     if !taken {

@@ -587,7 +587,7 @@ fn udp(len: usize) -> Vec<u8> {
 fn punts_are_whole_whatever_their_size() {
     let mut rig = Rig::new(Sizes::new(1024));
     for hook in [Hook::Tc, Hook::Xdp] {
-        let mut lengths = vec![42, 239, 240, 241, 2031, 2032, 2033, 3500];
+        let mut lengths = vec![42, 103, 104, 105, 239, 240, 241, 2031, 2032, 2033, 3500];
         if hook == Hook::Xdp {
             // Of several buffers; more is not copied out of them.
             lengths.extend([9000, 16368, 16369, 40000, 65535]);

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 const OURS: [u8; 6] = [2, 0, 0, 0, 0, 1];
 const THERE: [u8; 6] = [2, 0, 0, 0, 0, 2];
 const ZONE: u16 = 5;
-const PATIENCE: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// `struct virtio_net_hdr`, as packet sockets take and give it.
 #[repr(C)]
@@ -145,6 +145,15 @@ const OLD: Key = Key {
     proto: proto::UDP,
 };
 
+/// Waits until an interface's queue is at work: a moment after its cable is, when the kernel comes to it.
+fn wait_until_up(interface: &str) {
+    let end = Instant::now() + PATIENCE;
+    while !ip(&format!("-o link show dev {interface}")).contains("state UP") {
+        assert!(Instant::now() < end, "{interface} does not come up");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
 impl Bench {
     fn new(hook: Hook, proto: u8, peer: bool) -> Bench {
         let far = Namespace::new();
@@ -164,6 +173,9 @@ impl Bench {
             links.set_offload("out2", gro, hook == Hook::Xdp).unwrap();
             Wire::open("out2")
         });
+        // Until then the kernel loses what is sent, without a word.
+        ["in1", "in2", "out1"].map(wait_until_up);
+        far.inside(|| wait_until_up("out2"));
         let pins = Pins::new();
         let (maps, _) = Maps::open(&pins.0, Sizes::new(64)).unwrap();
         let mut programs = Programs::load(&maps).unwrap();
