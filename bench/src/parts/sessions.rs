@@ -27,6 +27,8 @@ pub fn run(effort: Effort, many: u32, out: &mut Report) {
         Contender::Nftables,
         Contender::Tc,
         Contender::Xdp,
+        Contender::PuntTc,
+        Contender::PuntXdp,
         Contender::Tc,
     ];
     let labs = contenders.map(|_| Lab::new("sessions"));
@@ -54,6 +56,8 @@ pub fn run(effort: Effort, many: u32, out: &mut Report) {
         let floors = [
             ("sluice tc", "nftables", Some(Least(floor))),
             ("sluice xdp", "nftables", Some(Least(floor))),
+            ("sluice tc", "bare punt tc", Some(Least(0.5))),
+            ("sluice xdp", "bare punt xdp", Some(Least(0.5))),
         ];
         report(
             out,
