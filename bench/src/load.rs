@@ -4,7 +4,7 @@ use crate::flows::{FRAME, Flow};
 use crate::machine;
 use crate::programs::Generator;
 use crate::site::{OUTSIDE, Site, Way, settle};
-use crate::sys::{PacketSocket, Program};
+use crate::sys::{BATCH, PacketSocket, Program};
 use nix::sys::pthread::{Pthread, pthread_kill, pthread_self};
 use nix::sys::signal::Signal;
 use signal_hook::consts::SIGUSR1;
@@ -94,8 +94,6 @@ impl Pace {
 /// Frames of one call of the test run: it goes on until a signal ends it, since each takes milliseconds to begin and
 /// to end.
 const ENDLESS: u32 = 1 << 30;
-/// Frames that are sent on together.
-const BATCH: usize = 64;
 
 /// New sessions a second when some are opened in advance, and how often those are sent again that were lost.
 const OPENING: u64 = 200_000;

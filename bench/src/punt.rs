@@ -6,7 +6,7 @@ use crate::flows::FRAME;
 use crate::machine;
 use crate::programs;
 use crate::site::INSIDE;
-use crate::sys::{self, Kind, Link, PacketSocket, Program, VNET};
+use crate::sys::{self, BATCH, Kind, Link, PacketSocket, Program, VNET};
 use aya::maps::{Map, MapData, RingBuf};
 use lab::Host;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -20,8 +20,6 @@ use std::thread::{self, JoinHandle};
 
 /// Bytes of the ring buffer.
 const RING: u32 = 1 << 24;
-/// Frames that are sent with one system call.
-const BATCH: usize = 64;
 /// The longest sleep, in milliseconds.
 const SLEEP: u16 = 500;
 

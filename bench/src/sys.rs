@@ -181,6 +181,8 @@ impl Program {
     }
 }
 
+/// Frames that are sent with one system call.
+pub const BATCH: usize = 64;
 /// Bytes of the header before a frame that says what is left to hardware; all zeroes: nothing.
 pub const VNET: usize = 10;
 /// Bytes that may be on their way from Sluice's socket.
@@ -226,31 +228,25 @@ impl PacketSocket {
         }
     }
 
-    /// Sends frames and says how many the kernel took.
+    /// Sends frames, a batch of them at most, and says how many the kernel took.
     pub fn send<const LEN: usize>(&self, frames: &mut [[u8; LEN]]) -> usize {
-        let mut parts: Vec<_> = frames
-            .iter_mut()
-            .map(|frame| libc::iovec {
-                iov_base: frame.as_mut_ptr().cast(),
-                iov_len: LEN,
-            })
-            .collect();
-        let mut messages: Vec<_> = parts
-            .iter_mut()
-            .map(|part| {
-                // SAFETY: plain data, for which zeroes are valid.
-                let mut message: libc::mmsghdr = unsafe { std::mem::zeroed() };
-                message.msg_hdr.msg_iov = part;
-                message.msg_hdr.msg_iovlen = 1;
-                if let Some(to) = &self.to {
-                    // The kernel only reads it.
-                    message.msg_hdr.msg_name = (&raw const *to).cast_mut().cast();
-                    message.msg_hdr.msg_namelen = size_of::<libc::sockaddr_ll>() as u32;
-                }
-                message
-            })
-            .collect();
-        let count = messages.len() as u32;
+        // SAFETY: plain data, for which zeroes are valid.
+        let mut parts: [libc::iovec; BATCH] = unsafe { std::mem::zeroed() };
+        // SAFETY: as above.
+        let mut messages: [libc::mmsghdr; BATCH] = unsafe { std::mem::zeroed() };
+        let mut count = 0;
+        for ((frame, part), message) in frames.iter_mut().zip(&mut parts).zip(&mut messages) {
+            part.iov_base = frame.as_mut_ptr().cast();
+            part.iov_len = LEN;
+            message.msg_hdr.msg_iov = part;
+            message.msg_hdr.msg_iovlen = 1;
+            if let Some(to) = &self.to {
+                // The kernel only reads it.
+                message.msg_hdr.msg_name = (&raw const *to).cast_mut().cast();
+                message.msg_hdr.msg_namelen = size_of::<libc::sockaddr_ll>() as u32;
+            }
+            count += 1;
+        }
         // SAFETY: the messages, their names and parts, and the frames live until the end of the call.
         let sent = unsafe {
             libc::sendmmsg(
