@@ -205,18 +205,13 @@ impl Load {
         settle();
     }
 
-    /// Opens the first `flows` at a gateway that has no others: sends of each until it has as many sessions.
+    /// Opens the first `flows` at a gateway: sends of each until it has as many sessions, with others that it may have.
     pub fn open(&self, site: &Site, flows: u64) {
-        self.open_beside(site, flows, 0);
-    }
-
-    /// The same at a gateway that has `others`.
-    pub fn open_beside(&self, site: &Site, flows: u64, others: u64) {
         if !site.contender.has_sessions() {
             return;
         }
         for _ in 0..ATTEMPTS {
-            if site.sessions() >= flows + others {
+            if site.sessions() >= flows {
                 return;
             }
             self.run_all(site, Profile::Live, Pace::each_once(0, flows, OPENING));
@@ -224,8 +219,8 @@ impl Load {
         }
         let sessions = site.sessions();
         assert!(
-            sessions >= flows + others,
-            "{} opened {sessions} of {flows} sessions beside {others}",
+            sessions >= flows,
+            "{} opened {sessions} of {flows} sessions",
             site.name
         );
     }

@@ -39,7 +39,7 @@ pub fn run(effort: Effort, many: u32, out: &mut Report) {
     let mut next = vec![u64::from(many); sites.len()];
     for (what, live, floor) in [("empty", 0, 1.0), ("", many, 2.0)] {
         for site in &sites {
-            load.open_beside(site, live.into(), site.sessions());
+            load.open(site, live.into());
         }
         let race = agreed(|| {
             rounds(&names, rounds_each, |at, _| {
