@@ -155,6 +155,8 @@ impl Load {
         });
         let stop = AtomicBool::new(false);
         self.sent.store(0, Relaxed);
+        // Before anybody asks how many it has sent.
+        self.generator.begin(pace);
         let (to, from) = self.way.macs();
         let frame = |flow: &Flow| flow.frame(&to, &from);
         let frames = match profile {
@@ -257,7 +259,6 @@ fn live(
     sent: &AtomicU64,
     stop: &AtomicBool,
 ) {
-    generator.begin(pace);
     // Frames are sent on when a batch is full, and would wait for it.
     let batch = if pace.burst == 1 && pace.interval != 0 {
         1
