@@ -23,6 +23,10 @@ pub enum Contender {
     RedirectTc,
     /// The same at XDP.
     RedirectXdp,
+    /// Each packet at TC handed to user space and sent on from there, without a decision: the limit for first packets.
+    PuntTc,
+    /// The same at XDP.
+    PuntXdp,
 }
 
 impl Contender {
@@ -36,6 +40,8 @@ impl Contender {
             Contender::Xdp => "sluice xdp",
             Contender::RedirectTc => "redirect tc",
             Contender::RedirectXdp => "redirect xdp",
+            Contender::PuntTc => "bare punt tc",
+            Contender::PuntXdp => "bare punt xdp",
         }
     }
 

@@ -4,7 +4,7 @@ use crate::flows::{FRAME, Flow};
 use crate::machine;
 use crate::programs::Generator;
 use crate::site::{OUTSIDE, Site, Way, settle};
-use crate::sys::{PacketSocket, Program};
+use crate::sys::{BATCH, PacketSocket, Program};
 use nix::sys::pthread::{Pthread, pthread_kill, pthread_self};
 use nix::sys::signal::Signal;
 use signal_hook::consts::SIGUSR1;
@@ -94,8 +94,6 @@ impl Pace {
 /// Frames of one call of the test run: it goes on until a signal ends it, since each takes milliseconds to begin and
 /// to end.
 const ENDLESS: u32 = 1 << 30;
-/// Frames that are sent on together.
-const BATCH: usize = 64;
 
 /// New sessions a second when some are opened in advance, and how often those are sent again that were lost.
 const OPENING: u64 = 200_000;
@@ -157,6 +155,8 @@ impl Load {
         });
         let stop = AtomicBool::new(false);
         self.sent.store(0, Relaxed);
+        // Before anybody asks how many it has sent.
+        self.generator.begin(pace);
         let (to, from) = self.way.macs();
         let frame = |flow: &Flow| flow.frame(&to, &from);
         let frames = match profile {
@@ -207,18 +207,13 @@ impl Load {
         settle();
     }
 
-    /// Opens the first `flows` at a gateway that has no others: sends of each until it has as many sessions.
+    /// Opens the first `flows` at a gateway: sends of each until it has as many sessions, with others that it may have.
     pub fn open(&self, site: &Site, flows: u64) {
-        self.open_beside(site, flows, 0);
-    }
-
-    /// The same at a gateway that has `others`.
-    pub fn open_beside(&self, site: &Site, flows: u64, others: u64) {
         if !site.contender.has_sessions() {
             return;
         }
         for _ in 0..ATTEMPTS {
-            if site.sessions() >= flows + others {
+            if site.sessions() >= flows {
                 return;
             }
             self.run_all(site, Profile::Live, Pace::each_once(0, flows, OPENING));
@@ -226,8 +221,8 @@ impl Load {
         }
         let sessions = site.sessions();
         assert!(
-            sessions >= flows + others,
-            "{} opened {sessions} of {flows} sessions beside {others}",
+            sessions >= flows,
+            "{} opened {sessions} of {flows} sessions",
             site.name
         );
     }
@@ -264,7 +259,6 @@ fn live(
     sent: &AtomicU64,
     stop: &AtomicBool,
 ) {
-    generator.begin(pace);
     // Frames are sent on when a batch is full, and would wait for it.
     let batch = if pace.burst == 1 && pace.interval != 0 {
         1

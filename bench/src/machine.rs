@@ -2,7 +2,7 @@
 
 use lab::Host;
 use nix::sched::{CpuSet, sched_setaffinity};
-use nix::time::{clock_getcpuclockid, clock_gettime};
+use nix::time::{ClockId, clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
 use std::fs;
 use std::process::Command;
@@ -28,8 +28,12 @@ pub fn pin_all(process: u32, cpu: usize) {
 
 /// The CPU time of a process, in nanoseconds, to the moment. A thread of the kernel is one.
 pub fn cpu_time(process: i32) -> u64 {
-    let clock = clock_getcpuclockid(Pid::from_raw(process)).and_then(clock_gettime);
-    clock.map_or(0, |time| Duration::from(time).as_nanos() as u64)
+    clock_getcpuclockid(Pid::from_raw(process)).map_or(0, read)
+}
+
+/// What a clock shows, in nanoseconds.
+pub fn read(clock: ClockId) -> u64 {
+    clock_gettime(clock).map_or(0, |time| Duration::from(time).as_nanos() as u64)
 }
 
 /// The number of an interface of the current thread's network namespace.

@@ -8,6 +8,7 @@ mod load;
 mod machine;
 mod parts;
 mod programs;
+mod punt;
 mod race;
 mod report;
 mod road;

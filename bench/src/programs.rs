@@ -4,12 +4,17 @@ use crate::flows::{FRAME, Flow};
 use crate::load::Pace;
 use crate::sys::{Kind, Program, Shared};
 use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::atomic::Ordering::Relaxed;
 
 const KTIME_GET_NS: i32 = 5;
 const REDIRECT: i32 = 23;
+const RINGBUF_RESERVE: i32 = 131;
+const RINGBUF_SUBMIT: i32 = 132;
 const XDP_DROP: i32 = 1;
 const XDP_PASS: i32 = 2;
+const TC_PASS: i32 = 0;
+const TC_DROP: i32 = 2;
 
 /// A program under construction.
 #[derive(Default)]
@@ -77,6 +82,12 @@ impl Asm {
         self.put(0, 0, 0, 0, 0);
     }
 
+    /// `to = the map`
+    fn map(&mut self, to: u8, map: BorrowedFd) {
+        self.put(0x18, to, 1, 0, map.as_raw_fd());
+        self.put(0, 0, 0, 0, 0);
+    }
+
     fn call(&mut self, helper: i32) {
         self.put(0x85, 0, 0, 0, helper);
     }
@@ -139,6 +150,45 @@ pub fn redirect(kind: Kind, ifindex: u32) -> io::Result<Program> {
     asm.set(1, ifindex as i32);
     asm.set(2, 0);
     asm.call(REDIRECT);
+    asm.exit();
+    asm.load_as(kind)
+}
+
+/// Copies the first [`FRAME`] bytes of each IPv4 frame into a ring buffer and drops it. Everything else passes.
+pub fn punt(kind: Kind, ring: BorrowedFd) -> io::Result<Program> {
+    // Where the context has the packet's beginning and end.
+    let (data, pass, drop) = match kind {
+        Kind::Tc => (76, TC_PASS, TC_DROP),
+        Kind::Xdp => (0, XDP_PASS, XDP_DROP),
+    };
+    let mut asm = Asm::default();
+    asm.load(U32, 6, 1, data);
+    asm.load(U32, 3, 1, data + 4);
+    asm.copy(4, 6);
+    asm.add_value(4, FRAME as i32);
+    asm.if_above(4, 3, "pass");
+    asm.load(U16, 1, 6, 12);
+    asm.if_not(1, 8, "pass");
+    asm.map(1, ring);
+    asm.set(2, FRAME as i32);
+    asm.set(3, 0);
+    asm.call(RINGBUF_RESERVE);
+    asm.if_is(0, 0, "drop");
+    let words = FRAME as i16 / 8;
+    for word in 0..words {
+        asm.load(U64, 1, 6, word * 8);
+        asm.store(U64, 0, word * 8, 1);
+    }
+    asm.load(U32, 1, 6, words * 8);
+    asm.store(U32, 0, words * 8, 1);
+    asm.copy(1, 0);
+    asm.set(2, 0);
+    asm.call(RINGBUF_SUBMIT);
+    asm.label("drop");
+    asm.set(0, drop);
+    asm.exit();
+    asm.label("pass");
+    asm.set(0, pass);
     asm.exit();
     asm.load_as(kind)
 }

@@ -11,6 +11,7 @@
 use crate::contender::{Contender, Rules};
 use crate::machine;
 use crate::programs::{self, Sink};
+use crate::punt::Punt;
 use crate::race::TWIN;
 use crate::sys::{Kind, Link, Program};
 use lab::{Gateway, Host, Lab};
@@ -86,6 +87,7 @@ pub struct Site<'a> {
     /// Processes whose CPU time is the gateway's: the NAPI threads.
     napi: Vec<i32>,
     sluice: RefCell<Option<Gateway<'a>>>,
+    punt: Option<Punt>,
     _redirect: Option<(Program, Link)>,
 }
 
@@ -94,7 +96,7 @@ pub struct Site<'a> {
 pub struct Count {
     /// CPU time, in nanoseconds, of the kernel's threads of the gateway.
     pub kernel: u64,
-    /// The same of its daemon.
+    /// The same of its daemon, or what stands for one.
     pub daemon: u64,
     /// Packets that came out of it.
     pub packets: u64,
@@ -191,6 +193,7 @@ impl<'a> Site<'a> {
             server,
             napi: Vec::new(),
             sluice: RefCell::new(None),
+            punt: None,
             _redirect: None,
         };
         site.start([&bi, &bo], rules);
@@ -212,6 +215,8 @@ impl<'a> Site<'a> {
             }
             Contender::RedirectTc => Kind::Tc,
             Contender::RedirectXdp => Kind::Xdp,
+            Contender::PuntTc => return self.punt(Kind::Tc, bi, bo),
+            Contender::PuntXdp => return self.punt(Kind::Xdp, bi, bo),
             Contender::Plain | Contender::Nftables | Contender::Iptables => {
                 self.stack(bi, bo);
                 rules.kernel(self.contender, &self.gateway, bo);
@@ -223,6 +228,13 @@ impl<'a> Site<'a> {
             let link = program.attach(machine::ifindex(bi)).expect("a link");
             (program, link)
         }));
+    }
+
+    /// Lets packets be handed to user space and sent on to the server.
+    fn punt(&mut self, kind: Kind, bi: &str, bo: &str) {
+        let macs = [MACS[3], MACS[2]];
+        let punt = Punt::start(&self.gateway, kind, [bi, bo], macs);
+        self.punt = Some(punt.expect("a bare punt"));
     }
 
     /// Lets the kernel's own network stack forward.
@@ -261,11 +273,15 @@ impl<'a> Site<'a> {
     pub fn count(&self, way: Way) -> Count {
         let time = |pid: &i32| machine::cpu_time(*pid);
         let sluice = self.sluice.borrow();
-        Count {
-            kernel: self.napi.iter().map(time).sum(),
-            daemon: sluice
+        let daemon = match &self.punt {
+            Some(punt) => punt.cpu_time(),
+            None => sluice
                 .as_ref()
                 .map_or(0, |gateway| machine::cpu_time(gateway.pid() as i32)),
+        };
+        Count {
+            kernel: self.napi.iter().map(time).sum(),
+            daemon,
             packets: self.to(way).sink.packets(),
             lost: machine::tx_dropped(&self.gateway),
         }

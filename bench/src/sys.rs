@@ -1,5 +1,7 @@
 //! The system calls that have no safe wrapper. All `unsafe` of this crate is here.
 
+use nix::sys::socket::{setsockopt, sockopt};
+use nix::time::ClockId;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::atomic::AtomicU64;
@@ -9,6 +11,7 @@ const BPF_PROG_LOAD: i32 = 5;
 const BPF_PROG_TEST_RUN: i32 = 10;
 const BPF_LINK_CREATE: i32 = 28;
 const ARRAY: u64 = 2;
+const RINGBUF: u64 = 27;
 const MMAPABLE: u64 = 1 << 10;
 const LIVE_FRAMES: u64 = 1 << 1;
 
@@ -33,6 +36,24 @@ fn bpf(command: i32, attributes: &mut Attributes) -> io::Result<i32> {
 fn owned(fd: i32) -> OwnedFd {
     // SAFETY: a descriptor that a system call has just made, which nobody else owns.
     unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+/// Makes a ring buffer map of so many bytes.
+pub fn ring(bytes: u32) -> io::Result<OwnedFd> {
+    let mut attributes = [0; 16];
+    attributes[0] = pair(RINGBUF, 0);
+    attributes[1] = pair(0, bytes.into());
+    bpf(BPF_MAP_CREATE, &mut attributes).map(owned)
+}
+
+/// The clock of the current thread's CPU time, which other threads of this process can read.
+pub fn thread_clock() -> io::Result<ClockId> {
+    let mut clock = 0;
+    // SAFETY: the current thread exists, and `clock` outlives the call.
+    match unsafe { libc::pthread_getcpuclockid(libc::pthread_self(), &raw mut clock) } {
+        0 => Ok(ClockId::from_raw(clock)),
+        error => Err(io::Error::from_raw_os_error(error)),
+    }
 }
 
 /// Memory that is shared with kernel programs: an array map of one value.
@@ -160,66 +181,114 @@ impl Program {
     }
 }
 
-/// A packet socket that sends past the queueing discipline.
+/// Frames that are sent with one system call.
+pub const BATCH: usize = 64;
+/// Bytes of the header before a frame that says what is left to hardware; all zeroes: nothing.
+pub const VNET: usize = 10;
+/// Bytes that may be on their way from Sluice's socket.
+const SEND_BUFFER: usize = 16 << 20;
+
+/// A packet socket that sends.
 #[derive(Debug)]
-pub struct PacketSocket(OwnedFd);
+pub struct PacketSocket {
+    fd: OwnedFd,
+    /// What each frame is sent to, if the socket is not bound.
+    to: Option<libc::sockaddr_ll>,
+}
 
 impl PacketSocket {
-    /// Opens one on an interface of this thread's network namespace.
+    /// Opens one on an interface of this thread's network namespace, past whose queueing discipline it sends.
     pub fn open(ifindex: u32) -> io::Result<PacketSocket> {
-        // SAFETY: makes a descriptor.
-        let fd = unsafe { libc::socket(libc::AF_PACKET, libc::SOCK_RAW | libc::SOCK_CLOEXEC, 0) };
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        let socket = PacketSocket(owned(fd));
-        // SAFETY: plain data, for which zeroes are valid.
-        let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
-        address.sll_family = libc::AF_PACKET as u16;
-        address.sll_ifindex = ifindex as i32;
+        let fd = PacketSocket::make()?;
+        let address = address(ifindex, 0);
         let size = size_of::<libc::sockaddr_ll>() as u32;
         // SAFETY: the address is of the size that is said.
-        if unsafe { libc::bind(fd, (&raw const address).cast(), size) } < 0 {
+        if unsafe { libc::bind(fd.as_raw_fd(), (&raw const address).cast(), size) } < 0 {
             return Err(io::Error::last_os_error());
         }
-        let on: libc::c_int = 1;
-        let (level, option) = (libc::SOL_PACKET, libc::PACKET_QDISC_BYPASS);
-        // SAFETY: the option's value is an int, and `on` outlives the call.
-        if unsafe { libc::setsockopt(fd, level, option, (&raw const on).cast(), 4) } < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        Ok(socket)
+        enable(&fd, libc::PACKET_QDISC_BYPASS)?;
+        Ok(PacketSocket { fd, to: None })
     }
 
-    /// Sends frames and says how many the kernel took.
+    /// Opens one as Sluice does: it is told with each IPv4 frame, before which a header of [`VNET`] bytes stands, that it
+    /// is for the interface, and sends by its queueing discipline.
+    pub fn like_sluice(ifindex: u32) -> io::Result<PacketSocket> {
+        let fd = PacketSocket::make()?;
+        enable(&fd, libc::PACKET_VNET_HDR)?;
+        setsockopt(&fd, sockopt::SndBufForce, &SEND_BUFFER)?;
+        let to = Some(address(ifindex, (libc::ETH_P_IP as u16).to_be()));
+        Ok(PacketSocket { fd, to })
+    }
+
+    fn make() -> io::Result<OwnedFd> {
+        // SAFETY: makes a descriptor.
+        match unsafe { libc::socket(libc::AF_PACKET, libc::SOCK_RAW | libc::SOCK_CLOEXEC, 0) } {
+            -1 => Err(io::Error::last_os_error()),
+            fd => Ok(owned(fd)),
+        }
+    }
+
+    /// Sends frames, a batch of them at most, and says how many the kernel took.
     pub fn send<const LEN: usize>(&self, frames: &mut [[u8; LEN]]) -> usize {
-        let mut parts: Vec<_> = frames
-            .iter_mut()
-            .map(|frame| libc::iovec {
-                iov_base: frame.as_mut_ptr().cast(),
-                iov_len: LEN,
-            })
-            .collect();
-        let mut messages: Vec<_> = parts
-            .iter_mut()
-            .map(|part| {
-                // SAFETY: plain data, for which zeroes are valid.
-                let mut message: libc::mmsghdr = unsafe { std::mem::zeroed() };
-                message.msg_hdr.msg_iov = part;
-                message.msg_hdr.msg_iovlen = 1;
-                message
-            })
-            .collect();
-        let count = messages.len() as u32;
-        // SAFETY: the messages, their parts and the frames live until the end of the call.
+        // SAFETY: plain data, for which zeroes are valid.
+        let mut parts: [libc::iovec; BATCH] = unsafe { std::mem::zeroed() };
+        // SAFETY: as above.
+        let mut messages: [libc::mmsghdr; BATCH] = unsafe { std::mem::zeroed() };
+        let mut count = 0;
+        for ((frame, part), message) in frames.iter_mut().zip(&mut parts).zip(&mut messages) {
+            part.iov_base = frame.as_mut_ptr().cast();
+            part.iov_len = LEN;
+            message.msg_hdr.msg_iov = part;
+            message.msg_hdr.msg_iovlen = 1;
+            if let Some(to) = &self.to {
+                // The kernel only reads it.
+                message.msg_hdr.msg_name = (&raw const *to).cast_mut().cast();
+                message.msg_hdr.msg_namelen = size_of::<libc::sockaddr_ll>() as u32;
+            }
+            count += 1;
+        }
+        // SAFETY: the messages, their names and parts, and the frames live until the end of the call.
         let sent = unsafe {
             libc::sendmmsg(
-                self.0.as_raw_fd(),
+                self.fd.as_raw_fd(),
                 messages.as_mut_ptr(),
                 count,
                 libc::MSG_DONTWAIT,
             )
         };
         sent.max(0) as usize
+    }
+}
+
+/// An interface as frames of a protocol are sent to it.
+fn address(ifindex: u32, protocol: u16) -> libc::sockaddr_ll {
+    libc::sockaddr_ll {
+        sll_family: libc::AF_PACKET as u16,
+        sll_protocol: protocol,
+        sll_ifindex: ifindex as i32,
+        sll_hatype: 0,
+        sll_pkttype: 0,
+        sll_halen: 6,
+        sll_addr: [0; 8],
+    }
+}
+
+/// Switches an option of a packet socket on.
+fn enable(socket: &OwnedFd, option: libc::c_int) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    let (level, size) = (libc::SOL_PACKET, size_of::<libc::c_int>() as u32);
+    // SAFETY: the option's value is an int, and `on` outlives the call.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            level,
+            option,
+            (&raw const on).cast(),
+            size,
+        )
+    };
+    match result {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
     }
 }

@@ -27,6 +27,8 @@ pub fn run(effort: Effort, many: u32, out: &mut Report) {
         Contender::Nftables,
         Contender::Tc,
         Contender::Xdp,
+        Contender::PuntTc,
+        Contender::PuntXdp,
         Contender::Tc,
     ];
     let labs = contenders.map(|_| Lab::new("sessions"));
@@ -37,7 +39,7 @@ pub fn run(effort: Effort, many: u32, out: &mut Report) {
     let mut next = vec![u64::from(many); sites.len()];
     for (what, live, floor) in [("empty", 0, 1.0), ("", many, 2.0)] {
         for site in &sites {
-            load.open_beside(site, live.into(), site.sessions());
+            load.open(site, live.into());
         }
         let race = agreed(|| {
             rounds(&names, rounds_each, |at, _| {
@@ -54,6 +56,8 @@ pub fn run(effort: Effort, many: u32, out: &mut Report) {
         let floors = [
             ("sluice tc", "nftables", Some(Least(floor))),
             ("sluice xdp", "nftables", Some(Least(floor))),
+            ("sluice tc", "bare punt tc", Some(Least(0.5))),
+            ("sluice xdp", "bare punt xdp", Some(Least(0.5))),
         ];
         report(
             out,
