@@ -15,7 +15,7 @@
 //! **Filtering** is not decided here, but only a port's owner can be reached by unknown peers.
 
 use crate::index::Index;
-use crate::ports::PortSet;
+use crate::ports::Ports;
 use crate::room;
 use crate::snapshot::{Gateway, Snapshot};
 use crate::tuple;
@@ -100,17 +100,6 @@ struct EipPorts {
     exhausted: u64,
 }
 
-/// An EIP's ports of a protocol.
-#[derive(Debug, Default)]
-struct Ports {
-    /// Those with owners.
-    owned: PortSet,
-    /// Those of DNAT entries.
-    reserved: PortSet,
-    /// Both: nobody can become their owner.
-    busy: PortSet,
-}
-
 /// The external port that a new session could have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Choice {
@@ -180,10 +169,7 @@ impl Nat {
             }
         }
         self.eips.retain(|_, eip| {
-            for ports in &mut eip.classes {
-                ports.reserved = PortSet::default();
-                ports.busy = ports.owned.clone();
-            }
+            eip.classes.iter_mut().for_each(Ports::unreserve_all);
             eip.sessions > 0 || eip.exhausted > 0
         });
         for eip in &snapshot.eips {
@@ -191,8 +177,7 @@ impl Nat {
             for forward in &eip.forwards {
                 let ports = &mut known.classes[class(forward.protocol)];
                 for port in forward.external.clone() {
-                    ports.reserved.insert(port);
-                    ports.busy.insert(port);
+                    ports.reserve(port);
                 }
             }
         }
@@ -275,13 +260,9 @@ impl Nat {
             })
         };
         let ports = self.eips.get(&eip).map(|e| &e.classes[class(inner.proto)]);
-        let busy = |port: u16| ports.is_some_and(|p| p.busy.contains(port));
+        let busy = |port: u16| ports.is_some_and(|p| p.is_busy(port));
 
         let wanted = u16::from_be(inner.port);
-        // It will probably be the one.
-        if let Some(ports) = ports {
-            ports.owned.prefetch(wanted);
-        }
         let range = &range_for(inner, range);
         if range.contains(&wanted) && !busy(wanted) && usable(inner.port) {
             return new(wanted, true);
@@ -293,7 +274,7 @@ impl Nat {
         let mut at = low + (inner_key(inner, eip).hash(self.seed) >> 32) as u32 % span;
         for _ in 0..TRIES.min(span) {
             let free = match ports {
-                Some(ports) => ports.busy.first_free(range, at as u16),
+                Some(ports) => ports.first_free(range, at as u16),
                 None => Some(at as u16),
             };
             let Some(port) = free else { break };
@@ -316,8 +297,7 @@ impl Nat {
                 _ => self.spread(start, n, 0) as u32 % span,
             };
             let port = (low + offset) as u16;
-            let shared = ports.owned.contains(port) && !ports.reserved.contains(port);
-            if shared && usable(port.to_be()) {
+            if ports.is_shareable(port) && usable(port.to_be()) {
                 return new(port, false);
             }
         }
@@ -353,7 +333,7 @@ impl Nat {
                 let known = self.eips.get(&eip);
                 let taken = known.is_some_and(|eip| {
                     let ports = &eip.classes[class(inner.proto)];
-                    ports.owned.contains(u16::from_be(port))
+                    ports.is_owned(u16::from_be(port))
                 });
                 Choice::New {
                     eip,
@@ -396,9 +376,7 @@ impl Nat {
         let known = self.eips.entry(eip).or_default();
         known.sessions += 1;
         if owner {
-            let ports = &mut known.classes[class(inner.proto)];
-            ports.owned.insert(u16::from_be(port));
-            ports.busy.insert(u16::from_be(port));
+            known.classes[class(inner.proto)].own(u16::from_be(port));
             self.list_outer(ix);
         }
         if listed {
@@ -427,12 +405,7 @@ impl Nat {
         if let Some(eip) = self.eips.get_mut(&mapping.eip) {
             eip.sessions -= 1;
             if mapping.sessions == 0 && mapping.owner {
-                let ports = &mut eip.classes[class(mapping.inner.proto)];
-                let port = u16::from_be(mapping.port);
-                ports.owned.remove(port);
-                if !ports.reserved.contains(port) {
-                    ports.busy.remove(port);
-                }
+                eip.classes[class(mapping.inner.proto)].disown(u16::from_be(mapping.port));
             }
         }
         if mapping.sessions > 0 {
@@ -460,7 +433,7 @@ impl Nat {
     pub fn usage(&self, eip: Outer) -> ([u32; 3], u64, u64) {
         match self.eips.get(&eip) {
             Some(eip) => (
-                eip.classes.each_ref().map(|ports| ports.owned.len()),
+                eip.classes.each_ref().map(Ports::owned),
                 eip.sessions,
                 eip.exhausted,
             ),
@@ -485,7 +458,7 @@ impl Nat {
                 let class = class(m.inner.proto);
                 *ports.entry((m.eip, class)).or_default() += 1;
                 let known = &self.eips[&m.eip].classes[class];
-                assert!(known.owned.contains(u16::from_be(m.port)), "{m:?}");
+                assert!(known.is_owned(u16::from_be(m.port)), "{m:?}");
             }
             if m.listed {
                 listed += 1;
@@ -503,8 +476,7 @@ impl Nat {
             assert_eq!(known.sessions, sessions.get(eip).copied().unwrap_or(0));
             for (class, known) in known.classes.iter().enumerate() {
                 let owned = ports.get(&(*eip, class)).copied().unwrap_or(0);
-                assert_eq!(known.owned.len(), owned);
-                assert!(known.busy.is_union(&known.owned, &known.reserved));
+                assert_eq!(known.owned(), owned);
             }
         }
     }

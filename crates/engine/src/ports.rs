@@ -1,22 +1,36 @@
-//! The ports of one EIP and protocol: which are taken, and finding a free one.
+//! The ports of one EIP and protocol: which are taken and by whom, and finding a free one.
 //!
-//! A bitmap of 65,536 bits with a summary above it: one bit for each word that is full. Finding a free
-//! port costs a few instructions, however full it is.
+//! Two bits for each port, whether an SNAT mapping owns it and whether a DNAT entry has it, side by side, so that both are in
+//! one line of memory. Above them is a summary: one bit for each 64 ports of which none is free. Finding a free port
+//! costs a few instructions, however few there are.
 
 use std::ops::RangeInclusive;
 
 const WORDS: usize = 1 << 10;
 
-/// A set of ports. An empty one costs nothing.
-#[derive(Clone, Default)]
-pub(crate) struct PortSet {
+/// The ports of an EIP and protocol. If none is taken they cost nothing.
+#[derive(Default)]
+pub(crate) struct Ports {
     bits: Option<Box<Bits>>,
-    count: u32,
+    owned: u32,
 }
 
-#[derive(Clone)]
+/// 64 ports.
+#[derive(Clone, Copy, Default)]
+struct Word {
+    owned: u64,
+    reserved: u64,
+}
+
+impl Word {
+    /// Those that are not free.
+    fn busy(self) -> u64 {
+        self.owned | self.reserved
+    }
+}
+
 struct Bits {
-    words: [u64; WORDS],
+    words: [Word; WORDS],
     /// One bit for each word: whether it is full.
     full: [u64; WORDS / 64],
 }
@@ -24,80 +38,85 @@ struct Bits {
 impl Default for Bits {
     fn default() -> Self {
         Bits {
-            words: [0; WORDS],
+            words: [Word::default(); WORDS],
             full: [0; WORDS / 64],
         }
     }
 }
 
-impl std::fmt::Debug for PortSet {
+impl std::fmt::Debug for Ports {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "PortSet({} ports)", self.count)
+        write!(f, "Ports({} owned)", self.owned)
     }
 }
 
-impl PortSet {
-    /// How many ports it holds.
-    pub fn len(&self) -> u32 {
-        self.count
+impl Ports {
+    /// How many have owners.
+    pub fn owned(&self) -> u32 {
+        self.owned
     }
 
-    /// Whether it holds `port`.
-    pub fn contains(&self, port: u16) -> bool {
-        self.bits
-            .as_ref()
-            .is_some_and(|bits| bits.words[port as usize / 64] & 1 << (port % 64) != 0)
+    /// Whether a port has an owner.
+    pub fn is_owned(&self, port: u16) -> bool {
+        self.word(port).owned & bit(port) != 0
     }
 
-    /// Has the processor fetch what says whether it holds `port`, for use soon.
-    #[inline]
-    pub fn prefetch(&self, port: u16) {
-        if let Some(bits) = &self.bits {
-            flow::prefetch(&bits.words[port as usize / 64]);
-        }
+    /// Whether a port cannot get an owner: it has one, or is a DNAT entry's.
+    pub fn is_busy(&self, port: u16) -> bool {
+        self.word(port).busy() & bit(port) != 0
     }
 
-    /// Puts `port` in. Whether it was not there before.
-    pub fn insert(&mut self, port: u16) -> bool {
+    /// Whether a port has an owner and may have other users beside him.
+    pub fn is_shareable(&self, port: u16) -> bool {
+        let word = self.word(port);
+        word.owned & !word.reserved & bit(port) != 0
+    }
+
+    fn word(&self, port: u16) -> Word {
+        let bits = self.bits.as_ref();
+        bits.map_or_else(Word::default, |bits| bits.words[port as usize / 64])
+    }
+
+    /// A port has an owner from now on.
+    pub fn own(&mut self, port: u16) {
         let bits = self.bits.get_or_insert_default();
-        let at = port as usize / 64;
-        let word = &mut bits.words[at];
-        let bit = 1 << (port % 64);
-        let new = *word & bit == 0;
-        *word |= bit;
-        if *word == u64::MAX {
-            bits.full[at / 64] |= 1 << (at % 64);
+        let word = &mut bits.words[port as usize / 64];
+        self.owned += u32::from(word.owned & bit(port) == 0);
+        word.owned |= bit(port);
+        bits.summarize(port);
+    }
+
+    /// A port has no owner any more.
+    pub fn disown(&mut self, port: u16) {
+        if let Some(bits) = &mut self.bits {
+            let word = &mut bits.words[port as usize / 64];
+            self.owned -= u32::from(word.owned & bit(port) != 0);
+            word.owned &= !bit(port);
+            bits.summarize(port);
         }
-        self.count += new as u32;
-        new
     }
 
-    /// Takes `port` out. Whether it was there.
-    pub fn remove(&mut self, port: u16) -> bool {
-        let Some(bits) = &mut self.bits else {
-            return false;
-        };
-        let at = port as usize / 64;
-        let word = &mut bits.words[at];
-        let bit = 1 << (port % 64);
-        let old = *word & bit != 0;
-        *word &= !bit;
-        bits.full[at / 64] &= !(1 << (at % 64));
-        self.count -= old as u32;
-        old
+    /// A port is a DNAT entry's from now on.
+    pub fn reserve(&mut self, port: u16) {
+        let bits = self.bits.get_or_insert_default();
+        bits.words[port as usize / 64].reserved |= bit(port);
+        bits.summarize(port);
     }
 
-    /// Whether it holds what `a` and `b` hold, and nothing else.
-    #[cfg(any(test, feature = "check"))]
-    pub fn is_union(&self, a: &PortSet, b: &PortSet) -> bool {
-        const NONE: &[u64; WORDS] = &[0; WORDS];
-        let [all, a, b] =
-            [self, a, b].map(|set| set.bits.as_ref().map_or(NONE, |bits| &bits.words));
-        let empty = |words| std::ptr::eq(words, NONE);
-        (empty(all) && empty(a) && empty(b)) || (0..WORDS).all(|at| all[at] == a[at] | b[at])
+    /// No port is a DNAT entry's any more.
+    pub fn unreserve_all(&mut self) {
+        if self.owned == 0 {
+            self.bits = None;
+        }
+        if let Some(bits) = &mut self.bits {
+            bits.words.iter_mut().for_each(|word| word.reserved = 0);
+            (0..=u16::MAX)
+                .step_by(64)
+                .for_each(|port| bits.summarize(port));
+        }
     }
 
-    /// The first port of `range` that it does not hold, from `start` upwards and around.
+    /// The first port of `range` that is free, from `start` upwards and around.
     pub fn first_free(&self, range: &RangeInclusive<u16>, start: u16) -> Option<u16> {
         let (low, high) = (*range.start(), *range.end());
         let start = start.clamp(low, high);
@@ -109,12 +128,25 @@ impl PortSet {
     }
 }
 
+/// A port's place in its word.
+fn bit(port: u16) -> u64 {
+    1 << (port % 64)
+}
+
 impl Bits {
+    /// Brings the summary up to date with a port's word.
+    fn summarize(&mut self, port: u16) {
+        let at = port as usize / 64;
+        let full = &mut self.full[at / 64];
+        *full &= !(1 << (at % 64));
+        *full |= u64::from(self.words[at].busy() == u64::MAX) << (at % 64);
+    }
+
     fn free_between(&self, low: u16, high: u16) -> Option<u16> {
         let mut at = low as usize / 64;
         let last = high as usize / 64;
         // Bits below `low` in its word count as taken.
-        let mut word = self.words[at] | ((1u64 << (low % 64)) - 1);
+        let mut word = self.words[at].busy() | ((1u64 << (low % 64)) - 1);
         loop {
             if word != u64::MAX {
                 let port = at * 64 + word.trailing_ones() as usize;
@@ -124,7 +156,7 @@ impl Bits {
             if at > last {
                 return None;
             }
-            word = self.words[at];
+            word = self.words[at].busy();
         }
     }
 
@@ -150,46 +182,66 @@ mod tests {
 
     proptest! {
         #[test]
-        fn agrees_with_a_set(
-            ops in proptest::collection::vec((any::<bool>(), 0u16..300), 0..600),
+        fn agrees_with_two_sets(
+            ops in proptest::collection::vec((0u8..40, 0u16..300), 0..600),
             fill in proptest::option::of(0u16..280),
             low in 0u16..300, span in 0u16..300, start in 0u16..700
         ) {
-            let mut set = PortSet::default();
-            let mut model = BTreeSet::new();
-            if let Some(to) = fill {
-                for port in 0..=to {
-                    set.insert(port);
-                    model.insert(port);
-                }
+            let mut ports = Ports::default();
+            let (mut owned, mut reserved) = (BTreeSet::new(), BTreeSet::new());
+            for port in 0..=fill.unwrap_or(0) {
+                ports.own(port);
+                owned.insert(port);
             }
-            for (add, port) in ops {
-                if add {
-                    prop_assert_eq!(set.insert(port), model.insert(port));
-                } else {
-                    prop_assert_eq!(set.remove(port), model.remove(&port));
+            for (what, port) in ops {
+                match what {
+                    0 => {
+                        ports.unreserve_all();
+                        reserved.clear();
+                    }
+                    1..=15 => {
+                        ports.own(port);
+                        owned.insert(port);
+                    }
+                    16..=30 => {
+                        ports.disown(port);
+                        owned.remove(&port);
+                    }
+                    _ => {
+                        ports.reserve(port);
+                        reserved.insert(port);
+                    }
                 }
-                prop_assert_eq!(set.len() as usize, model.len());
-                prop_assert_eq!(set.contains(port), model.contains(&port));
+                let (has_owner, is_reserved) = (owned.contains(&port), reserved.contains(&port));
+                prop_assert_eq!(ports.owned() as usize, owned.len());
+                prop_assert_eq!(ports.is_owned(port), has_owner);
+                prop_assert_eq!(ports.is_busy(port), has_owner || is_reserved);
+                prop_assert_eq!(ports.is_shareable(port), has_owner && !is_reserved);
             }
             let high = low + span;
             let from = start.clamp(low, high);
-            let expected = (from..=high).chain(low..from).find(|port| !model.contains(port));
-            prop_assert_eq!(set.first_free(&(low..=high), start), expected);
+            let free = |port: &u16| !owned.contains(port) && !reserved.contains(port);
+            let expected = (from..=high).chain(low..from).find(free);
+            prop_assert_eq!(ports.first_free(&(low..=high), start), expected);
         }
     }
 
     #[test]
     fn the_last_free_port_is_found() {
-        let mut set = PortSet::default();
+        let mut ports = Ports::default();
         for port in 0..=u16::MAX {
-            set.insert(port);
+            match port % 2 {
+                0 => ports.own(port),
+                _ => ports.reserve(port),
+            }
         }
-        assert_eq!(set.first_free(&(0..=u16::MAX), 0), None);
-        for port in [0, 63, 64, 4095, 4096, 65535] {
-            set.remove(port);
-            assert_eq!(set.first_free(&(0..=u16::MAX), 30_000), Some(port));
-            set.insert(port);
+        assert_eq!(ports.first_free(&(0..=u16::MAX), 0), None);
+        for port in [0, 64, 4096, 65534] {
+            ports.disown(port);
+            assert_eq!(ports.first_free(&(0..=u16::MAX), 30_000), Some(port));
+            ports.own(port);
         }
+        ports.unreserve_all();
+        assert_eq!(ports.first_free(&(0..=u16::MAX), 30_000), Some(30_001));
     }
 }
