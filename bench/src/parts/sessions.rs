@@ -15,7 +15,7 @@ const RATE: u64 = 100_000;
 pub fn run(effort: Effort, many: u32, out: &mut Report) {
     // Of each race no more than this, so that few are few.
     let rounds_each = effort.rounds.min(15);
-    let each_slice = 2 * RATE * (effort.slice.as_millis() as u64 + 20) / 1000;
+    let each_slice = RATE * (effort.slice.as_millis() as u64 + 20) / 1000;
     let new = each_slice * rounds_each as u64 * 6;
     let flows = many + new as u32;
     let rules = Rules {
