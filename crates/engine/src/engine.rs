@@ -172,8 +172,7 @@ impl Engine {
             }
             count += 1;
         }
-        // To find the pages takes the processor as long as to fetch the lines, and it finds several at once only if
-        // nothing else lies between.
+        // The less lies between, the more of them the processor has on their way at once.
         for &home in &homes[..count] {
             self.core.table.prefetch_home(home);
         }

@@ -18,8 +18,8 @@ use std::time::Duration;
 
 /// Sessions that are looked at in one call.
 const SLICE: u32 = 4096;
-/// Sessions whose entries are fetched together, ahead of a walk through all of them. To find the pages takes the
-/// processor as long as to fetch the lines, and it finds several at once only if nothing else lies between.
+/// Sessions whose entries are fetched together, ahead of a walk through all of them: the less lies between, the more of
+/// them the processor has on their way at once.
 const TOGETHER: u32 = 16;
 /// Between two rounds through all sessions.
 const ROUND: Duration = Duration::from_secs(1);
