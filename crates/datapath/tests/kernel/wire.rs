@@ -174,7 +174,9 @@ impl Bench {
             Wire::open("out2")
         });
         // Until then the kernel loses what is sent, without a word.
-        ["in1", "in2", "out1"].map(wait_until_up);
+        for end in ["in1", "in2", "out1"] {
+            wait_until_up(end);
+        }
         far.inside(|| wait_until_up("out2"));
         let pins = Pins::new();
         let (maps, _) = Maps::open(&pins.0, Sizes::new(64)).unwrap();
