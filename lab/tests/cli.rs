@@ -38,6 +38,17 @@ fn commands_print_tables() {
     assert!(version.contains(lab.name()), "{version}");
 }
 
+/// What `apply` would have cut off is not in force, and would be gone.
+#[test]
+fn a_configuration_that_is_too_large_is_not_cut_short() {
+    let lab = Lab::new("large");
+    let zeros = "head -c 34000000 /dev/zero | tr '\\0' '#'";
+    let sluice = lab::binary().display();
+    let output = lab.run(&format!("{zeros} | {sluice} apply --check -"));
+    assert!(!output.success());
+    assert!(output.stderr.contains("32 MiB"), "{}", output.stderr);
+}
+
 #[test]
 fn exec_runs_a_program_in_an_instance() {
     let lab = Lab::new("exec");

@@ -203,6 +203,36 @@ fn an_interface_that_goes_away_and_comes_back() {
     web_1.ok(&format!("ping -c 1 -W 1 {SERVER}"));
 }
 
+/// An interface of another gateway is not taken from it, be it that its daemon runs or not.
+#[test]
+fn an_interface_of_another_gateway_is_refused() {
+    let lab = Lab::new("theirs");
+    let site = Site::new(&lab, "auto");
+    let mut gateway = site.gateway(&site.standard());
+    let web_1 = gateway.instance("web-1");
+    let (name, other) = (lab.name(), format!("{}b", lab.name()));
+    let theirs = lab.dir().join("other.toml");
+    let text = gateway.config().replacen(name, &other, 1);
+    std::fs::write(&theirs, text).unwrap();
+    let (binary, namespace, dir) = (lab::binary(), site.gw.namespace(), lab.dir());
+    let [binary, dir, theirs] = [binary, dir, &*theirs].map(|it| it.display().to_string());
+    let serve = format!(
+        "timeout 20 {binary} serve --netns {namespace} --config {theirs} --state {dir}/other --socket {dir}/other.sock"
+    );
+    let refused = |lab: &Lab| {
+        let output = lab.run(&serve);
+        assert!(!output.success());
+        let told = format!("interface wan is one of the gateway {name}");
+        assert!(output.stderr.contains(&told), "{}", output.stderr);
+    };
+    refused(&lab);
+    web_1.ok(&format!("ping -c 1 -W 1 {SERVER}"));
+    gateway.kill9();
+    refused(&lab);
+    gateway.run();
+    web_1.ok(&format!("ping -c 1 -W 1 {SERVER}"));
+}
+
 /// EIPs are announced by ARP: routers that knew another owner learn of the new one.
 #[test]
 fn eips_are_announced() {

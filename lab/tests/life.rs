@@ -5,6 +5,7 @@ use lab::site::{CLIENT, SERVER};
 use lab::sockets::{TcpEcho, is_alive, tcp};
 use lab::{Lab, Site, config, wait_for};
 use nix::sys::signal::Signal;
+use std::path::Path;
 
 /// The table is made once: another size at a restart means another table, which the log says.
 #[test]
@@ -188,4 +189,52 @@ fn two_gateways_share_an_uplink() {
     }
     site.gw.ok(&format!("ping -c 1 -W 1 {SERVER}"));
     drop((first, second));
+}
+
+/// A first start that fails leaves nothing: neither maps, which hold memory, nor namespaces, and shows no key.
+#[test]
+fn a_start_that_fails_leaves_nothing() {
+    let lab = Lab::new("failed");
+    let site = Site::new(&lab, "auto");
+    let pins = Path::new("/run/sluice/bpf").join(lab.name());
+    let starts = [
+        (
+            site.standard()
+                .replace("device = \"wan\"", "device = \"lan\""),
+            "",
+            "no interface lan",
+        ),
+        (site.standard(), "--api 192.0.2.77:8080", "192.0.2.77:8080"),
+        (
+            site.standard(),
+            "--socket /dev/null/control.sock",
+            "/dev/null",
+        ),
+    ];
+    for (config, more, why) in starts {
+        let path = site.gw.write("config.toml", config);
+        let line = format!(
+            "timeout 20 {} serve --netns {} --config {} --state {} {more}",
+            lab::binary().display(),
+            site.gw.namespace(),
+            path.display(),
+            lab.dir().join("state").display(),
+        );
+        let output = lab.run(&line);
+        assert!(output.stderr.contains(why), "{}", output.stderr);
+        assert!(!output.success() && output.stdout.is_empty());
+        assert!(!pins.exists());
+        let namespace = format!("/run/netns/{}-web-1", lab.name());
+        assert!(!Path::new(&namespace).exists());
+    }
+    // Of a running gateway a start that fails takes nothing.
+    let mut gateway = site.gateway(&site.standard());
+    let web_1 = gateway.instance("web-1");
+    gateway.kill9();
+    let line = gateway.command() + " --api 192.0.2.77:8080";
+    assert!(!lab.run(&line).success());
+    web_1.ok("ip link show eth0");
+    assert!(pins.exists());
+    gateway.run();
+    web_1.ok(&format!("ping -c 1 -W 1 {SERVER}"));
 }

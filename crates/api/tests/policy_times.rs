@@ -82,8 +82,7 @@ fn a_policy_counts_once_or_again_and_again() {
     ];
     let monthly = [
         ("RepeatType", "Monthly"),
-        ("RepeatDays.1", "1"),
-        ("RepeatDays.2", "31"),
+        ("RepeatDays", "1, 31"),
         ("RepeatStartTime", "00:00"),
         ("RepeatEndTime", "12:00"),
         ("RepeatTimeZone", "-03:30"),

@@ -96,6 +96,7 @@ impl Draft {
             package: None,
             package_bandwidth: None,
             protected: self.protects_new_eips(self.now),
+            protected_of_file: false,
             deletion_protection: false,
         };
         self.eips.put(eip.clone());

@@ -404,6 +404,7 @@ impl Draft {
                 package: eip.package.clone(),
                 package_bandwidth: eip.package_bandwidth,
                 protected: had.is_some_and(|it| it.protected),
+                protected_of_file: had.is_some_and(|it| it.protected_of_file),
                 deletion_protection: had.is_some_and(|it| it.deletion_protection),
             };
             set(&mut record.region, &says.region);

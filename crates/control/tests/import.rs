@@ -92,6 +92,21 @@ fn what_a_later_file_leaves_out_goes_and_what_is_not_of_a_file_stays() {
 }
 
 #[test]
+fn a_file_that_says_nothing_of_the_border_leaves_protected_what_the_api_protects() {
+    let (silent, _) = EXAMPLE.split_once("[border_firewall]").unwrap();
+    let protected = |cloud: &Cloud| cloud.config().firewalls.border.eips;
+    let mut draft = Draft::new(import(Cloud::default(), silent), 1_000);
+    draft.protect_eip("eip-3", true).unwrap();
+    let cloud = import(draft.into_cloud(), silent);
+    assert_eq!(protected(&cloud), ["eip-3"]);
+    // What a file protects ceases with it, and the rest does not.
+    let cloud = import(cloud, EXAMPLE);
+    assert_eq!(protected(&cloud), ["eip-1", "eip-2", "eip-3"]);
+    let cloud = import(cloud, silent);
+    assert_eq!(protected(&cloud), ["eip-3"]);
+}
+
+#[test]
 fn identifiers_and_names_stay_when_a_file_is_applied_again() {
     let mut cloud = import(Cloud::default(), EXAMPLE);
     let named = cloud.vpcs.get_mut("vpc-lab").unwrap();

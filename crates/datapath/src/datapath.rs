@@ -65,7 +65,18 @@ impl Datapath {
         let home = Home::open(netns)?;
         let system = config.system.name.clone();
         let (maps, adopted) = Maps::open(&pins(&system), Sizes::new(slots(config)))?;
-        let (worker, state, sent) = home.run(|| start(config, &home, maps, recorder))??;
+        let started = home.run(|| start(config, &home, maps, recorder))?;
+        let (worker, state, sent) = match (started, &adopted) {
+            (Ok(started), _) => started,
+            (Err(error), Adopted::Fresh) => {
+                // The maps, too, which would hold their memory.
+                if let Err(error) = remove_pins(&system) {
+                    log::warn!("{error}");
+                }
+                return Err(error);
+            }
+            (Err(error), _) => return Err(error),
+        };
         Ok(Datapath {
             worker,
             state: Mutex::new(state),
@@ -174,16 +185,20 @@ pub fn remove(system: &str, netns: Option<&str>) -> Result<(), Error> {
 }
 
 fn remove_all(system: &str) -> Result<(), Error> {
+    remove_pins(system)?;
+    ports::remove_all(system)
+}
+
+fn remove_pins(system: &str) -> Result<(), Error> {
     let dir = pins(system);
     let links = dir.join("links");
     for link in pin::names(&links)? {
         pin::detach(&links.join(link))?;
     }
     match fs::remove_dir_all(&dir) {
-        Err(error) if error.kind() == ErrorKind::NotFound => {}
-        done => done.context(|| format!("remove {}", dir.display()))?,
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        done => done.context(|| format!("remove {}", dir.display())),
     }
-    ports::remove_all(system)
 }
 
 /// Starts everything on the maps, in the gateway's network namespace.

@@ -52,7 +52,7 @@ pub enum KernelError {
         found: String,
     },
     /// Another daemon uses the same maps.
-    #[error("another daemon is running on {}; stop it, or give this one a directory of its own", dir.display())]
+    #[error("another daemon is running on {}; stop it, or give this one another system name", dir.display())]
     Busy {
         /// The directory of pins.
         dir: PathBuf,

@@ -233,6 +233,19 @@ impl Ports {
                     ),
                 });
             }
+            if wanted.flags & port::SHARED == 0
+                && !already.contains(&interface.index)
+                && let Some(other) = programs.other_on(interface.index)?
+            {
+                return Err(Error::UnfitDevice {
+                    resource: wanted.resource,
+                    device: interface.name,
+                    problem: format!(
+                        "is one of the gateway {other}, which would get nothing by it any more; take another one, or let go \
+                         of it there (`sluice down` if that gateway does not run)"
+                    ),
+                });
+            }
             // The programs come first: nothing of what arrives must go to the host.
             let attached = match self.in_force(interface.index) {
                 Some(attached) if self.hook == config.system.hook => attached,

@@ -7,7 +7,7 @@
 use crate::ethtool::Ethtool;
 use crate::maps::Maps;
 use crate::object::{self, KernelError, Meaning, errno};
-use crate::pin::{detach, names, remove};
+use crate::pin::{self, detach, names, remove};
 use aya::Ebpf;
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::tc::{SchedClassifierLink, TcAttachOptions};
@@ -167,6 +167,23 @@ impl Programs {
             .collect();
         attached.sort_unstable_by_key(|(ifindex, _)| *ifindex);
         Ok(attached)
+    }
+
+    /// Another gateway that has its programs on an interface, whether its daemon runs or not.
+    pub fn other_on(&self, ifindex: u32) -> Result<Option<String>, KernelError> {
+        let namespace = namespace()?;
+        let Some((ours, all)) = self.links.parent().and_then(|it| Some((it, it.parent()?))) else {
+            return Ok(None);
+        };
+        for other in names(all)?.into_iter().filter(|it| all.join(it) != ours) {
+            for attached in Attached::ALL {
+                let pin = format!("{other}/links/{namespace}-{ifindex}-{attached}");
+                if pin::interface(&all.join(pin))? == Some(ifindex) {
+                    return Ok(Some(other));
+                }
+            }
+        }
+        Ok(None)
     }
 
     /// Takes the programs off every interface but those that `keep` says: what an earlier daemon left.

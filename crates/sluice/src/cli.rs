@@ -358,6 +358,23 @@ mod tests {
         Cli::command().debug_assert();
     }
 
+    /// What has the name of an option that holds for all verbs of a command would be taken for that.
+    #[test]
+    fn no_argument_is_taken_for_an_option_of_the_command_above() {
+        fn look(command: &clap::Command, mut above: Vec<clap::Id>) {
+            for argument in command.get_arguments() {
+                let (id, name) = (argument.get_id(), command.get_name());
+                assert!(!above.contains(id), "{id} of {name}");
+            }
+            let global = command.get_arguments().filter(|it| it.is_global_set());
+            above.extend(global.map(|it| it.get_id().clone()));
+            command
+                .get_subcommands()
+                .for_each(|it| look(it, above.clone()));
+        }
+        look(&Cli::command(), Vec::new());
+    }
+
     #[test]
     fn every_example_in_the_help_is_understood() {
         let root = Cli::command();

@@ -205,6 +205,19 @@ impl Daemon {
         Arc::clone(&self.cloud)
     }
 
+    /// Stops it since its start could not be finished: what this start has made is removed, what an earlier one has left
+    /// stays.
+    pub fn give_up(&self) {
+        let running = self.plane.0.read().unwrap_or_else(PoisonError::into_inner);
+        let fresh = running
+            .as_ref()
+            .is_some_and(|it| matches!(it.adopted(), Adopted::Fresh));
+        drop(running);
+        if let Err(error) = self.stop(fresh) {
+            tracing::warn!("{error}");
+        }
+    }
+
     /// Stops the data path, after the request that is being worked on. What is in the kernel stays,
     /// unless it is to be removed.
     ///

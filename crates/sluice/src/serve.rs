@@ -35,8 +35,8 @@ pub fn serve(args: &Serve) -> Result<(), Error> {
     let gateway = Arc::new(Daemon::start(state, &args.config, &file, config)?);
     let socket = args.socket.clone().unwrap_or_else(|| socket_path(&name));
     // The control socket last: who gets an answer there finds all of it running.
-    let api = serve_api(&args.api, &gateway)?;
-    let server = Server::start(&socket, gateway.clone())?;
+    let api = serve_api(&args.api, &gateway).inspect_err(|_| gateway.give_up())?;
+    let server = Server::start(&socket, gateway.clone()).inspect_err(|_| gateway.give_up())?;
     tracing::info!("gateway {name} runs; control socket {}", socket.display());
     notify(NotifyState::Ready);
 
@@ -61,13 +61,6 @@ fn serve_api(args: &Api, gateway: &Daemon) -> Result<Option<api::wire::Server>, 
     }
     let dir = gateway.state().api_dir()?;
     let cloud = gateway.cloud();
-    let first = cloud
-        .first_key()
-        .map_err(|error| Error::Other(error.message))?;
-    if let Some((id, secret)) = first {
-        // Not to the log: it is kept, and read by others.
-        println!("The first access key; its secret is not shown again:\n  {id}\n  {secret}");
-    }
     let certificate = args.certificate.clone().zip(args.private_key.clone());
     let listen = api::wire::Listen {
         http: args.http.clone(),
@@ -75,7 +68,15 @@ fn serve_api(args: &Api, gateway: &Daemon) -> Result<Option<api::wire::Server>, 
         certificate,
         ..api::wire::Listen::default()
     };
-    let server = api::wire::Server::start(&listen, &dir, cloud)?;
+    let server = api::wire::Server::start(&listen, &dir, cloud.clone())?;
+    // Only now: who could not start has been shown no key.
+    let first = cloud
+        .first_key()
+        .map_err(|error| Error::Other(error.message))?;
+    if let Some((id, secret)) = first {
+        // Not to the log: it is kept, and read by others.
+        println!("The first access key; its secret is not shown again:\n  {id}\n  {secret}");
+    }
     Ok(Some(server))
 }
 

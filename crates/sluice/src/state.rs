@@ -60,15 +60,31 @@ pub fn hash(text: &str) -> String {
 /// If it cannot be read, is larger than [`MAX_CONFIG`] or is not UTF-8.
 pub fn read_config(path: &Path) -> Result<String, StateError> {
     let file = File::open(path).map_err(io_error("open", path))?;
-    let mut text = String::new();
-    file.take(MAX_CONFIG + 1)
-        .read_to_string(&mut text)
-        .map_err(io_error("read", path))?;
+    read_text(file).map_err(io_error("read", path))
+}
+
+/// Reads the text of a configuration to its end.
+///
+/// # Errors
+/// If it cannot be read, is larger than [`MAX_CONFIG`] or is not UTF-8.
+pub fn read_text(input: impl Read) -> io::Result<String> {
+    let mut text = Vec::new();
+    input.take(MAX_CONFIG + 1).read_to_end(&mut text)?;
     if text.len() as u64 > MAX_CONFIG {
-        let error = io::Error::other(format!("it is larger than {} MiB", MAX_CONFIG >> 20));
-        return Err(io_error("read", path)(error));
+        let why = format!("it is larger than {} MiB", MAX_CONFIG >> 20);
+        return Err(io::Error::other(why));
     }
-    Ok(text)
+    String::from_utf8(text).map_err(|error| io::Error::other(not_text(&error)))
+}
+
+/// Where a file is no UTF-8, and that it should be.
+fn not_text(error: &std::string::FromUtf8Error) -> String {
+    let (read, rest) = error.as_bytes().split_at(error.utf8_error().valid_up_to());
+    let line = 1 + read.iter().filter(|it| **it == b'\n').count();
+    let byte = rest.first().copied().unwrap_or_default();
+    format!(
+        "line {line}: the byte {byte:#04x} is no UTF-8 there: a configuration is a text in UTF-8"
+    )
 }
 
 /// The state directory of one gateway, locked as long as this lives.
@@ -180,8 +196,9 @@ mod tests {
         let path = dir.path().join("gw.toml");
         fs::write(&path, "a = 1\n").unwrap();
         assert_eq!(read_config(&path).unwrap(), "a = 1\n");
-        fs::write(&path, b"a = \xff\n").unwrap();
-        assert!(read_config(&path).is_err());
+        fs::write(&path, b"a = 1\nb = \xff\n").unwrap();
+        let error = read_config(&path).unwrap_err().to_string();
+        assert!(error.contains("line 2: the byte 0xff"), "{error}");
         let file = File::create(&path).unwrap();
         file.set_len(MAX_CONFIG).unwrap();
         assert_eq!(read_config(&path).unwrap().len() as u64, MAX_CONFIG);
@@ -193,5 +210,7 @@ mod tests {
                 .contains("32 MiB")
         );
         assert!(read_config(Path::new("/nonexistent/gw.toml")).is_err());
+        let error = read_text(io::repeat(b'#')).unwrap_err().to_string();
+        assert!(error.contains("32 MiB"), "{error}");
     }
 }

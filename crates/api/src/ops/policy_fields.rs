@@ -299,7 +299,8 @@ fn validity(call: &Call, had: &Validity) -> Result<Option<Validity>, ApiError> {
         }
     };
     let mut days = Vec::new();
-    for text in call.list("RepeatDays") {
+    let said = call.list("RepeatDays");
+    for text in said.into_iter().flat_map(|it| it.split(',')).map(str::trim) {
         let wrong = |_| invalid("RepeatDays", format!("{} is no day.", shown(text)));
         days.push(text.parse::<u8>().map_err(wrong)?);
     }

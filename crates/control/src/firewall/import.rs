@@ -53,10 +53,16 @@ impl Draft {
         let protected: HashSet<&str> = border.eips.iter().map(|it| &**it).collect();
         let named = config.eips.iter().map(|it| &it.id);
         for id in named {
-            if let Some(eip) = self.eips.get_mut(id)
-                && eip.protected != protected.contains(&**id)
+            let Some(had) = self.eips.get(id) else {
+                continue;
+            };
+            let says = protected.contains(&**id);
+            // Nobody but a file takes away what a file has given, and no file what it has not.
+            let is = says || (had.protected && !had.protected_of_file);
+            if (had.protected, had.protected_of_file) != (is, says)
+                && let Some(eip) = self.eips.get_mut(id)
             {
-                eip.protected = !eip.protected;
+                (eip.protected, eip.protected_of_file) = (is, says);
             }
         }
         self.import_policies(config);

@@ -43,6 +43,9 @@ pub struct Eip {
     /// Whether the firewall of the Internet border protects it.
     #[serde(default)]
     pub protected: bool,
+    /// Whether a file says so: then it stops when a later one does not.
+    #[serde(default)]
+    pub protected_of_file: bool,
     /// Whether it must not be released.
     #[serde(default)]
     pub deletion_protection: bool,

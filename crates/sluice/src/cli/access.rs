@@ -87,12 +87,12 @@ pub enum UserVerb {
     /// Make a user, who may do nothing yet
     Create {
         /// Its name: letters, digits, `.`, `_`, `-`
-        name: String,
+        user: String,
     },
     /// Delete a user who has neither keys nor policies
     Delete {
         /// Its name
-        name: String,
+        user: String,
     },
 }
 

@@ -162,8 +162,8 @@ pub fn user(args: &User, out: &mut impl Write) -> Result<(), Error> {
                 vec![name.into(), policies.join(", "), created.into()]
             })
         }
-        UserVerb::Create { name } => ram(gateway, "CreateUser", &[("UserName", name)]).map(drop),
-        UserVerb::Delete { name } => ram(gateway, "DeleteUser", &[("UserName", name)]).map(drop),
+        UserVerb::Create { user } => ram(gateway, "CreateUser", &[("UserName", user)]).map(drop),
+        UserVerb::Delete { user } => ram(gateway, "DeleteUser", &[("UserName", user)]).map(drop),
     }
 }
 

@@ -7,16 +7,13 @@ use crate::output::{self, units};
 use crate::socket::client::ClientError;
 use crate::socket::protocol::{Applied, Change, Request, Response};
 use crate::socket::socket_path;
-use crate::state::{MAX_CONFIG, read_config};
+use crate::state::{read_config, read_text};
 use model::Config;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 
 pub fn run(args: &Apply, out: &mut impl Write) -> Result<(), Error> {
     let text = if args.file.as_os_str() == "-" {
-        let mut text = String::new();
-        let input = io::stdin().take(MAX_CONFIG + 1);
-        { input }.read_to_string(&mut text).map_err(Error::Input)?;
-        text
+        read_text(io::stdin()).map_err(Error::Input)?
     } else {
         read_config(&args.file)?
     };

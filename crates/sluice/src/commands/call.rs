@@ -116,22 +116,39 @@ pub fn params(operation: &Operation, words: &[String]) -> Result<Params, Error> 
                 None => return Err(Error::Other(format!("--{name} has no value"))),
             },
         };
-        params.push((full_name(&operation.request, name)?, value));
+        let unknown = |first: String| {
+            let help = where_listed(operation);
+            Error::Other(format!("there is no parameter --{first}: {help}"))
+        };
+        let name = full_name(&operation.request, name).map_err(unknown)?;
+        params.push((name, value));
     }
     Ok(params)
 }
 
-/// The API's name of a parameter that may be written in small letters with dashes: `--tag.1.key` is `Tag.1.Key`.
-fn full_name(fields: &[Field], name: &str) -> Result<String, Error> {
+/// What lists the parameters of an operation.
+fn where_listed(operation: &Operation) -> String {
+    let all = products().iter().flat_map(|product| {
+        let operations = product.operations.iter();
+        operations.map(move |(action, it)| (product.product.to_lowercase(), action, it))
+    });
+    let mut same = all.filter(|(_, _, it)| std::ptr::eq(*it, operation));
+    match same.next() {
+        Some((product, action, _)) => format!("`sluice call {product} {action} --help` lists them"),
+        None => "`sluice call PRODUCT OPERATION --help` lists them".into(),
+    }
+}
+
+/// The API's name of a parameter that may be written in small letters with dashes: `--tag.1.key` is `Tag.1.Key`. If there
+/// is none, the part of the name that is wrong.
+fn full_name(fields: &[Field], name: &str) -> Result<String, String> {
     let (first, rest) = match name.split_once('.') {
         Some((first, rest)) => (first, Some(rest)),
         None => (name, None),
     };
     let plain = |text: &str| text.replace('-', "").to_lowercase();
     let Some(field) = fields.iter().find(|it| plain(&it.name) == plain(first)) else {
-        return Err(Error::Other(format!(
-            "there is no parameter --{first}: `--help` lists them"
-        )));
+        return Err(first.to_owned());
     };
     let Some(rest) = rest else {
         return Ok(field.name.clone());
@@ -246,10 +263,9 @@ mod tests {
 
     #[test]
     fn what_is_no_parameter_is_told() {
-        assert!(
-            read("CreateVpc", &["--nope", "1"])
-                .unwrap_err()
-                .contains("--nope")
+        assert_eq!(
+            read("CreateVpc", &["--nope", "1"]).unwrap_err(),
+            "there is no parameter --nope: `sluice call vpc CreateVpc --help` lists them"
         );
         assert!(
             read("CreateVpc", &["--vpc-name"])

@@ -15,6 +15,7 @@ use proof::Proof;
 use scenario::{CONFIG, DIR, DOWNLOAD, GATEWAY, INTERNET, LOG, NAME, WEB_SERVERS, XDP};
 use serde::de::DeserializeOwned;
 use stage::{Output, Stage};
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
@@ -69,6 +70,13 @@ pub fn run(args: &Demo, out: &mut impl Write) -> Result<ExitCode, Error> {
     if args.keep {
         stage.keep();
         show.text(KEPT)?;
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        if let Some(line) = std::env::current_exe()
+            .ok()
+            .and_then(|it| on_the_path(&it, &path))
+        {
+            show.text(&line)?;
+        }
     } else {
         drop(stage);
         show.text("Everything was removed.\n")?;
@@ -91,6 +99,18 @@ It is left standing. Some things to try, as root:
 
 To remove it: sluice demo --remove
 ";
+
+/// What makes `sluice` a command of the shell, if it is none by the path that is given: so it is where it was only built.
+fn on_the_path(program: &Path, path: &OsStr) -> Option<String> {
+    let name = program.file_name()?;
+    if std::env::split_paths(path).any(|it| it.join(name).is_file()) {
+        return None;
+    }
+    let dir = program.parent()?.display();
+    Some(format!(
+        "\nFor that, where the shell finds it:\n\n  export PATH=$PATH:{dir}\n"
+    ))
+}
 
 /// Prints what happens.
 struct Show<'a, W> {
@@ -248,4 +268,20 @@ fn json<T: DeserializeOwned>(stage: &Stage, line: &str) -> Result<T, Error> {
     let output = stage.must(line)?;
     serde_json::from_str(&output.stdout)
         .map_err(|error| Error::Other(format!("`{line}` prints no JSON that is known: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_the_shell_does_not_find_is_told_where_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let program = dir.path().join("sluice");
+        std::fs::write(&program, "").unwrap();
+        let there = std::env::join_paths([Path::new("/nonexistent"), dir.path()]).unwrap();
+        assert_eq!(on_the_path(&program, &there), None);
+        let line = on_the_path(&program, OsStr::new("/nonexistent")).unwrap();
+        assert!(line.contains(&format!("PATH=$PATH:{}\n", dir.path().display())));
+    }
 }

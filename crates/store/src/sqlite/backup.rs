@@ -43,7 +43,8 @@ impl Sqlite {
 pub fn restore(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<(), Error> {
     let from = from.as_ref();
     if !files::exists(from)? {
-        return Err(Error::io(from, "restore", io::ErrorKind::NotFound.into()));
+        let why = io::Error::new(io::ErrorKind::NotFound, "there is no such file");
+        return Err(Error::io(from, "restore", why));
     }
     let (to, _lock) = files::claim(to.as_ref())?;
     if is_same(from, &to) {

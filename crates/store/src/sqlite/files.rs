@@ -135,6 +135,11 @@ pub fn restrict(path: &Path) -> Result<(), Error> {
 
 /// A new empty file for what will come into this place, readable by its owner only.
 pub fn draft(path: &Path) -> Result<NamedTempFile, Error> {
+    // What comes into its place would be the end of a device.
+    if fs::metadata(path).is_ok_and(|it| !it.is_file()) {
+        let why = io::Error::other("it is there, and is no file");
+        return Err(Error::io(path, "replace", why));
+    }
     let mut prefix = OsString::from(".");
     prefix.push(path.file_name().unwrap_or_default());
     tempfile::Builder::new()
