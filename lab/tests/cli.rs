@@ -49,6 +49,26 @@ fn a_configuration_that_is_too_large_is_not_cut_short() {
     assert!(output.stderr.contains("32 MiB"), "{}", output.stderr);
 }
 
+/// A pipe whose first command failed does not take everything away.
+#[test]
+fn a_configuration_that_is_empty_is_refused() {
+    let lab = Lab::new("empty");
+    let sluice = lab::binary().display();
+    for command in [
+        "false | SLUICE apply -",
+        "SLUICE apply /dev/null",
+        "echo | SLUICE apply --check -",
+    ] {
+        let output = lab.run(&command.replace("SLUICE", &sluice.to_string()));
+        assert!(!output.success(), "{command}");
+        assert!(
+            output.stderr.contains("is empty"),
+            "{command}: {}",
+            output.stderr
+        );
+    }
+}
+
 #[test]
 fn exec_runs_a_program_in_an_instance() {
     let lab = Lab::new("exec");

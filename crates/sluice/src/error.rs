@@ -40,6 +40,11 @@ pub enum Error {
     NotInForce(String),
     #[error("cannot read standard input: {0}")]
     Input(io::Error),
+    #[error(
+        "{0} is empty, as a command that failed leaves it; to take away everything that files have made, apply one with \
+         nothing but its [system]"
+    )]
+    Empty(String),
     #[error("cannot print: {0}")]
     Output(io::Error),
     #[error("cannot {action}: {error}")]

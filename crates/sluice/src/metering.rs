@@ -53,6 +53,21 @@ fn sources(of: engine::GatewaySources) -> (String, Vec<Source>) {
     (of.gateway, sources.collect())
 }
 
+/// The database at `path`, of what was counted so far: one that is damaged is put aside, and the counting begins anew.
+///
+/// # Errors
+/// If it cannot be opened.
+pub(crate) fn counted(path: &Path) -> Result<Series, store::Error> {
+    let (series, wrong) = Series::open_or_begin_anew(path)?;
+    if let Some(wrong) = wrong {
+        tracing::warn!(
+            "what was counted so far is lost, and kept as {}.damaged: {wrong}",
+            path.display()
+        );
+    }
+    Ok(series)
+}
+
 /// The metering of a running gateway.
 pub struct Meter {
     metering: Arc<Metering>,
@@ -65,7 +80,7 @@ impl Meter {
     /// # Errors
     /// If it cannot be read.
     pub fn start(path: &Path, totals: Box<dyn Totals>) -> Result<Meter, Error> {
-        let series = Series::open(path).map_err(control::metering::Error::Series)?;
+        let series = counted(path).map_err(control::metering::Error::Series)?;
         let metering = Arc::new(Metering::open(series, totals)?);
         let ticks = Periodic::start("sluice-metering", {
             let metering = Arc::clone(&metering);

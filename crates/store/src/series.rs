@@ -52,6 +52,29 @@ impl Series {
     /// [`Error::Locked`], [`Error::Damaged`], [`Error::NotAStore`], [`Error::Newer`], and what the system says.
     pub fn open(path: impl AsRef<Path>) -> Result<Series, Error> {
         let (path, lock) = files::claim(path.as_ref())?;
+        Series::claimed(path, lock)
+    }
+
+    /// As [`open`](Series::open), but one that is damaged is put aside, under its name with `.damaged` behind it, and a new one
+    /// made: for what is not worth standing still for. Gives also what was wrong.
+    ///
+    /// # Errors
+    /// As [`open`](Series::open), and if it cannot be put aside.
+    pub fn open_or_begin_anew(path: impl AsRef<Path>) -> Result<(Series, Option<Error>), Error> {
+        let (path, lock) = files::claim(path.as_ref())?;
+        let again = lock.try_clone();
+        match Series::claimed(path.clone(), lock) {
+            Err(error @ Error::Damaged { .. }) => {
+                files::put_aside(&path)?;
+                let lock = again.map_err(|e| Error::io(&path, "lock", e))?;
+                Ok((Series::claimed(path, lock)?, Some(error)))
+            }
+            opened => Ok((opened?, None)),
+        }
+    }
+
+    /// Opens the database whose lock this is.
+    fn claimed(path: PathBuf, lock: File) -> Result<Series, Error> {
         let connection = prepare(&path).map_err(|fault| fault.at(&path, "open"))?;
         files::restrict(&path)?;
         Ok(Series {

@@ -112,3 +112,39 @@ fn what_is_not_ours_is_refused() {
         Err(Error::Damaged { .. })
     ));
 }
+
+#[test]
+fn one_that_is_damaged_is_put_aside_where_that_is_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("usage.db");
+    let aside = dir.path().join("usage.db.damaged");
+    let note = |value: &str| Batch {
+        notes: vec![("a".into(), Some(value.into()))],
+        ..Batch::default()
+    };
+    let (series, wrong) = Series::open_or_begin_anew(&path).unwrap();
+    assert!(wrong.is_none());
+    series.write(&note("1")).unwrap();
+    drop(series);
+    for text in ["first", "second"] {
+        std::fs::write(&path, text.repeat(1000)).unwrap();
+        std::fs::write(dir.path().join("usage.db-wal"), text).unwrap();
+        assert!(matches!(Series::open(&path), Err(Error::Damaged { .. })));
+        let (series, wrong) = Series::open_or_begin_anew(&path).unwrap();
+        assert!(matches!(wrong, Some(Error::Damaged { .. })));
+        assert_eq!(std::fs::read_to_string(&aside).unwrap(), text.repeat(1000));
+        assert!(matches!(Series::open(&path), Err(Error::Locked { .. })));
+        assert!(series.notes().unwrap().is_empty());
+        series.write(&note(text)).unwrap();
+        drop(series);
+        let (series, wrong) = Series::open_or_begin_anew(&path).unwrap();
+        assert!(wrong.is_none());
+        let notes: Vec<_> = series.notes().unwrap().into_iter().collect();
+        assert_eq!(notes, [("a".to_owned(), text.to_owned())]);
+    }
+    // What is another's is left alone.
+    let other = dir.path().join("state.db");
+    drop(store::Sqlite::open(&other).unwrap());
+    let refused = Series::open_or_begin_anew(&other);
+    assert!(matches!(refused, Err(Error::NotAStore { .. })));
+}

@@ -12,11 +12,15 @@ use model::Config;
 use std::io::{self, Write};
 
 pub fn run(args: &Apply, out: &mut impl Write) -> Result<(), Error> {
-    let text = if args.file.as_os_str() == "-" {
-        read_text(io::stdin()).map_err(Error::Input)?
+    let (text, name) = if args.file.as_os_str() == "-" {
+        let text = read_text(io::stdin()).map_err(Error::Input)?;
+        (text, "standard input".to_owned())
     } else {
-        read_config(&args.file)?
+        (read_config(&args.file)?, args.file.display().to_string())
     };
+    if text.trim().is_empty() {
+        return Err(Error::Empty(name));
+    }
     let given = args.daemon.given();
     let named = || model::file::system_name(&text).map(|name| socket_path(&name));
     let socket = match given.clone().or_else(named) {

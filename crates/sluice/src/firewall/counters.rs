@@ -5,6 +5,7 @@
 
 use crate::error::Error;
 use crate::gateway::Plane;
+use crate::metering::counted;
 use crate::periodic::{Periodic, Stop};
 use engine::PolicyHits;
 use model::{Id, PolicyScope};
@@ -70,7 +71,7 @@ struct Kept {
 impl Kept {
     fn open(path: &Path) -> Result<Kept, store::Error> {
         Ok(Kept {
-            series: Series::open(path)?,
+            series: counted(path)?,
             unwritten: BTreeMap::new(),
         })
     }
@@ -173,5 +174,10 @@ mod tests {
         assert_eq!(of(2), [counted("a/b", 7)]);
         assert_eq!(of(3), [counted("a/b", 7), counted("c", 7)]);
         assert!(all.is_empty());
+
+        // Counters are not worth standing still for.
+        std::fs::write(&path, "garbage").unwrap();
+        assert!(Kept::open(&path).unwrap().load().unwrap().is_empty());
+        assert!(path.with_extension("db.damaged").exists());
     }
 }

@@ -133,6 +133,24 @@ pub fn restrict(path: &Path) -> Result<(), Error> {
     Ok(())
 }
 
+/// Gives a database and its log other names, with `.damaged` behind them. What was there under these goes.
+pub fn put_aside(path: &Path) -> Result<(), Error> {
+    let aside = beside(path, ".damaged");
+    for suffix in ["-shm", "-wal", ""] {
+        let [from, to] = [path, &aside].map(|path| beside(path, suffix));
+        let moved = match fs::rename(&from, &to) {
+            // Then the other's is not that of this one.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => match fs::remove_file(&to) {
+                Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+                gone => gone,
+            },
+            moved => moved,
+        };
+        moved.map_err(|e| Error::io(from, "put aside", e))?;
+    }
+    sync_directory(directory(path))
+}
+
 /// A new empty file for what will come into this place, readable by its owner only.
 pub fn draft(path: &Path) -> Result<NamedTempFile, Error> {
     // What comes into its place would be the end of a device.
