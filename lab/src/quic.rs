@@ -56,7 +56,12 @@ impl Web3 {
         let endpoint = endpoint.unwrap();
         runtime.spawn(async move {
             while let Some(incoming) = endpoint.accept().await {
-                tokio::spawn(serve(incoming));
+                tokio::spawn(async {
+                    // Who closes a connection ends it with an error, too.
+                    if let Err(error) = serve(incoming).await {
+                        println!("HTTP/3 server: {error}");
+                    }
+                });
             }
         });
         drop(_inside);

@@ -121,7 +121,7 @@ in_both_hooks! {
         let daemon = Pid::from_raw(gateway.pid() as i32);
         kill(daemon, Signal::SIGSTOP).unwrap();
         let flood = udp(&flooder, "0.0.0.0:0");
-        for n in 0..80_000u32 {
+        for n in 0..180_000u32 {
             // Each to another port: none has a flow.
             let to = std::net::SocketAddrV4::new(SERVER.parse().unwrap(), 10_000 + (n % 40_000) as u16);
             // What its own socket cannot hold goes nowhere.

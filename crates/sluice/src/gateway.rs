@@ -159,13 +159,24 @@ impl Daemon {
             draft.write_beside(FILE_HASH.into(), hash.into_bytes());
             Ok(())
         };
-        let sealer = Sealer::open(&state.api_dir()?.join("secrets.key"))?;
+        let sealing = state.api_dir()?.join("secrets.key");
+        let sealed = sealing.exists();
+        let sealer = Sealer::open(&sealing)?;
         let control = Arc::new(Control::start(
             store.clone(),
             datapath::wall(),
             first,
             open,
         )?);
+        let keys = control.cloud().access_keys.len();
+        if !sealed && keys > 0 {
+            tracing::warn!(
+                "{} was not there and is made anew: {} that were made before can sign nothing more, \
+                 unless a copy of the file is brought back",
+                sealing.display(),
+                units::plural(keys as u64, "access key"),
+            );
+        }
         let meter = Meter::start(&state.usage(), Box::new(Reader(Arc::clone(&plane))))?;
         let counters = Counters::start(&state.hits(), Arc::clone(&plane))?;
         let tracer = Tracer::new(Arc::clone(&control), Arc::clone(&plane));
