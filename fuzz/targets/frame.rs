@@ -13,7 +13,6 @@ use flow::header::Checksum;
 use flow::meter::Meter;
 use flow::table::Table;
 use flow::{Entry, Seed, checksum};
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 
 const CONFIG: &str = r#"
@@ -192,7 +191,6 @@ fn mend(frame: &mut [u8], how: u8) {
 /// What engine and kernel share.
 type Shared = (
     &'static [Entry],
-    &'static [AtomicU64],
     &'static [Hop],
     &'static [Meter],
     &'static [Account],
@@ -201,21 +199,14 @@ type Shared = (
 libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     // The memory is made once and emptied after each input: it has to live as long as the process.
     static MEMORY: OnceLock<Shared> = OnceLock::new();
-    let (entries, homes, hops, meters, accounts) = *MEMORY.get_or_init(|| {
+    let (entries, hops, meters, accounts) = *MEMORY.get_or_init(|| {
         let entries = (0..64).map(|_| Entry::default()).collect::<Vec<_>>();
         let hops = (0..16).map(|_| Hop::default()).collect::<Vec<_>>();
         let meters = (0..16).map(|_| Meter::default()).collect::<Vec<_>>();
         let accounts = (0..16).map(|_| Account::default()).collect::<Vec<_>>();
-        let homes = vec![AtomicU64::new(0)];
-        (
-            entries.leak(),
-            homes.leak(),
-            hops.leak(),
-            meters.leak(),
-            accounts.leak(),
-        )
+        (entries.leak(), hops.leak(), meters.leak(), accounts.leak())
     });
-    let table = Table::new(entries, homes, Seed(1, 2));
+    let table = Table::new(entries, Seed(1, 2));
     let mut now = Time(1 << 40);
     let memory = Memory {
         table,

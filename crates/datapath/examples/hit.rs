@@ -18,6 +18,7 @@ use aya::programs::TestRunOptions;
 use datapath::maps::{Maps, Sizes};
 use datapath::programs::{Hook, Programs};
 use flow::abi::{Station, mac_word};
+use flow::table::Table;
 use flow::{Action, Activity, Key, checksum, proto};
 use std::error::Error;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -96,7 +97,7 @@ fn fill(maps: &Maps, flows: u32, meter: u16) -> Result<Vec<Key>, Box<dyn Error>>
         random = random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
         keys.swap(i, ((random >> 33) % (i as u64 + 1)) as usize);
     }
-    let mut table = maps.table();
+    let mut table = Table::new(maps.flows(), maps.config().seed);
     for (i, key) in keys.iter().enumerate() {
         let next = &keys[(i + 1) % keys.len()];
         let action = Action {

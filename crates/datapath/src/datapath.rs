@@ -9,7 +9,7 @@ use crate::programs::Programs;
 use crate::sender::{Recorder, SendCounters, Sender};
 use crate::worker::{Worker, now, wall};
 use engine::{Engine, Memory, Snapshot, Time};
-use flow::table::MIN_SLOTS;
+use flow::table::{MIN_SLOTS, Table};
 use model::{Config, UplinkMode};
 use std::collections::BTreeSet;
 use std::fs;
@@ -218,11 +218,9 @@ fn start(
     let sender = Sender::open(recorder)?;
     let sent = Arc::clone(sender.counters());
     let punts = state.maps.punts()?;
-    // Before programs are attached, which find flows by what it knows of an earlier daemon's.
-    let table = state.maps.table();
     let (prepared, snapshot) = state.prepare(config, home)?;
     let memory = Memory {
-        table,
+        table: Table::new(state.maps.flows(), state.maps.config().seed),
         hops: state.maps.hops(),
         meters: state.maps.meters(),
         accounts: state.maps.accounts(),

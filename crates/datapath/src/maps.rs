@@ -2,7 +2,7 @@
 //! system, adopted by the next daemon.
 //!
 //! ```text
-//! DIR/v1/CONFIG FLOWS HOMES HOPS METERS PORTS SHARES EIPS …    one set of maps for each version of the layout
+//! DIR/v1/CONFIG FLOWS HOPS METERS PORTS SHARES EIPS …    one set of maps for each version of the layout
 //! DIR/links/…                                            the programs' attachments (see `programs`)
 //! ```
 //!
@@ -17,8 +17,8 @@ use flow::abi::{self, HOP_SLOTS, Hop, PORT_SLOTS, Port, Punt, VERSION, counter};
 use flow::meter::{METER_SLOTS, Meter};
 use flow::reason::Reason;
 use flow::share::Share;
-use flow::table::{MIN_SLOTS, Table};
-use flow::{Entry, Seed, homes};
+use flow::table::MIN_SLOTS;
+use flow::{Entry, Seed};
 use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous};
@@ -32,7 +32,6 @@ use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
-use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, PoisonError};
 
 /// `BPF_F_MMAPABLE`: the memory of an array can be mapped.
@@ -111,7 +110,6 @@ pub struct Maps {
     config: abi::Config,
     sizes: Sizes,
     flows: &'static [Entry],
-    homes: &'static [AtomicU64],
     hops: &'static [Hop],
     meters: &'static [Meter],
     accounts: &'static [Account],
@@ -149,7 +147,6 @@ impl Maps {
         }
         let maps = Maps {
             flows: map_memory(&ebpf, "FLOWS", sizes.slots)?,
-            homes: map_memory(&ebpf, "HOMES", homes::words(sizes.slots))?,
             hops: map_memory(&ebpf, "HOPS", HOP_SLOTS)?,
             meters: map_memory(&ebpf, "METERS", METER_SLOTS)?,
             accounts: accounts(&set)?,
@@ -192,15 +189,9 @@ impl Maps {
         &self.config
     }
 
-    /// The flow table's memory.
+    /// The flow table's memory. [`flow::table::Table`] must be made of it once only.
     pub fn flows(&self) -> &'static [Entry] {
         self.flows
-    }
-
-    /// The writer's side of the flow table, with the flows that are in it. There must be one at a time. Programs that
-    /// are attached afterwards find all of them.
-    pub fn table(&self) -> Table {
-        Table::new(self.flows, self.homes, self.config.seed)
     }
 
     /// The next hops, by index.
@@ -436,10 +427,6 @@ fn survey(
     }
     let passing = [
         ("COUNTERS", (size_of::<u64>() as u32, counter::COUNT)),
-        (
-            "HOMES",
-            (size_of::<u64>() as u32, homes::words(sizes.slots)),
-        ),
         ("PUNTS", (0, sizes.queue)),
         ("SHARES", (size_of::<Share>() as u32, PORT_SLOTS)),
         ("METERS", (size_of::<Meter>() as u32, METER_SLOTS)),
@@ -602,8 +589,6 @@ unsafe trait Shared {}
 
 // SAFETY: atomics only, without padding; their sizes are checked where they are defined.
 unsafe impl Shared for Entry {}
-// SAFETY: an atomic.
-unsafe impl Shared for AtomicU64 {}
 // SAFETY: as above.
 unsafe impl Shared for Hop {}
 // SAFETY: as above.

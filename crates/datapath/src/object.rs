@@ -2,7 +2,7 @@
 
 use crate::maps::Sizes;
 use aya::{Ebpf, EbpfLoader, Pod};
-use flow::{abi, homes};
+use flow::abi;
 use nix::time::{ClockId, clock_getres};
 use std::error::Error as StdError;
 use std::io;
@@ -192,7 +192,6 @@ pub(crate) fn load(dir: &Path, config: &abi::Config, sizes: Sizes) -> Result<Ebp
         .btf(None)
         .default_map_pin_directory(dir)
         .map_max_entries("FLOWS", sizes.slots)
-        .map_max_entries("HOMES", homes::words(sizes.slots))
         .map_max_entries("PUNTS", sizes.queue)
         .override_global("CONFIG", &Config(*config), true)
         .override_global("TICK", &tick()?, true)

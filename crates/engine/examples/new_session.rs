@@ -15,14 +15,12 @@ use engine::{
     UPLINK_ZONE,
 };
 use flow::abi::Hop;
-use flow::homes::words;
 use flow::meter::Meter;
 use flow::table::Table;
 use flow::{Entry, Seed};
 use std::fmt::Write;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 struct Nowhere;
@@ -244,7 +242,6 @@ fn main() {
         wanted
     };
     let slots = (sessions as usize * 3).next_multiple_of(2).max(64);
-    let homes = cells::<AtomicU64>(words(slots as u32) as usize);
     let entries = cells::<Entry>(slots);
     let (hops, meters, accounts) = (cells::<Hop>(1024), cells::<Meter>(64), cells::<Account>(64));
     let links = [
@@ -280,7 +277,7 @@ fn main() {
     };
     let snapshot = || Arc::new(Snapshot::build(&config, &links).expect("a snapshot"));
     let memory = || Memory {
-        table: Table::new(entries, homes, Seed(3, 5)),
+        table: Table::new(entries, Seed(3, 5)),
         hops,
         meters,
         accounts,

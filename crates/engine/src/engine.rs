@@ -174,7 +174,9 @@ impl Engine {
         }
         // The less lies between, the more of them the processor has on their way at once.
         for &home in &homes[..count] {
-            self.core.table.prefetch_home(home);
+            for slot in [home, home ^ 1] {
+                self.core.table.prefetch_slot(slot);
+            }
         }
     }
 

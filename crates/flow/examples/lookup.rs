@@ -4,10 +4,8 @@
 //! 100,000 flows, every one of them a hit.
 
 use flow::header::{Checksum, rewrite};
-use flow::homes::words;
 use flow::table::Table;
 use flow::{Action, Activity, Entry, Key, Seed, proto};
-use std::sync::atomic::AtomicU64;
 
 const FLOWS: u32 = 100_000;
 
@@ -29,8 +27,7 @@ fn main() {
         Some(Err(error)) => return eprintln!("the number of lookups: {error}"),
     };
     let entries: Vec<Entry> = (0..FLOWS * 2).map(|_| Entry::default()).collect();
-    let homes: Vec<AtomicU64> = (0..words(FLOWS * 2)).map(|_| AtomicU64::new(0)).collect();
-    let mut table = Table::new(entries.leak(), homes.leak(), Seed(3, 5));
+    let mut table = Table::new(entries.leak(), Seed(3, 5));
     for n in 0..FLOWS {
         let action = Action::new(&key(n), &key(n + 1), 1, 0);
         let inserted = table.insert(&key(n), &action, &Activity::default(), 0);

@@ -151,10 +151,8 @@ pub struct Entry {
 
 /// An entry's life: free, in use, or taken out and not to be reused before every reader has gone.
 pub(crate) mod state {
-    #[cfg(not(target_arch = "bpf"))]
     pub const FREE: u8 = 0;
     pub const LIVE: u8 = 1;
-    #[cfg(not(target_arch = "bpf"))]
     pub const RETIRED: u8 = 2;
 }
 
@@ -165,6 +163,19 @@ impl Entry {
         // `ident` holds the state and is written last, so it is read first.
         self.ident.load(Relaxed) == key.ident(state::LIVE)
             && self.addrs.load(Relaxed) == key.addrs()
+    }
+
+    /// The state and, for a live or retired entry, its key.
+    #[inline(always)]
+    pub(crate) fn state(&self) -> u8 {
+        (self.ident.load(Relaxed) >> 56) as u8
+    }
+
+    /// The key of a live entry.
+    pub fn key(&self) -> Option<Key> {
+        let ident = self.ident.load(Relaxed);
+        ((ident >> 56) as u8 == state::LIVE)
+            .then(|| Key::from_words(self.addrs.load(Relaxed), ident))
     }
 
     /// What to do with the flow's packets.
@@ -183,22 +194,6 @@ impl Entry {
             meter: self.meter.load(Relaxed),
             flags: self.flags.load(Relaxed),
         }
-    }
-
-    #[inline(always)]
-    pub(crate) fn reach(&self) -> u8 {
-        self.reach.load(Relaxed)
-    }
-}
-
-/// What the daemon does.
-#[cfg(not(target_arch = "bpf"))]
-impl Entry {
-    /// The key of a live entry.
-    pub fn key(&self) -> Option<Key> {
-        let ident = self.ident.load(Relaxed);
-        ((ident >> 56) as u8 == state::LIVE)
-            .then(|| Key::from_words(self.addrs.load(Relaxed), ident))
     }
 
     /// What the kernel has written so far.
@@ -221,6 +216,7 @@ impl Entry {
         self.hop.store(hop, Relaxed);
     }
 
+    #[cfg(not(target_arch = "bpf"))]
     /// Counts a packet that the daemon itself forwards or that a test plays the kernel for.
     pub fn count(&self, now: u32, packets: u64, bytes: u64, seen: u8) {
         self.last_seen.store(now, Relaxed);
@@ -229,14 +225,13 @@ impl Entry {
         self.seen.fetch_or(seen, Relaxed);
     }
 
-    pub(crate) fn set_reach(&self, reach: u8) {
-        self.reach.store(reach, Relaxed);
+    #[inline(always)]
+    pub(crate) fn reach(&self) -> u8 {
+        self.reach.load(Relaxed)
     }
 
-    /// Whether it is free, in use or taken out.
-    #[inline(always)]
-    pub(crate) fn state(&self) -> u8 {
-        (self.ident.load(Relaxed) >> 56) as u8
+    pub(crate) fn set_reach(&self, reach: u8) {
+        self.reach.store(reach, Relaxed);
     }
 
     /// Fills a free entry and makes it visible: the word that readers match on is written last.

@@ -4,7 +4,6 @@
 //! * [`Action`]: what is done with the packets of a flow;
 //! * [`Entry`] and [`table`]: the flow table, one cache line an entry, written by
 //!   one daemon and read by the kernel on every CPU without a lock;
-//! * [`homes`]: where in it nobody need look;
 //! * [`header`]: reading a key from a frame, and the header rewrite;
 //! * [`checksum`]: Internet checksum arithmetic on precomputed differences;
 //! * [`meter`]: token buckets that flows share;
@@ -13,7 +12,7 @@
 //! * [`abi`]: the other records in shared memory: ports, next hops, punted packets;
 //! * [`reason`]: why a packet was dropped.
 //!
-//! The crate is `no_std`, allocates nothing but for the table's writer, and does no I/O: the eBPF programs
+//! The crate is `no_std`, allocates nothing and does no I/O: the eBPF programs
 //! and the daemon compile the very same code, so what a user-space test shows of
 //! the rewrite holds in the kernel.
 //!
@@ -31,23 +30,17 @@
     allow(internal_features)
 )]
 
-#[cfg(not(target_arch = "bpf"))]
-extern crate alloc;
-
 pub mod abi;
 pub mod atomic;
 pub mod checksum;
 mod entry;
 pub mod header;
-pub mod homes;
 mod key;
 pub mod meter;
 mod prefetch;
 pub mod reason;
 pub mod share;
 pub mod table;
-#[cfg(not(target_arch = "bpf"))]
-mod writer;
 
 pub use entry::{Action, Activity, Entry, flags, seen};
 pub use key::{Key, Seed, proto};

@@ -1,48 +1,18 @@
 //! The flow table: against a model, full, in collision storms, and with readers at work.
 
-use flow::homes::{is_home, words};
 use flow::table::{self, Full, Geometry, MAX_REACH, MIN_SLOTS, Table};
 use flow::{Action, Activity, Entry, Key, Seed};
 use proptest::prelude::*;
 use std::cell::Cell;
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::{Duration, Instant};
 
 const SEED: Seed = Seed(0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210);
 
-/// What kernel and daemon share.
-#[derive(Clone, Copy)]
-struct Memory {
-    entries: &'static [Entry],
-    homes: &'static [AtomicU64],
-}
-
-fn memory(slots: u32) -> Memory {
-    Memory {
-        entries: Box::leak((0..slots).map(|_| Entry::default()).collect()),
-        homes: Box::leak((0..words(slots)).map(|_| AtomicU64::new(0)).collect()),
-    }
-}
-
-impl Memory {
-    fn table(self, seed: Seed) -> Table {
-        Table::new(self.entries, self.homes, seed)
-    }
-
-    /// What the kernel finds.
-    fn find(self, geometry: &Geometry, key: &Key) -> Option<(u32, &'static Entry)> {
-        let homes = |word| self.homes.get(word as usize);
-        table::find(geometry, key, homes, |slot| self.entries.get(slot as usize))
-    }
-
-    /// The slots that are said to be homes.
-    fn said(self) -> Vec<u32> {
-        let slots = 0..self.entries.len() as u32;
-        let bit = |slot: &u32| is_home(*slot, |word| self.homes.get(word as usize));
-        slots.filter(bit).collect()
-    }
+fn memory(slots: u32) -> &'static [Entry] {
+    Box::leak((0..slots).map(|_| Entry::default()).collect())
 }
 
 fn key(n: u32) -> Key {
@@ -76,12 +46,11 @@ fn insert(table: &mut Table, n: u32) -> Result<u32, Full> {
 }
 
 /// How many entries a lookup looks at.
-fn cost(geometry: &Geometry, memory: Memory, key: &Key) -> usize {
+fn cost(geometry: &Geometry, entries: &[Entry], key: &Key) -> usize {
     let looks = Cell::new(0);
-    let homes = |word| memory.homes.get(word as usize);
-    table::find(geometry, key, homes, |slot| {
+    table::find(geometry, key, |slot| {
         looks.set(looks.get() + 1);
-        memory.entries.get(slot as usize)
+        entries.get(slot as usize)
     });
     looks.get()
 }
@@ -89,8 +58,8 @@ fn cost(geometry: &Geometry, memory: Memory, key: &Key) -> usize {
 #[test]
 fn nine_tenths_full() {
     let slots = 1 << 16;
-    let memory = memory(slots);
-    let mut table = memory.table(SEED);
+    let entries = memory(slots);
+    let mut table = Table::new(entries, SEED);
     let wanted = slots / 10 * 9;
     let mut placed = Vec::new();
     for n in 0..wanted {
@@ -112,7 +81,7 @@ fn nine_tenths_full() {
 
     let looks: usize = placed
         .iter()
-        .map(|&(n, _)| cost(table.geometry(), memory, &key(n)))
+        .map(|&(n, _)| cost(table.geometry(), entries, &key(n)))
         .sum();
     let mean = looks as f64 / placed.len() as f64;
     assert!(mean < 6.0, "a hit looks at {mean} entries");
@@ -122,27 +91,26 @@ fn nine_tenths_full() {
         table.release(slot);
     }
     assert!(table.is_empty());
-    assert!((0..wanted).all(|n| cost(table.geometry(), memory, &key(n)) == 0));
-    assert_eq!(memory.said(), []);
+    assert!((0..wanted).all(|n| cost(table.geometry(), entries, &key(n)) == 1));
 }
 
 #[test]
 fn half_full_most_hits_take_one_pair() {
     let slots = 1 << 16;
-    let memory = memory(slots);
-    let mut table = memory.table(SEED);
+    let entries = memory(slots);
+    let mut table = Table::new(entries, SEED);
     for n in 0..slots / 2 {
         insert(&mut table, n).unwrap();
     }
-    let near = |n: &u32| cost(table.geometry(), memory, &key(*n)) <= 2;
+    let near = |n: &u32| cost(table.geometry(), entries, &key(*n)) <= 2;
     let near = (0..slots / 2).filter(near).count() as f64 / f64::from(slots / 2);
     assert!(near > 0.85, "{near} of the hits end in the first pair");
 }
 
 #[test]
 fn storm_on_a_few_homes() {
-    let memory = memory(4096);
-    let mut table = memory.table(SEED);
+    let entries = memory(4096);
+    let mut table = Table::new(entries, SEED);
     let geometry = *table.geometry();
     let homes = [5, 1000, 1001];
     let stormy: Vec<u32> = (0u32..)
@@ -197,7 +165,7 @@ fn storm_on_a_few_homes() {
     assert!(
         stormy
             .iter()
-            .all(|&n| cost(&geometry, memory, &key(n)) == 0),
+            .all(|&n| cost(&geometry, entries, &key(n)) == 1),
         "reach shrank"
     );
 }
@@ -234,8 +202,8 @@ fn readers_never_see_another_flows_action() {
     const STAYING: u32 = 8;
     const IDLE: u64 = u64::MAX;
 
-    let memory = memory(MIN_SLOTS);
-    let mut table = memory.table(SEED);
+    let entries = memory(MIN_SLOTS);
+    let mut table = Table::new(entries, SEED);
     let geometry = *table.geometry();
     for n in 0..STAYING {
         insert(&mut table, n).unwrap();
@@ -255,7 +223,7 @@ fn readers_never_see_another_flows_action() {
                     random = random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
                     let n = (random >> 33) as u32 % KEYS;
                     inside.store(epoch.load(SeqCst), SeqCst);
-                    let entry = memory.find(&geometry, &key(n));
+                    let entry = table::find(&geometry, &key(n), |slot| entries.get(slot as usize));
                     if let Some((_, entry)) = entry {
                         let seen = entry.action();
                         // Time for the writer to do harm.
@@ -340,8 +308,8 @@ proptest! {
     #[test]
     fn behaves_as_a_map(seed: (u64, u64), ops in proptest::collection::vec(op(), 1..400)) {
         let seed = Seed(seed.0, seed.1);
-        let memory = memory(MIN_SLOTS);
-        let mut table = memory.table(seed);
+        let entries = memory(MIN_SLOTS);
+        let mut table = Table::new(entries, seed);
         let mut model: HashMap<u32, u32> = HashMap::new();
         let mut retired = VecDeque::new();
         for op in ops {
@@ -367,18 +335,12 @@ proptest! {
                     }
                 }
                 Op::Adopt => {
-                    // Whatever stands there.
-                    for (n, word) in memory.homes.iter().enumerate() {
-                        word.store(seed.0.rotate_left(n as u32), Relaxed);
-                    }
-                    table = memory.table(seed);
+                    table = Table::new(entries, seed);
                     retired.clear();
                 }
                 Op::Insert(_) => {}
             }
             prop_assert_eq!(table.len() as usize, model.len());
-            let homes: BTreeSet<u32> = model.keys().map(|&n| table.geometry().home(&key(n))).collect();
-            prop_assert_eq!(memory.said(), Vec::from_iter(homes));
             for n in 0..90 {
                 let found = table.find(&key(n)).map(|(slot, entry)| (slot, entry.action()));
                 prop_assert_eq!(found, model.get(&n).map(|&slot| (slot, action(n, 0))));
@@ -393,12 +355,12 @@ proptest! {
 #[test]
 #[should_panic(expected = "even number of entries")]
 fn an_odd_size_is_refused() {
-    memory(65).table(SEED);
+    Table::new(memory(65), SEED);
 }
 
 #[test]
 fn a_full_table_of_the_least_size_refuses_and_recovers() {
-    let mut table = memory(MIN_SLOTS).table(SEED);
+    let mut table = Table::new(memory(MIN_SLOTS), SEED);
     let slots: Vec<u32> = (0..MIN_SLOTS)
         .map(|n| insert(&mut table, n).unwrap())
         .collect();

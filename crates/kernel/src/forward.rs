@@ -2,7 +2,7 @@
 
 use crate::clock;
 use crate::hook::Hook;
-use crate::maps::{EIPS, FLOWS, HOMES, HOPS, METERS, PORTS, config, count};
+use crate::maps::{EIPS, FLOWS, HOPS, METERS, PORTS, config, count};
 use crate::punt::punt;
 use core::sync::atomic::Ordering::Relaxed;
 use flow::abi::{PORT_SLOTS, Port, Punt, counter, hop, port};
@@ -94,8 +94,7 @@ fn decide<H: Hook>(hook: &H) -> Verdict {
                 slots: config.slots,
                 seed: config.seed,
             };
-            let (homes, flows) = (|word| HOMES.get(word), |slot| FLOWS.get(slot));
-            match table::find(&geometry, &key, homes, flows) {
+            match table::find(&geometry, &key, |slot| FLOWS.get(slot)) {
                 Some((_, entry)) => return hit(hook, &key, entry),
                 None => Punt::Miss,
             }

@@ -5,8 +5,6 @@ use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf};
 use flow::abi::{Config, HOP_SLOTS, Hop, PORT_SLOTS, Port, VERSION, counter};
-use flow::atomic::AtomicU64;
-use flow::homes::words;
 use flow::meter::{METER_SLOTS, Meter};
 use flow::share::Share;
 use flow::table::MIN_SLOTS;
@@ -30,10 +28,6 @@ pub fn config() -> Config {
 /// The flow table.
 #[map]
 pub static FLOWS: Array<Entry> = Array::pinned(MIN_SLOTS, BPF_F_MMAPABLE);
-
-/// Which slots of [`FLOWS`] are homes. The loader gives it as many words as that needs.
-#[map]
-pub static HOMES: Array<AtomicU64> = Array::pinned(words(MIN_SLOTS), BPF_F_MMAPABLE);
 
 /// Next hops, by the index in an entry's action.
 #[map]

@@ -4,6 +4,7 @@ use super::rig::{Pins, need_root};
 use datapath::maps::{Adopted, Maps, Misfit, Sizes};
 use datapath::object::KernelError;
 use datapath::programs::Programs;
+use flow::table::Table;
 use flow::{Action, Activity, Key};
 use std::collections::BTreeSet;
 use std::fs;
@@ -19,7 +20,7 @@ const KEY: Key = Key {
 };
 
 fn put(maps: &Maps) {
-    let mut table = maps.table();
+    let mut table = Table::new(maps.flows(), maps.config().seed);
     let action = Action::new(&KEY, &KEY, 7, 0);
     let activity = Activity {
         packets: 11,
@@ -29,7 +30,7 @@ fn put(maps: &Maps) {
 }
 
 fn packets(maps: &Maps) -> Option<u64> {
-    let table = maps.table();
+    let table = Table::new(maps.flows(), maps.config().seed);
     table.find(&KEY).map(|(_, entry)| entry.activity().packets)
 }
 

@@ -90,7 +90,7 @@ impl Rig {
         let pins = Pins::new();
         let (maps, _) = Maps::open(&pins.0, sizes).unwrap();
         let programs = Programs::load(&maps).unwrap();
-        let table = maps.table();
+        let table = Table::new(maps.flows(), maps.config().seed);
         let queue = maps.punts().unwrap();
         let rig = Rig {
             maps,

@@ -209,7 +209,7 @@ impl Bench {
             ..old
         };
         let action = Action::new(&old, &new, 3, flags::ROUTED);
-        let mut table = maps.table();
+        let mut table = Table::new(maps.flows(), maps.config().seed);
         let slot = table
             .insert(&old, &action, &Activity::default(), 0)
             .unwrap();

@@ -93,9 +93,7 @@ pub fn run(
         Ok(key) => key,
         Err(punt) => return unknown(punt),
     };
-    let homes = |word| memory.homes.get(word as usize);
-    let entries = |slot| memory.entries.get(slot as usize);
-    let Some((_, entry)) = find(geometry, &key, homes, entries) else {
+    let Some((_, entry)) = find(geometry, &key, |slot| memory.entries.get(slot as usize)) else {
         return unknown(Punt::Miss);
     };
 

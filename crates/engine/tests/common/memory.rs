@@ -4,28 +4,20 @@ use super::world::SEED;
 use engine::{Account, Memory};
 use flow::Entry;
 use flow::abi::Hop;
-use flow::homes::words;
 use flow::meter::Meter;
 use flow::table::Table;
 use std::cell::RefCell;
-use std::sync::atomic::AtomicU64;
 
 /// The memory that kernel and engine share.
 #[derive(Clone, Copy)]
 pub struct Shared {
     pub entries: &'static [Entry],
-    pub homes: &'static [AtomicU64],
     pub hops: &'static [Hop],
     pub meters: &'static [Meter],
     pub accounts: &'static [Account],
 }
 
 impl Shared {
-    /// The flow table in it, for one writer.
-    pub fn table(self) -> Table {
-        Table::new(self.entries, self.homes, SEED)
-    }
-
     /// It is for other tests now.
     pub fn give_back(self) {
         POOL.with_borrow_mut(|pool| pool.push(self));
@@ -51,13 +43,12 @@ pub(super) fn memory(slots: usize) -> Shared {
         }
         return Shared {
             entries: cells(slots),
-            homes: cells(words(slots as u32) as usize),
             hops: cells(64),
             meters: cells(64),
             accounts: cells(64),
         };
     };
-    let mut table = memory.table();
+    let mut table = Table::new(memory.entries, SEED);
     for (slot, entry) in table.iter() {
         if entry.key().is_some() {
             table.retire(slot);
@@ -73,7 +64,7 @@ pub(super) fn memory(slots: usize) -> Shared {
 /// The memory as an engine gets it.
 pub(super) fn given(memory: Shared) -> Memory {
     Memory {
-        table: memory.table(),
+        table: Table::new(memory.entries, SEED),
         hops: memory.hops,
         meters: memory.meters,
         accounts: memory.accounts,

@@ -162,14 +162,15 @@ fn links_that_are_gone() {
 fn half_sessions_are_cleared_away() {
     let mut world = World::new(BASE);
     busy(&mut world);
-    let memory = world.shared();
+    let entries = world.shared().entries;
     for original in [true, false] {
         let flows = world.flows();
         let (slot, ..) = flows
             .iter()
             .find(|f| (f.2.flags & flow::flags::ORIGINAL != 0) == original && f.1.proto == UDP)
             .unwrap();
-        memory.table().retire(*slot as u32);
+        let mut table = flow::table::Table::new(entries, world.geometry().seed);
+        table.retire(*slot as u32);
     }
     world.restart();
     assert_eq!(world.sessions().len(), 10);
