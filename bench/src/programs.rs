@@ -138,6 +138,15 @@ impl Asm {
         });
     }
 
+    /// The end of a program that counts or copies: at "drop", where it comes by itself, and at "pass" with these verdicts.
+    fn end(&mut self, drop: i32, pass: i32) {
+        for (label, verdict) in [("drop", drop), ("pass", pass)] {
+            self.label(label);
+            self.set(0, verdict);
+            self.exit();
+        }
+    }
+
     fn load_as(self, kind: Kind) -> io::Result<Program> {
         debug_assert!(self.open.is_empty());
         Program::load(kind, &self.code)
@@ -184,12 +193,7 @@ pub fn punt(kind: Kind, ring: BorrowedFd) -> io::Result<Program> {
     asm.copy(1, 0);
     asm.set(2, 0);
     asm.call(RINGBUF_SUBMIT);
-    asm.label("drop");
-    asm.set(0, drop);
-    asm.exit();
-    asm.label("pass");
-    asm.set(0, pass);
-    asm.exit();
+    asm.end(drop, pass);
     asm.load_as(kind)
 }
 
@@ -237,12 +241,7 @@ impl Sink {
         asm.add(9, 0);
         asm.set(1, 1);
         asm.atomic_add(9, HISTOGRAM as i16 * 8, 1);
-        asm.label("drop");
-        asm.set(0, XDP_DROP);
-        asm.exit();
-        asm.label("pass");
-        asm.set(0, XDP_PASS);
-        asm.exit();
+        asm.end(XDP_DROP, XDP_PASS);
         let program = asm.load_as(Kind::Xdp)?;
         Ok(Sink { memory, program })
     }

@@ -34,7 +34,7 @@ const SHORT: Duration = Duration::from_micros(40);
 const SLEEP: Duration = Duration::from_millis(500);
 /// Frames that are taken from the queue at once, so that what all of them need of the flow table is on its way from
 /// memory before the first is dealt with.
-const BATCH: usize = engine::EXPECTED;
+const BATCH: usize = 16;
 /// Bytes after which no further frame is taken.
 const BATCH_BYTES: usize = 1 << 16;
 /// The largest frame: an Ethernet header and the largest IPv4 packet.

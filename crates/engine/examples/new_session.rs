@@ -11,8 +11,7 @@
 //! nothing else: `bench/instructions` counts what each takes.
 
 use engine::{
-    Account, EXPECTED, Engine, Input, Link, Memory, Offload, Output, PortRef, Snapshot, Time,
-    UPLINK_ZONE,
+    Account, Engine, Input, Link, Memory, Offload, Output, PortRef, Snapshot, Time, UPLINK_ZONE,
 };
 use flow::abi::Hop;
 use flow::meter::Meter;
@@ -288,7 +287,7 @@ fn main() {
     engine.know(world);
 
     let open = |engine: &mut Engine, frames: &mut [[u8; 60]]| {
-        for batch in frames.chunks_mut(EXPECTED) {
+        for batch in frames.chunks_mut(16) {
             engine.expect(batch.iter().map(|frame| (2, &frame[..])));
             for frame in batch {
                 let input = Input {

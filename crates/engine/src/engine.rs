@@ -28,9 +28,6 @@ use std::sync::Arc;
 /// From so many flows on it pays to fetch them ahead.
 const FETCHED: u32 = 1 << 14;
 
-/// The most frames that are [expected](Engine::expect) at once; of more, the others are not.
-pub const EXPECTED: usize = 16;
-
 /// The memory that kernel and engine share.
 #[derive(Debug)]
 pub struct Memory {
@@ -156,26 +153,17 @@ impl Engine {
     }
 
     /// A hint that these frames come soon, each with the index of its interface. What they will need of the flow table is
-    /// fetched from memory, for all of them at once.
+    /// fetched from memory, while the frames before them are dealt with.
     pub fn expect<'a>(&self, frames: impl Iterator<Item = (u32, &'a [u8])>) {
         // A small table is in the processor's caches.
         if self.core.table.len() < FETCHED {
             return;
         }
-        let mut homes = [0; EXPECTED];
-        let mut count = 0;
-        for ((ifindex, frame), home) in frames.zip(&mut homes) {
+        for (ifindex, frame) in frames {
             if let Some(&port) = self.snapshot.by_ifindex.get(&ifindex)
                 && let Some(key) = header::key_of(frame, self.snapshot.ports[port].link.zone)
             {
-                *home = self.core.table.geometry().home(&key);
-            }
-            count += 1;
-        }
-        // The less lies between, the more of them the processor has on their way at once.
-        for &home in &homes[..count] {
-            for slot in [home, home ^ 1] {
-                self.core.table.prefetch_slot(slot);
+                self.core.table.prefetch(&key);
             }
         }
     }

@@ -88,7 +88,7 @@ mod walk;
 mod watch;
 mod wire;
 
-pub use engine::{EXPECTED, Engine, Input, Memory};
+pub use engine::{Engine, Input, Memory};
 pub use io::{Link, Offload, Output, PortRef, Time, UPLINK_ZONE};
 pub use query::{Probe, ProbeFrom, SessionFilter, TraceError};
 pub use snapshot::{Snapshot, SnapshotError};

@@ -192,13 +192,11 @@ impl Core {
     #[inline]
     pub(crate) fn fetch_ahead(&self, ix: SessionIx) {
         if ix.is_multiple_of(TOGETHER) {
-            for soon in ix + TOGETHER..ix + 2 * TOGETHER {
-                if let Some(soon) = self.sessions.get(soon) {
-                    for slot in soon.slots {
-                        self.table.prefetch_slot(slot);
-                    }
-                }
-            }
+            let soon = ix + TOGETHER..ix + 2 * TOGETHER;
+            let slots = soon
+                .filter_map(|ix| self.sessions.get(ix))
+                .flat_map(|it| it.slots);
+            slots.for_each(|slot| self.table.prefetch_slot(slot));
         }
     }
 
